@@ -1,0 +1,71 @@
+"""Train a decoder on a frozen encoder's latents to tell sick from healthy, and test it on unseen patients."""
+
+import sys
+import time
+
+import numpy as np
+
+from src import cli
+from src.datasets.build import build_diagnoses
+from src.evaluation import figures
+from src.evaluation.metrics import THRESHOLD, by_patient, classification_scores
+from src.evaluation.predictions import classification_rows, write_predictions
+from src.training import checkpoint as checkpoints
+from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
+from src.training.engine import choose_device, fit, make_repeatable
+from src.training.run_folder import RunFolder, peak_memory_mb
+
+
+def main() -> None:
+    started = time.perf_counter()
+
+    # ---------------------------------------------------------------- settings
+    arguments = cli.parse_decoder(__doc__ or "")
+    settings = cli.classification_settings(arguments)
+    device = choose_device(arguments.device)
+    make_repeatable(settings.seed)
+    run = RunFolder(settings.output_root / settings.run_name)
+    run.open(settings, arguments.mode)
+
+    # ---------------------------------------------------------------- frames
+    parts = build_diagnoses(settings, run.split if arguments.mode == "test" else None)
+
+    # ---------------------------------------------------------------- model
+    encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
+    task = classification_task(encoder, settings, parts.train.image_size)
+    task.model.to(device)
+
+    # ---------------------------------------------------------------- training
+    if arguments.mode == "train":
+        run.begin(settings, sys.argv, arguments.resume)
+        parts.save_split(run.split)
+        fit(as_trainable(task, parts, settings, device), run, settings, blank, arguments.resume)
+
+    # ---------------------------------------------------------------- test
+    best = checkpoints.load(run.best)
+    checkpoints.restore(task.model.decoder, best.model, run.best)
+    scores: dict[str, float] = {}
+    rows = []
+    for part, dataset in (("val", parts.validation), ("test", parts.test)):
+        scores[f"{part}/loss"], probabilities = evaluate(task, dataset, device)
+        labels = np.array(dataset.labels)
+        found = classification_scores(dataset.patients, labels, probabilities)
+        scores |= {f"{part}/{name}": value for name, value in found.items()}
+        rows += classification_rows(part, dataset.names, dataset.labels, probabilities)
+    write_predictions(run.results / "predictions.csv", ["label", "probability"], rows)
+
+    # ---------------------------------------------------------------- results
+    history = run.history()
+    figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
+    _, patient_labels, patient_probabilities = by_patient(parts.test.patients, labels, probabilities)
+    figures.roc_and_confusion(
+        patient_labels, patient_probabilities, THRESHOLD, "test patients", run.figures / "roc_and_confusion.png"
+    )
+    if arguments.mode == "train":
+        scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+    run.write_metrics(scores)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,64 @@
+"""Pretrain the encoder on frames without labels, and show what its latents hold."""
+
+import sys
+import time
+
+from src import cli
+from src.datasets.build import build_frames
+from src.encoder import CUTSEncoder
+from src.evaluation import figures
+from src.training import checkpoint as checkpoints
+from src.training.checkpoint import Checkpoint
+from src.training.engine import choose_device, fit, make_repeatable
+from src.training.pretraining import Pretraining, encode_for_pictures
+from src.training.run_folder import RunFolder, peak_memory_mb
+
+
+def main() -> None:
+    started = time.perf_counter()
+
+    # ---------------------------------------------------------------- settings
+    arguments = cli.parse_latent(__doc__ or "")
+    settings = cli.latent_settings(arguments)
+    device = choose_device(arguments.device)
+    make_repeatable(settings.seed)
+    run = RunFolder(settings.output_root / settings.run_name)
+    run.open(settings, arguments.mode)
+
+    # ---------------------------------------------------------------- frames
+    parts = build_frames(settings, run.split if arguments.mode == "test" else None)
+
+    # ---------------------------------------------------------------- model
+    channels = parts.train.cache.shape[0]
+    encoder = CUTSEncoder(channels, settings.num_kernels, settings.patch_size).to(device)
+    pretraining = Pretraining(encoder, settings, device)
+
+    # ---------------------------------------------------------------- training
+    if arguments.mode == "train":
+        run.begin(settings, sys.argv, arguments.resume)
+        parts.save_split(run.split)
+        seen = sorted({*parts.train.patients, *parts.validation.patients})
+        blank = Checkpoint(model={}, settings=settings.model_dump(mode="json"), patients=seen)
+        fit(pretraining.trainable(parts), run, settings, blank, arguments.resume)
+
+    # ---------------------------------------------------------------- test
+    best = checkpoints.load(run.best)
+    checkpoints.restore(encoder, best.model, run.best)
+    scores = {f"val/{name}": value for name, value in pretraining.evaluate(parts.validation).items()}
+    scores |= {f"test/{name}": value for name, value in pretraining.evaluate(parts.test).items()}
+
+    # ---------------------------------------------------------------- results
+    history = run.history()
+    figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
+    shown = parts.test.spread(4)
+    pictures = encode_for_pictures(encoder, shown, device)
+    names = [patient for patient, _ in shown.names]
+    figures.encoder_sheet(*pictures, names, settings.seed, run.figures / "latents.png")
+    if arguments.mode == "train":
+        scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+    run.write_metrics(scores)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Breast thermography: encoder, data, training and evaluation."""

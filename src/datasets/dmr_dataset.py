@@ -1,0 +1,56 @@
+"""The layout of the Database for Mastology Research: one folder a patient.
+
+`<patient>/T<patient>.<visit>.<view>.<S|D>.<date>.<frame>.jpg` is a gray frame, `..._snap.jpg` its heat map, and
+`description.html` holds the diagnosis.
+"""
+
+import html
+import re
+from typing import ClassVar
+
+from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
+from src.settings import Modality
+
+SNAP = "_snap"
+_VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
+_DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
+_DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
+
+
+class DMRDataset(Source):
+    """Frames below `root`, in one folder a patient, at any depth inside it; several visits lie in one folder."""
+
+    looked_for: ClassVar[dict[Modality, str]] = {"gray": "<patient>/*.jpg", "heat": f"<patient>/*{SNAP}.jpg"}
+
+    def list_frames(self) -> dict[Modality, list[Frame]]:
+        """Every JPEG in a patient's folder; one whose name ends in `_snap` is a heat frame."""
+        found: dict[Modality, list[Frame]] = {"gray": [], "heat": []}
+        for path in sorted(self.root.glob("*/**/*")):
+            if path.suffix.lower() in (".jpg", ".jpeg") and not path.name.startswith("."):
+                relative = path.relative_to(self.root)
+                view = _VIEW.match(path.name)
+                frame = Frame(relative.parts[0], relative, path.stem.removesuffix(SNAP), int(view[1]) if view else None)
+                found["heat" if path.stem.endswith(SNAP) else "gray"].append(frame)
+        return found
+
+    def diagnoses(self, skipped: Skipped) -> dict[str, int]:
+        """From each patient's description.html; other words than Healthy or Sick are left out."""
+        found = {}
+        for patient in self.patients:
+            path = self.root / patient / "description.html"
+            try:
+                with path.open("rb") as file:
+                    text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+            except OSError:
+                skipped.add("patients without a readable description.html", patient)
+                continue
+            match = _DIAGNOSIS.search(text)
+            word = html.unescape(match[1]).strip().lower() if match else ""
+            if word in ("healthy", "sick"):
+                found[patient] = SICK if word == "sick" else HEALTHY
+            else:
+                reason = (
+                    f"patients whose diagnosis is {word!r}" if word else "patients whose description has no diagnosis"
+                )
+                skipped.add(reason, patient)
+        return found

@@ -1,0 +1,142 @@
+"""Frames decoded once, kept as raw bytes on disk, read through a memory map a batch at a time."""
+
+import hashlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from src.datasets.source import Frame, Skipped
+from src.errors import UserError
+from src.files import atomic_write, write_json
+from src.settings import Modality
+
+logger = logging.getLogger(__name__)
+
+CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
+FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
+_LARGEST = 50_000_000  # pixels: no thermal camera comes near, a decompression bomb does
+_CHUNK = 64  # frames decoded before they are written: bounds memory
+_VERSION = 1
+
+
+def read_frame(path: Path, modality: Modality, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    """Decode one image to uint8 [C, H, W], with a note on each change that it needed.
+
+    Raises ValueError with the reason where it cannot be used: truncated, not an image, absurdly large.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next line is stricter
+            if image.width * image.height > _LARGEST:
+                raise ValueError("frames that declare an absurd size")
+            one_channel = image.mode in ("L", "1", "I;16")
+            pixels = np.asarray(image.convert("L" if one_channel else "RGB"))
+            luminance = pixels if one_channel else np.asarray(image.convert("L"))
+    except Image.DecompressionBombError:
+        raise ValueError("frames that declare an absurd size") from None
+    except OSError as error:
+        known = "truncated" in str(error) or "broken" in str(error)
+        raise ValueError("truncated frames" if known else "frames that cannot be read as images") from None
+    except (SyntaxError, IndexError) as error:  # what Pillow's parsers raise on damaged headers
+        raise ValueError("frames that cannot be read as images") from error
+
+    notes = []
+    if modality == "gray":
+        if not one_channel and np.ptp(pixels, axis=-1).mean() > 8:  # JPEG rounding of R = G = B stays below 2
+            notes.append("gray frames in colour, turned to gray by luminance")
+        pixels = luminance
+    elif one_channel:
+        notes.append("heat frames of one channel, repeated three times")
+        pixels = np.repeat(pixels[..., None], 3, axis=-1)
+    if pixels.shape[:2] != size:
+        notes.append(f"{modality} frames of another size, resized to {size[0]} x {size[1]}")
+        shrinks = size[0] <= pixels.shape[0] and size[1] <= pixels.shape[1]
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.atleast_3d(pixels).transpose(2, 0, 1), notes
+
+
+@dataclass(frozen=True)
+class FrameCache:
+    """Decoded frames of one dataset, modality and size: `frames[i]` is row i of the file."""
+
+    path: Path
+    frames: tuple[Frame, ...]
+    shape: tuple[int, int, int]
+
+    def read(self, rows: Sequence[int]) -> torch.Tensor:
+        """The frames of these rows, uint8 [B, C, H, W].
+
+        The map is opened for each call and dropped after it, so that pages once read do not stay resident.
+        """
+        data = np.memmap(self.path, np.uint8, "r", shape=(len(self.frames), *self.shape))
+        return torch.from_numpy(data[np.asarray(rows, dtype=np.int64)])
+
+
+def open_cache(
+    folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int], skipped: Skipped
+) -> FrameCache:
+    """The cache of these frames below `folder`, built if it is absent or if a file's size or time changed.
+
+    Raises `UserError` if not one frame can be decoded.
+    """
+    files = []
+    for frame in frames:
+        status = (root / frame.path).stat()
+        files.append([frame.patient, str(frame.path), status.st_size, status.st_mtime_ns])
+    key = json.dumps([_VERSION, str(root.resolve()), modality, size, files])
+    stem = f"{modality}_{size[0]}x{size[1]}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    index_path, data_path = folder / f"{stem}.json", folder / f"{stem}.u8"
+    if not (index_path.exists() and data_path.exists()):
+        _build(index_path, data_path, root, frames, modality, size)
+    index = json.loads(index_path.read_text(encoding="utf-8"))
+    for reason, names in index["notes"].items():
+        for name in names:
+            skipped.add(reason, name)
+    usable = set(index["usable"])
+    kept = tuple(frame for frame in frames if str(frame.path) in usable)
+    if not kept:
+        reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index["notes"].items())
+        raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
+    return FrameCache(data_path, kept, (CHANNELS[modality], *size))
+
+
+def _build(
+    index_path: Path, data_path: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int]
+) -> None:
+    """Decode on all cores, write in the order given; the index comes last and makes the cache valid."""
+
+    def decode(frame: Frame) -> tuple[np.ndarray | None, list[str]]:
+        try:
+            return read_frame(root / frame.path, modality, size)
+        except ValueError as error:
+            return None, [str(error)]
+
+    usable: list[str] = []
+    notes: dict[str, list[str]] = {}
+    logger.info("decoding %d %s frames into %s", len(frames), modality, data_path)
+    with (
+        atomic_write(data_path) as file,
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(frames), desc="decoding", unit="frame", disable=None, leave=False) as bar,
+    ):
+        for start in range(0, len(frames), _CHUNK):
+            chunk = frames[start : start + _CHUNK]
+            for frame, (pixels, remarks) in zip(chunk, pool.map(decode, chunk), strict=True):
+                for remark in remarks:
+                    notes.setdefault(remark, []).append(str(frame.path))
+                if pixels is not None:
+                    file.write(np.ascontiguousarray(pixels).tobytes())
+                    usable.append(str(frame.path))
+                bar.update()
+    write_json(index_path, {"usable": usable, "notes": notes})

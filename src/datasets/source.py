@@ -1,0 +1,93 @@
+"""What a collection of thermograms has to tell, and the record of what was left out of it."""
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from src.errors import UserError
+from src.settings import Modality
+
+HEALTHY, SICK = 0, 1
+
+
+@dataclass(frozen=True, order=True)
+class Frame:
+    """One image file of one patient.
+
+    `path` is relative to the dataset's folder; `name` is what annotations call it, without folder, suffix or `_snap`;
+    `view` is the database's number of the camera position (1 is frontal), where the file name tells it.
+    """
+
+    patient: str
+    path: Path
+    name: str
+    view: int | None = None
+
+
+@dataclass
+class Skipped:
+    """What was left out or changed, by reason, so that nothing goes missing silently."""
+
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, what: str) -> None:
+        """Note that `what` (a file, a patient, an annotation) met `reason`."""
+        self.reasons.setdefault(reason, []).append(what)
+
+    def report(self, logger: logging.Logger) -> None:
+        """One summary line a reason, the list itself at debug level (which train.log keeps)."""
+        for reason, items in sorted(self.reasons.items()):
+            logger.warning("%s: %d", reason, len(items))
+            logger.debug("%s: %s", reason, ", ".join(items))
+
+
+class Source(ABC):
+    """A collection of thermograms; a new one is a subclass with two methods and a line in the registry.
+
+    A source only lists: decoding, caching, splitting and drawing of labels are the same for all.
+    """
+
+    looked_for: ClassVar[dict[Modality, str]]
+    """What a frame of each modality must be called, in words for the person who has none."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @abstractmethod
+    def list_frames(self) -> dict[Modality, list[Frame]]:
+        """Every frame of each modality, in an order that does not depend on the file system."""
+
+    @abstractmethod
+    def diagnoses(self, skipped: Skipped) -> dict[str, int]:
+        """HEALTHY or SICK by patient, for the patients who have a diagnosis."""
+
+    @cached_property
+    def all_frames(self) -> dict[Modality, list[Frame]]:
+        """`list_frames`, asked for once."""
+        return self.list_frames()
+
+    @property
+    def patients(self) -> list[str]:
+        """Every patient with a frame of any modality, sorted: those the split divides."""
+        return sorted({frame.patient for frames in self.all_frames.values() for frame in frames})
+
+    def frames(self, modality: Modality, skipped: Skipped) -> list[Frame]:
+        """The frames of one modality; `UserError` says what was looked for and where if there is none."""
+        found, others = self.all_frames[modality], [f for frames in self.all_frames.values() for f in frames]
+        if not found and modality == "heat" and others:
+            raise UserError(
+                f"{self.root}: no heat snapshots ({self.looked_for['heat']}) beside {len(others)} gray frames; derive "
+                f"them with: python -m src.datasets.prepare snaps {self.root}"
+            )
+        if not found:
+            raise UserError(
+                f"{self.root}: no {modality} frames; looked for {self.looked_for[modality]} (layout: data/README.md)"
+            )
+        having = {frame.patient for frame in found}
+        for patient in self.patients:
+            if patient not in having:
+                skipped.add(f"patients without a {modality} frame", patient)
+        return found

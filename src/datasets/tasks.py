@@ -1,0 +1,131 @@
+"""One torch dataset for each task, over any source of frames and either modality.
+
+Each fetches a whole batch at once (`__getitems__`), as `DataLoader` with `collate_fn=as_is` asks for it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from src.datasets.annotations import AnnotatedImage, soft_target
+from src.datasets.frame_cache import FrameCache
+from src.datasets.source import Frame
+
+Batch = dict[str, torch.Tensor]
+
+
+def as_is(batch: Batch) -> Batch:
+    """Collate function for datasets that fetch whole batches."""
+    return batch
+
+
+class FrameDataset(Dataset[Any]):
+    """Frames without labels.
+
+    A batch holds `frame` uint8 [B, C, H, W] and `index` int64 [B], the place in `frames`.
+    """
+
+    def __init__(self, cache: FrameCache, rows: Sequence[int]) -> None:
+        self.cache, self.rows = cache, list(rows)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frames, in the order of the dataset."""
+        return [self.cache.frames[row] for row in self.rows]
+
+    @property
+    def patients(self) -> list[str]:
+        """The patient of each frame."""
+        return [frame.patient for frame in self.frames]
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """(patient, file) of each frame."""
+        return [(frame.patient, str(frame.path)) for frame in self.frames]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(rows, columns) of every frame."""
+        return self.cache.shape[1:]
+
+    def of_patients(self, patients: Collection[str]) -> Self:
+        """The same dataset with the frames of these patients only."""
+        wanted = set(patients)
+        return self._with_rows([row for row in self.rows if self.cache.frames[row].patient in wanted])
+
+    def spread(self, count: int) -> Self:
+        """At most `count` frames, evenly spread over the dataset."""
+        places = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
+        return self._with_rows([self.rows[place] for place in places])
+
+    def _with_rows(self, rows: list[int]) -> Self:
+        part = copy(self)
+        part.rows = rows
+        return part
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return {key: value[0] for key, value in self.__getitems__([index]).items()}
+
+    def everything(self) -> Batch:
+        """All frames as one batch: for a few."""
+        return self.__getitems__(range(len(self)))
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """The batch of these places in the dataset."""
+        rows = [self.rows[index] for index in indices]
+        return {"frame": self.cache.read(rows), "index": torch.tensor(indices)}
+
+
+class DiagnosisDataset(FrameDataset):
+    """Frames of patients with a diagnosis: a batch adds `label` float32 [B], 1 for sick."""
+
+    def __init__(self, cache: FrameCache, diagnoses: Mapping[str, int]) -> None:
+        super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame.patient in diagnoses])
+        self.diagnoses = diagnoses
+
+    @property
+    def labels(self) -> list[int]:
+        """The diagnosis of each frame's patient."""
+        return [self.diagnoses[patient] for patient in self.patients]
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        labels = [self.diagnoses[self.cache.frames[self.rows[index]].patient] for index in indices]
+        return super().__getitems__(indices) | {"label": torch.tensor(labels, dtype=torch.float32)}
+
+
+class RegionDataset(FrameDataset):
+    """Frames with regions: a batch adds `target` float32 [B, K, H, W], the share of each class in each pixel."""
+
+    def __init__(
+        self,
+        cache: FrameCache,
+        regions: Mapping[Frame, AnnotatedImage],
+        class_names: tuple[str, ...],
+        background: int,
+    ) -> None:
+        super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame in regions])
+        self.regions, self.class_names, self.background = regions, class_names, background
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        targets = [
+            soft_target(
+                self.regions[self.cache.frames[self.rows[index]]],
+                len(self.class_names),
+                self.background,
+                self.image_size,
+            )
+            for index in indices
+        ]
+        return super().__getitems__(indices) | {"target": torch.from_numpy(np.stack(targets))}
+
+
+def as_input(frames: torch.Tensor) -> torch.Tensor:
+    """Stored values uint8 0..255 to what the networks take, float32 -1..1."""
+    return frames.float() / 255 * 2 - 1

@@ -1,0 +1,106 @@
+"""The CUTS-style encoder: every pixel's latent, or only those of the places asked for."""
+
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from src.patches import windows
+
+KERNEL = 5
+BLOCKS = 4
+
+
+class ReconstructionHead(nn.Module):
+    """One linear layer from an anchor's latent to its input patch."""
+
+    def __init__(self, latent_dim: int, patch_values: int) -> None:
+        super().__init__()
+        self.recon = nn.Linear(latent_dim, patch_values)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """z [..., L] -> [..., C*P*P]."""
+        rebuilt: torch.Tensor = self.recon(z)
+        return rebuilt
+
+
+class CUTSEncoder(nn.Module):
+    """Four 5 x 5 convolutions without stride: one latent vector a pixel, receptive field 17 x 17 (arXiv 2404.06589).
+
+    Submodules carry the names of the authors' checkpoints, `recon.recon` is the reconstruction head.
+    """
+
+    def __init__(self, in_channels: int, num_kernels: int = 16, patch_size: int = 5) -> None:
+        super().__init__()
+        widths = [in_channels, *(num_kernels * 2**block for block in range(BLOCKS))]
+        for block in range(BLOCKS):
+            conv = nn.Conv2d(widths[block], widths[block + 1], KERNEL, padding="same", padding_mode="replicate")
+            self.add_module(f"conv{block + 1}", conv)
+            self.add_module(f"batch_norm{block + 1}", nn.BatchNorm2d(widths[block + 1]))
+        self.in_channels, self.num_kernels, self.latent_dim = in_channels, num_kernels, widths[-1]
+        self.patch_size = patch_size
+        self.recon = ReconstructionHead(self.latent_dim, in_channels * patch_size**2)
+        self.frozen = False
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, torch.Tensor]) -> Self:
+        """Build the encoder whose sizes the weights imply, and load them; ValueError names what does not fit."""
+        missing = {"conv1.weight", "recon.recon.weight"} - state.keys()
+        if missing:
+            raise ValueError(f"no weights of an encoder: {', '.join(sorted(missing))} missing")
+        num_kernels, in_channels = state["conv1.weight"].shape[:2]
+        patch_size = round((state["recon.recon.weight"].shape[0] / in_channels) ** 0.5)
+        encoder = cls(in_channels, num_kernels, patch_size)
+        try:
+            encoder.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        return encoder
+
+    def freeze(self) -> Self:
+        """Eval mode and no gradients for good: `train()` cannot wake it."""
+        self.frozen = True
+        self.requires_grad_(False)
+        return self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As `nn.Module.train`, but a frozen encoder stays in eval mode."""
+        return super().train(mode and not self.frozen)
+
+    def _blocks(self) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+        modules: dict[str, Any] = dict(self.named_children())
+        return [(modules[f"conv{block + 1}"], modules[f"batch_norm{block + 1}"]) for block in range(BLOCKS)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, C, H, W] with values in -1..1 -> z [B, L, H, W]."""
+        for conv, norm in self._blocks():
+            x = F.leaky_relu(norm(conv(x)))
+        return x
+
+    def at(self, x: torch.Tensor, hw: torch.Tensor) -> torch.Tensor:
+        """Latents of the places asked for, without those of the rest of the image.
+
+        x [B, C, H, W], hw int64 [B, S, 2] as (row, column) -> [B, S, L]. In eval mode equal to `forward(x)` at these
+        places: each place's 17 x 17 window passes through the convolutions without padding, and before each further
+        block the positions outside the image take the border's *features*, as replicate padding in each layer does.
+        In train mode BatchNorm sees the windows' positions, an unbiased sample of the image.
+        """
+        radius = BLOCKS * (KERNEL // 2)
+        z = windows(x, hw, radius).flatten(0, 1)
+        places, size = hw.flatten(0, 1), torch.tensor(x.shape[-2:], device=hw.device)
+        near = ((places < radius) | (places >= size - radius)).any(-1).nonzero()[:, 0]
+        for conv, norm in self._blocks():
+            z = F.leaky_relu(norm(F.conv2d(z, conv.weight, conv.bias)))
+            radius -= KERNEL // 2
+            if radius and len(near):
+                z = z.index_put((near,), _repeat_border(z[near], places[near], size, radius))
+        return z.reshape(*hw.shape[:2], self.latent_dim)
+
+
+def _repeat_border(z: torch.Tensor, places: torch.Tensor, size: torch.Tensor, radius: int) -> torch.Tensor:
+    """Fill the positions of windows z [N, C, 2r+1, 2r+1] outside the image with their nearest position inside."""
+    around = places[..., None] + torch.arange(-radius, radius + 1, device=places.device)
+    inside = around.clamp(min=torch.zeros_like(size)[:, None], max=size[:, None] - 1) - places[..., None] + radius
+    which = torch.arange(len(z), device=z.device)[:, None, None]
+    return z.permute(0, 2, 3, 1)[which, inside[:, 0, :, None], inside[:, 1, None, :]].permute(0, 3, 1, 2)

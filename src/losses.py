@@ -1,0 +1,32 @@
+"""What pretraining minimises."""
+
+import torch
+import torch.nn.functional as F
+
+
+def contrastive_loss(anchors: torch.Tensor, positives: torch.Tensor, temperature: float = 0.5) -> torch.Tensor:
+    """Pooled contrastive loss over the anchors and positives of each image; scalar, mean over images.
+
+    anchors, positives [B, S, L]. With cosine similarities s_ij of anchor i and positive j over the temperature:
+    -log(sum_i exp s_ii / (sum_{i != j} exp s_ij + 1e-7) + 1e-7). The papers call it NT-Xent; it is the pooled form of
+    the published code, not the per-anchor InfoNCE (arXiv 2404.06589 and 2209.11359).
+    """
+    similarity = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).mT / temperature
+    similarity = similarity.exp()
+    positive = similarity.diagonal(dim1=-2, dim2=-1).sum(-1)
+    negative = similarity.sum((-2, -1)) - positive
+    return -(positive / (negative + 1e-7) + 1e-7).log().mean()
+
+
+def pretraining_loss(
+    latents: tuple[torch.Tensor, torch.Tensor], patches: torch.Tensor, rebuilt: torch.Tensor, weight: float, temp: float
+) -> dict[str, torch.Tensor]:
+    """The three scalars 'loss', 'contrastive' and 'reconstruction'; loss = weight * contrastive + (1 - weight) * MSE.
+
+    latents: anchors' and positives', each [B, S, L]; patches and rebuilt, both [B, S, C*P*P], are the anchors' input
+    patches and what the head makes of their latents.
+    """
+    contrastive = contrastive_loss(*latents, temperature=temp)
+    reconstruction = F.mse_loss(rebuilt, patches)
+    loss = weight * contrastive + (1 - weight) * reconstruction
+    return {"loss": loss, "contrastive": contrastive, "reconstruction": reconstruction}

@@ -1,0 +1,309 @@
+"""YAML to typed settings: the only reader of YAML.
+
+`load(path)` gives the settings of the task that the file names. A key that nothing reads, a wrong type or an
+impossible value is a `UserError` of one line that names file, key, value and what is accepted.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from src.errors import UserError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+Modality = Literal["gray", "heat"]
+
+
+def _check_ratio(text: str) -> str:
+    parts = text.split(":")
+    if len(parts) != 2 or not all(re.fullmatch(r"\d+(\.\d+)?", part) and float(part) > 0 for part in parts):
+        raise ValueError("two positive numbers joined by a colon, such as '7:3', are accepted")
+    return text
+
+
+def _resolve(path: Path) -> Path:
+    path = path.expanduser()
+    return path if path.is_absolute() else REPOSITORY / path
+
+
+def _check_folder(path: Path) -> Path:
+    path = _resolve(path)
+    if not path.is_dir():
+        raise ValueError(f"an existing folder is accepted, there is none at {path}")
+    return path
+
+
+Ratio = Annotated[str, AfterValidator(_check_ratio)]
+# YAML has neither paths nor tuples, so these two take what it has instead.
+PathText = Annotated[Path, Field(strict=False)]
+OutputFolder = Annotated[PathText, AfterValidator(_resolve)]
+InputFolder = Annotated[PathText, AfterValidator(_check_folder)]
+Size = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
+Views = Annotated[tuple[int, ...], Field(strict=False)]
+Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)]
+
+
+class Settings(BaseModel):
+    """What every run reads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
+
+    dataset_name: str = "dmr"
+    dataset_path: InputFolder = Path("data/DMR")
+    annotation_file: PathText = Path("52_instances_default.json")
+    """COCO regions; relative to `dataset_path`. It also decides which patients count as annotated in the split."""
+    background: str = "ROI"
+    """Name of the category in the annotation file that stands for everything no region covers."""
+    image_size: Size | None = None
+    """(rows, columns) of the frames of this run; by default 480 x 640 for gray and 120 x 160 for heat."""
+    views: Views = ()
+    """DMR's view numbers to use (1 is frontal); empty means all."""
+    output_root: OutputFolder = Path()
+    seed: int = Field(2021, ge=0)
+    test_ratio: float = Field(0.2, gt=0, lt=1)
+    train_val_ratio: Ratio = "8:2"
+    transductive: bool = False
+    """Let the encoder be pretrained on frames of test patients too (never their labels)."""
+    batch_size: int = Field(16, ge=1)
+    max_epochs: int = Field(200, ge=1)
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better validation loss; null never stops early."""
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    num_workers: int = Field(0, ge=0)
+    """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
+
+    @property
+    def annotations_path(self) -> Path:
+        """Where the COCO file lies."""
+        return self.dataset_path / self.annotation_file
+
+    @property
+    def train_share(self) -> float:
+        """Fraction of the patients outside the test set that are trained on."""
+        train, validation = (float(part) for part in self.train_val_ratio.split(":"))
+        return train / (train + validation)
+
+
+class LatentSettings(Settings):
+    """Pretraining of the encoder (main_latent.py)."""
+
+    task: Literal["latent"]
+    modality: Modality
+    num_kernels: int = Field(16, ge=1)
+    patch_size: int = Field(5, ge=3)
+    sampled_patches_per_image: int = Field(16, ge=2)
+    neighborhood: int = Field(5, ge=1)
+    """A positive lies within this many rows and columns of its anchor."""
+    candidates: int = Field(10, ge=1)
+    ssim_threshold: float = Field(0.5, ge=-1, le=1)
+    temperature: float = Field(0.5, gt=0)
+    lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
+    model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
+    min_steps_per_epoch: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _patch_is_odd(self) -> "LatentSettings":
+        if self.patch_size % 2 == 0:
+            raise ValueError(f"patch_size: {self.patch_size}: an odd number is accepted")
+        return self
+
+    @property
+    def frame_modality(self) -> Modality:
+        """The modality of the frames this run reads."""
+        return self.modality
+
+    @property
+    def contrastive_weight(self) -> float:
+        """lambda, after `model_setting` had its say."""
+        return {"full": self.lambda_contrastive_loss, "no_recon": 1.0, "no_contrastive": 0.0}[self.model_setting]
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder below `output_root`."""
+        return encoder_run_name(self.modality)
+
+
+class DecoderSettings(Settings):
+    """What the two decoders share."""
+
+    encoder_modality: Modality
+    decoder_modality: Modality
+    base_channels: int = Field(64, ge=1)
+
+    @property
+    def frame_modality(self) -> Modality:
+        """The modality of the frames this run reads."""
+        return self.decoder_modality
+
+    @property
+    def case(self) -> str:
+        """The file-name part that tells the four modality cases apart, such as 'h_enc_g_dec'."""
+        return f"{self.encoder_modality[0]}_enc_{self.decoder_modality[0]}_dec"
+
+
+class ClassificationSettings(DecoderSettings):
+    """Healthy or sick (main_binary.py)."""
+
+    task: Literal["classification"]
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder below `output_root`."""
+        return f"dmr_runs_classification_{self.case}"
+
+
+class SegmentationSettings(DecoderSettings):
+    """Seven regions (main_seg.py)."""
+
+    task: Literal["segmentation"]
+    class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
+    """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder below `output_root`."""
+        return f"dmr_runs_seg_{self.case}"
+
+
+RunSettings = LatentSettings | ClassificationSettings | SegmentationSettings
+_TASKS: dict[str, type[RunSettings]] = {
+    "latent": LatentSettings,
+    "classification": ClassificationSettings,
+    "segmentation": SegmentationSettings,
+}
+
+
+def encoder_run_name(modality: Modality) -> str:
+    """Folder of the encoder's run below an output root."""
+    return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
+
+
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"^[-+]?(?:0|[1-9]\d*)$",
+    "tag:yaml.org,2002:float": r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader with the numbers of YAML 1.2, that refuses a key given twice.
+
+    The numbers of YAML 1.1 would read 1e-3 as a text, 7:3 as 423 and a patient 0017 as 15.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list("-+.0123456789"))
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        detail = " ".join(str(error).split())
+        raise UserError(f"{where}: not valid YAML: {detail}") from None
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
+    """Read one YAML file into the settings of its task.
+
+    `overrides` are 'key=value' strings that win over the file; values are read as YAML.
+
+    Raises `UserError`, one line, for a missing file, broken YAML, an unknown key, a wrong type or an impossible value.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the settings: {getattr(error, 'strerror', None) or error}") from None
+    values = _read_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: settings are 'key: value' lines, this file holds {type(values).__name__}")
+    origin = dict.fromkeys(values, str(path))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set {override}: 'key=value' is accepted")
+        values[key.strip()] = _read_yaml(value, f"--set {override}")
+        origin[key.strip()] = "--set"
+    task = values.get("task")
+    if not isinstance(task, str) or task not in _TASKS:
+        raise UserError(f"{path}: task: {task!r}: one of {', '.join(_TASKS)} is accepted")
+    try:
+        return _TASKS[task].model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, _TASKS[task], values, origin, str(path))) from None
+
+
+def _explain(
+    error: ValidationError, kind: type[RunSettings], values: dict[str, Any], origin: dict[Any, str], path: str
+) -> str:
+    """The first of pydantic's complaints as one line, with a count of the others."""
+    problems = error.errors()
+    first = problems[0]
+    key = str(first["loc"][0]) if first["loc"] else ""
+    where = f"{origin.get(key, path)}: {key}" if key else path
+    value = values.get(key, first["input"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
+        text = f"{where}: {value!r}: nothing reads this key; {hint}"
+    elif first["type"] == "missing" and len(first["loc"]) == 1:
+        text = f"{where}: missing, {_accepted(kind, key)} is needed"
+    elif first["type"] == "value_error":
+        shown = "" if not key else f" {str(value) if isinstance(value, Path) else repr(value)}:"
+        text = f"{where}:{shown} {first['ctx']['error']}"
+    else:
+        text = f"{where}: {value!r}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
+    return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+def _accepted(kind: type[RunSettings], key: str) -> str:
+    """Words for what a field takes, from its annotation and its bounds."""
+    field = kind.model_fields[key]
+    symbols = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    bounds = [
+        f"{symbol} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, symbol in symbols.items()
+        if hasattr(rule, name)
+    ]
+    return " ".join([_type_words(field.annotation), *bounds])
+
+
+def _type_words(annotation: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", Path: "a path"}
+    names[type(None)] = "null"
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _type_words(get_args(annotation)[0])
+    if origin is Literal:
+        return " or ".join(repr(value) for value in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_words(part) for part in get_args(annotation))
+    if origin is tuple:
+        return "a list of " + _type_words(get_args(annotation)[0]).removeprefix("a ") + "s"
+    return names.get(annotation, str(annotation))
+
+
+def dump(settings: RunSettings) -> str:
+    """The settings, resolved, as YAML that `load` reads back."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

@@ -1,0 +1,1 @@
+"""How it learns: loops, checkpoints, run folders."""

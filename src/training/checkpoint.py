@@ -1,0 +1,113 @@
+"""Checkpoints: ours with their settings, and the bare state dicts of the authors' code."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from src.encoder import CUTSEncoder
+from src.errors import UserError
+from src.files import atomic_write
+from src.settings import Modality, encoder_run_name
+
+logger = logging.getLogger(__name__)
+
+FORMAT = "llft-1"
+State = dict[str, torch.Tensor]
+
+
+@dataclass
+class Checkpoint:
+    """What a run needs to be tested, used or gone on with."""
+
+    model: State
+    settings: dict[str, Any] = field(default_factory=dict)
+    patients: list[str] = field(default_factory=list)
+    """Those it was trained or chosen on."""
+    encoder: State | None = None
+    """The frozen encoder under a decoder."""
+    epoch: int = 0
+    best_epoch: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One entry a finished epoch: what metrics.jsonl holds."""
+    optimizer: dict[str, Any] | None = None
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically: the file is the old or the new one, whole."""
+    with atomic_write(path) as file:
+        torch.save({"format": FORMAT, **checkpoint.__dict__}, file)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours or a bare state dict, as tensors and plain values only.
+
+    Raises `UserError` where the file is missing, damaged or holds something else.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no checkpoint there")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
+        raise UserError(f"{path}: damaged, or no checkpoint: {str(error).splitlines()[0]}") from None
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        del content["format"]
+        try:
+            return Checkpoint(**content)
+        except TypeError as error:
+            raise UserError(f"{path}: no checkpoint of this version: {error}") from None
+    if isinstance(content, dict) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        return Checkpoint(model=content)
+    raise UserError(f"{path}: neither a checkpoint of this code nor a state dict")
+
+
+def restore(model: nn.Module, state: State, path: Path) -> None:
+    """Load weights; `UserError` where they are of a model of other sizes than the settings ask for."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: does not fit the model of these settings: {detail}") from None
+
+
+def as_encoder(state: State, path: Path) -> CUTSEncoder:
+    """A frozen encoder from its weights; `UserError` if they are not one's."""
+    try:
+        return CUTSEncoder.from_state_dict(state).freeze()
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoint]:
+    """The encoder of a modality from the folder that holds `dmr_runs` and `dmr_runs_gray`, frozen.
+
+    Raises `UserError` that names the command to run first where there is none.
+    """
+    path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
+    if not path.is_file():
+        flag = " --gray" if modality == "gray" else ""
+        raise UserError(f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}")
+    checkpoint = load(path)
+    encoder = as_encoder(checkpoint.model, path)
+    if encoder.in_channels != {"gray": 1, "heat": 3}[modality]:
+        raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
+    return encoder, checkpoint
+
+
+def refuse_leak(encoder: Checkpoint, test_patients: set[str], transductive: bool) -> None:
+    """`UserError` if the encoder was trained on patients that this run tests on, unless the settings allow it."""
+    seen = sorted(set(encoder.patients) & test_patients)
+    if seen and not transductive:
+        raise UserError(
+            f"the encoder was trained on {len(seen)} of this run's {len(test_patients)} test patients (such as "
+            f"{seen[0]}): pretrain it again with this output_root's split, or say transductive: true"
+        )
+    if seen:
+        logger.warning("transductive: the encoder saw %d of %d test patients", len(seen), len(test_patients))
+    if not encoder.patients:
+        logger.warning(
+            "the encoder's checkpoint does not say on which patients it was trained: leaks cannot be ruled out"
+        )

@@ -1,0 +1,179 @@
+"""How anything is trained here: one epoch, and epochs until the validation loss stops falling."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from src.datasets.tasks import Batch, FrameDataset, as_is
+from src.errors import UserError
+from src.files import without_nan, write_text
+from src.settings import RunSettings
+from src.training import checkpoint as checkpoints
+from src.training.checkpoint import Checkpoint
+from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+Losses = dict[str, torch.Tensor]
+"""Scalars by name, means over the batch; 'loss' is the one that is minimised."""
+Scores = dict[str, float]
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' takes CUDA, then Apple's MPS, then the CPU; `UserError` for one that is not there."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name]:
+        raise UserError(
+            f"--device {name}: not available on this machine; there is {[k for k, v in available.items() if v]}"
+        )
+    return torch.device(name)
+
+
+def make_repeatable(seed: int) -> None:
+    """Seed torch's global generator, which draws initial weights, and take deterministic kernels where they exist."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """The draws of one epoch: a run resumed at an epoch draws what an undisturbed one does."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+
+
+def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> DataLoader[Batch]:
+    """Batches of the dataset's places in this order."""
+    places = list(order)
+    chunks = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
+    return DataLoader(dataset, batch_sampler=chunks, collate_fn=as_is, num_workers=workers)  # type: ignore[arg-type]
+
+
+def train_one_epoch(
+    compute: Callable[[Batch], Losses], batches: Iterable[Batch], optimizer: torch.optim.Optimizer, bar: tqdm[Any]
+) -> Scores:
+    """One pass: a step a batch; returns the losses' means over the frames."""
+
+    def steps() -> Iterator[tuple[int, Losses]]:
+        for batch in batches:
+            losses = compute(batch)
+            _refuse_non_finite(losses["loss"].item())
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            bar.set_postfix(loss=f"{losses['loss'].item():.4f}", refresh=False)
+            bar.update()
+            yield len(batch["frame"]), losses
+
+    return mean_losses(steps())
+
+
+def _refuse_non_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise UserError(f"the loss became {loss}: try a lower learning_rate; the epochs before this one are saved")
+
+
+def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:
+    """Means over the frames of several batches, from pairs of batch size and batch means."""
+    total, sums = 0, dict[str, float]()
+    for size, losses in batches:
+        total += size
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + size * value.item()
+    return {name: value / total for name, value in sums.items()}
+
+
+@dataclass
+class Trainable:
+    """What `fit` needs to know of a task."""
+
+    model: nn.Module
+    """Whose weights are saved."""
+    optimizer: torch.optim.Optimizer
+    steps_per_epoch: int
+    train_epoch: Callable[[int, tqdm[Any]], Scores]
+    validate: Callable[[], Scores]
+
+
+def fit(task: Trainable, run: RunFolder, settings: RunSettings, blank: Checkpoint, resume: bool) -> None:
+    """Train until `max_epochs` or until `patience` epochs brought no lower validation loss.
+
+    Each epoch ends with metrics.jsonl and checkpoints/last.pty written, and dmr_run.pty when it is the best so far.
+    `blank` carries what every checkpoint of the run repeats: settings, patients, encoder.
+    """
+    state = _resumed(task, run, blank) if resume else blank
+    with (
+        SummaryWriter(str(run.logs), purge_step=state.epoch + 1) as board,
+        logging_redirect_tqdm(),
+        tqdm(total=settings.max_epochs * task.steps_per_epoch, unit="step", disable=None) as bar,
+    ):
+        bar.update(state.epoch * task.steps_per_epoch)
+        while not _is_finished(state, settings):
+            epoch = state.epoch + 1
+            bar.set_description(f"epoch {epoch}")
+            scores = {f"train/{name}": value for name, value in task.train_epoch(epoch, bar).items()}
+            scores |= {f"val/{name}": value for name, value in task.validate().items()}
+            _refuse_non_finite(scores["val/loss"])
+            state = _after_epoch(state, task, epoch, scores)
+            for name, value in scores.items():
+                board.add_scalar(name, value, epoch)
+            logger.info("epoch %d  %s%s", epoch, _in_words(scores), "  (best)" if state.best_epoch == epoch else "")
+            if state.best_epoch == epoch:
+                checkpoints.save(run.best, replace(state, optimizer=None))
+            lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
+            write_text(run.logs / "metrics.jsonl", "".join(lines))
+            checkpoints.save(run.last, state)
+    logger.info("trained %d epochs, the best is epoch %d", state.epoch, state.best_epoch)
+
+
+def _resumed(task: Trainable, run: RunFolder, blank: Checkpoint) -> Checkpoint:
+    """Put the last checkpoint's weights and optimizer back; without one, start afresh and say so."""
+    if not run.last.exists():
+        logger.warning("%s: nothing to resume there, starting afresh", run.last)
+        return blank
+    state = checkpoints.load(run.last)
+    changed = [
+        f"{key}: {state.settings.get(key)} then, {value} now"
+        for key, value in blank.settings.items()
+        if state.settings.get(key) != value
+    ]
+    if changed or state.optimizer is None:
+        raise UserError(f"{run.last}: cannot resume with other settings: {'; '.join(changed) or 'no optimizer state'}")
+    task.model.load_state_dict(state.model)
+    task.optimizer.load_state_dict(state.optimizer)
+    logger.info("resuming after epoch %d", state.epoch)
+    return state
+
+
+def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
+    waited = state.epoch - state.best_epoch
+    return state.epoch >= settings.max_epochs or (settings.patience is not None and waited >= settings.patience)
+
+
+def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> Checkpoint:
+    losses = [entry["val/loss"] for entry in state.history]
+    is_best = scores["val/loss"] < min(losses, default=float("inf"))
+    return replace(
+        state,
+        model=task.model.state_dict(),
+        optimizer=task.optimizer.state_dict(),
+        epoch=epoch,
+        best_epoch=epoch if is_best else state.best_epoch,
+        history=[*state.history, {"epoch": epoch, **scores}],
+    )
+
+
+def _in_words(scores: Scores) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())

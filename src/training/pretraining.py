@@ -1,0 +1,113 @@
+"""Pretraining of the encoder: anchors and positives of each frame, contrastive and reconstruction loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from src.datasets.build import Parts
+from src.datasets.tasks import Batch, FrameDataset, as_input
+from src.encoder import CUTSEncoder
+from src.losses import pretraining_loss
+from src.patches import PatchSampler, windows
+from src.settings import LatentSettings
+from src.training.engine import (
+    Losses,
+    Scores,
+    Trainable,
+    batches_of,
+    epoch_generator,
+    mean_losses,
+    train_one_epoch,
+)
+
+
+class Pretraining:
+    """What one pretraining run computes, for any frames."""
+
+    def __init__(self, encoder: CUTSEncoder, settings: LatentSettings, device: torch.device) -> None:
+        self.encoder, self.settings, self.device = encoder, settings, device
+        self.sampler = PatchSampler(
+            settings.sampled_patches_per_image,
+            settings.patch_size,
+            settings.neighborhood,
+            settings.candidates,
+            settings.ssim_threshold,
+        )
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> Losses:
+        """Losses of a batch at places that the generator draws; the encoder is evaluated there and nowhere else."""
+        x = as_input(batch["frame"].to(self.device))
+        anchors, positives = self.sampler(x, generator)
+        z = self.encoder.at(x, torch.cat((anchors, positives), 1))
+        z_anchors, z_positives = z.chunk(2, 1)
+        patches = windows(x, anchors, self.settings.patch_size // 2).flatten(2)
+        return pretraining_loss(
+            (z_anchors, z_positives),
+            patches,
+            self.encoder.recon(z_anchors),
+            self.settings.contrastive_weight,
+            self.settings.temperature,
+        )
+
+    @torch.no_grad()
+    def evaluate(self, dataset: FrameDataset) -> Scores:
+        """Mean losses over all frames at the same places every time."""
+        self.encoder.eval()
+        generator = epoch_generator(self.settings.seed, 0)
+
+        def steps() -> Iterator[tuple[int, Losses]]:
+            for batch in batches_of(dataset, range(len(dataset)), self.settings.batch_size, 0):
+                yield len(batch["frame"]), self.losses(batch, generator)
+
+        return mean_losses(steps())
+
+    def order(self, frames: int, generator: torch.Generator) -> list[int]:
+        """An epoch's frames: each once, or drawn with replacement where they do not fill the least number of steps."""
+        least = self.settings.min_steps_per_epoch * self.settings.batch_size
+        if frames >= least:
+            return torch.randperm(frames, generator=generator).tolist()
+        return torch.randint(frames, (least,), generator=generator).tolist()
+
+    def trainable(self, parts: Parts[FrameDataset]) -> Trainable:
+        """The task as `fit` takes it: AdamW on the encoder."""
+        settings = self.settings
+        optimizer = torch.optim.AdamW(
+            self.encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        frames = max(len(parts.train), settings.min_steps_per_epoch * settings.batch_size)
+
+        def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
+            self.encoder.train()
+            generator = epoch_generator(settings.seed, epoch)
+            order = self.order(len(parts.train), generator)
+            batches = batches_of(parts.train, order, settings.batch_size, settings.num_workers)
+            return train_one_epoch(lambda batch: self.losses(batch, generator), batches, optimizer, bar)
+
+        steps = math.ceil(frames / settings.batch_size)
+        return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(parts.validation))
+
+
+@torch.no_grad()
+def encode_for_pictures(
+    encoder: CUTSEncoder, dataset: FrameDataset, device: torch.device
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The frames uint8 [N, C, H, W], what their latents rebuild in -1..1, [N, C, h, w], and the latents.
+
+    Latents [N, L, h, w] are kept at every step-th row and column, so that h is at most about 120.
+    """
+    encoder.eval()
+    frames = dataset.everything()["frame"]
+    step, middle = max(1, frames.shape[-2] // 120), encoder.patch_size**2 // 2
+    latents, rebuilt = [], []
+    for frame in frames:
+        z = encoder(as_input(frame[None].to(device)))[0, :, ::step, ::step]
+        patches = encoder.recon(z.permute(1, 2, 0)).reshape(*z.shape[1:], encoder.in_channels, -1)
+        latents.append(z.cpu().numpy())
+        rebuilt.append(patches[..., middle].permute(2, 0, 1).cpu().numpy())
+    return frames.numpy(), np.stack(rebuilt), np.stack(latents)

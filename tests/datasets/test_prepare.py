@@ -1,0 +1,155 @@
+"""Snapshots: derived from matrix or gray frame, never over an existing one, and no damaged file stops the rest."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from src.datasets.prepare import derive_snapshots, main, make_snapshot, read_matrix
+from src.errors import UserError
+
+LAYOUTS = {
+    "spaces": (" ", ".", "\n", 2),
+    "doubled carriage returns": (" ", ".", "\r\r\n", 2),
+    "semicolons": (";", ".", "\r\n", 5),
+    "tabs": ("\t", ".", "\r", 3),
+    "commas": (",", ".", "\n", 2),
+    "commas and spaces": (", ", ".", "\n", 2),
+    "decimal commas": (" ", ",", "\r\n", 2),
+    "semicolons and decimal commas": (";", ",", "\r\n", 3),
+}
+
+
+def write_text(
+    path: Path, matrix: np.ndarray, separator: str, point: str, end: str, digits: int, tail: str = ""
+) -> None:
+    lines = [separator.join(f"{value:.{digits}f}".replace(".", point) for value in row) + tail for row in matrix]
+    path.write_bytes((end.join(lines) + end + end).encode())
+
+
+def ramp(height: int = 48, width: int = 64) -> np.ndarray:
+    return np.linspace(20.0, 35.0, height * width).reshape(height, width)
+
+
+def save_gray(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values.astype(np.uint8)).save(path, quality=95)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(
+    matrix=arrays(
+        np.float64,
+        st.tuples(st.integers(2, 5), st.integers(2, 5)),
+        elements=st.floats(-40, 120, allow_nan=False).map(lambda value: round(value, 2)),
+    ),
+    trailing=st.booleans(),
+)
+def test_every_layout_reads_the_same(
+    layout: str, matrix: np.ndarray, trailing: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    separator, point, end, digits = LAYOUTS[layout]
+    path = tmp_path_factory.getbasetemp() / "matrix.txt"
+    write_text(path, matrix, separator, point, end, digits, separator if trailing else "")
+    read = read_matrix(path)
+    assert read.dtype == np.float32
+    assert_allclose(read, matrix, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "21.0 22.0",
+        "21 22\n23",
+        "21 22\n23 spam",
+        "21 nan\n23 24",
+        "21 inf\n23 24",
+        "21;;22\n23;;24",
+        "21,,22.5\n1,,2",
+    ],
+)
+def test_damaged_matrices_are_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "matrix.txt").write_text(text)
+    with pytest.raises(UserError, match="the matrix"):
+        read_matrix(tmp_path / "matrix.txt")
+
+
+def test_snapshot_spans_the_palette_over_the_frames_own_range() -> None:
+    frame = np.full((480, 640), 21.0)
+    frame[:, 320:] = 34.0
+    snapshot = make_snapshot(frame, "JET")
+    assert snapshot.shape == (120, 160, 3)
+    assert_array_equal(snapshot[0, 0], [0, 0, 128])  # jet's cold end is blue, its hot end red
+    assert_array_equal(snapshot[0, -1], [128, 0, 0])
+    assert_array_equal(snapshot, make_snapshot(frame * 3 + 7))
+    assert_array_equal(make_snapshot(frame, "bone"), make_snapshot(frame, "COLORMAP_BONE"))
+
+
+def test_degrees_are_resampled_not_colours() -> None:
+    frame = np.zeros((240, 320))
+    frame[:, ::2] = 1.0  # every snapshot pixel covers as much of the warm as of the cold
+    assert len(np.unique(make_snapshot(frame).reshape(-1, 3), axis=0)) == 1
+    assert_array_equal(
+        make_snapshot(frame)[0, 0], make_snapshot(np.linspace(0, 1, 255)[None].repeat(120, 0))[0, 80], 40
+    )
+
+
+def test_snapshots_come_from_matrix_or_gray_and_never_replace_one(tmp_path: Path) -> None:
+    gray = np.tile(np.arange(160, dtype=np.uint8), (120, 1))
+    save_gray(tmp_path / "0001" / "a.jpg", gray)
+    save_gray(tmp_path / "0001" / "b.jpg", gray)
+    save_gray(tmp_path / "0002" / "deep" / "c.jpg", gray)
+    write_text(tmp_path / "0001" / "b.txt", ramp()[::-1], " ", ".", "\r\r\n", 2)
+    (tmp_path / "0002" / "deep" / "c_snap.jpg").write_bytes(b"mine")
+    counts = derive_snapshots(tmp_path)
+    assert (counts.made, counts.existed, counts.skipped) == (2, 1, {})
+    assert (tmp_path / "0002" / "deep" / "c_snap.jpg").read_bytes() == b"mine"
+    for name, expected in (("a", make_snapshot(gray)), ("b", make_snapshot(ramp()[::-1]))):
+        snapshot = np.asarray(Image.open(tmp_path / "0001" / f"{name}_snap.jpg"), dtype=float)
+        assert np.abs(snapshot - expected).mean() < 8
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = derive_snapshots(tmp_path, "hot")
+    assert (again.made, again.existed) == (0, 3)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_damaged_frames_are_reported_by_reason_and_the_rest_is_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160))
+    for name in ("good", "cut", "cut2", "huge", "matrix"):
+        save_gray(tmp_path / f"{name}.jpg", noise)
+    for name in ("cut", "cut2"):
+        (tmp_path / f"{name}.jpg").write_bytes((tmp_path / f"{name}.jpg").read_bytes()[:-900])
+    (tmp_path / "matrix.txt").write_text("no numbers\nin here\n")
+    header = (tmp_path / "huge.jpg").read_bytes()
+    (tmp_path / "huge.jpg").write_bytes(header.replace(struct.pack(">HH", 120, 160), struct.pack(">HH", 60000, 60000)))
+    caplog.set_level("INFO")
+    assert main(["snaps", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*_snap.jpg")) == ["good_snap.jpg"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 3
+    assert any("2 frame(s)" in line and "truncated" in line and "cut.jpg, cut2.jpg" in line for line in warnings)
+    assert any("megapixels: huge.jpg" in line for line in warnings)
+    assert any("not a number: matrix.jpg" in line for line in warnings)
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_nothing_to_work_on_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "only_snap.jpg").write_bytes(b"")
+    for arguments, words in (
+        ([str(tmp_path)], "no gray frame"),
+        ([str(tmp_path / "absent")], "no folder"),
+        ([str(tmp_path), "--palette", "sepia"], "unknown palette 'sepia'"),
+    ):
+        assert main(["snaps", *arguments]) == 2
+        assert f"error: {words}" in capsys.readouterr().err
+    (tmp_path / "broken.jpg").write_bytes(b"not a JPEG")
+    assert main(["snaps", str(tmp_path)]) == 2
