@@ -22,49 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from src.datasets.phantom_anatomy import (
-    FRAME_HEIGHT,
-    FRAME_WIDTH,
-    REGIONS,
-    SIDES,
-    Anatomy,
-    Points,
-    draw_anatomy,
-    draw_skin,
-    render_frame,
-)
+from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
+from src.datasets.phantom_skin import draw_skin, render_frame
+from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
 from src.datasets.prepare import make_snapshot, write_jpeg
 from src.errors import UserError
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # raised whenever the same arguments would write other frames
+FORMAT = 2  # raised whenever the same arguments would write other frames
 ANNOTATION_FILE = "52_instances_default.json"
 RECORD_FILE, PARTIAL_FILE = "phantom.json", "phantom.partial.json"
 MAX_PATIENTS, MAX_FRAMES = 9999, 100
 FIRST_DAY, LAST_DAY = date(2012, 1, 1), date(2020, 12, 31)
 TAG_TUMOUR, TAG_NOISE, TAG_LABELS = 101, 102, 103  # keep a patient's separate random streams apart
-
-# Rise (C) and full width at half maximum (mm) of the warm spot, rows by diameter (mm), columns by depth (mm) from the
-# skin to the tumour's top: rise and width by depth and diameter as tabulated, from the project's bio-heat figures.
-# The last column of the first and third row continues theirs: the rise on a log scale, the width on a linear one.
-DEPTHS = (5.0, 10.0, 15.0, 20.0)
-DIAMETERS = (10.0, 20.0, 30.0)
-RISES = ((0.76, 0.27, 0.12, 0.12**2 / 0.27), (0.89, 0.30, 0.12, 0.04), (1.08, 0.38, 0.15, 0.15**2 / 0.38))
-WIDTHS = ((19.0, 27.0, 33.0, 39.0), (25.0, 31.0, 37.0, 41.0), (27.0, 33.0, 39.0, 45.0))
-
-
-@dataclass(frozen=True)
-class Tumour:
-    """A tumour and the warm spot above it: centre in pixels of frame 00, lengths in mm, rise in C."""
-
-    side: str
-    x: float
-    y: float
-    depth_mm: float
-    diameter_mm: float
-    rise_c: float
-    fwhm_mm: float
 
 
 @dataclass(frozen=True)
@@ -78,34 +49,6 @@ class Patient:
     px_per_mm: float
 
 
-def tumour_spot(depth: float, diameter: float) -> tuple[float, float]:
-    """Rise (C) and FWHM (mm) of the warm spot above a tumour; raises UserError outside the tabulated range.
-
-    Between the tabulated depths and diameters the logarithm of the rise and the width are interpolated linearly.
-    """
-    if not (DEPTHS[0] <= depth <= DEPTHS[-1] and DIAMETERS[0] <= diameter <= DIAMETERS[-1]):
-        raise UserError(
-            f"a tumour {depth:g} mm deep of {diameter:g} mm diameter is outside the tabulated "
-            f"{DEPTHS[0]:g} to {DEPTHS[-1]:g} mm and {DIAMETERS[0]:g} to {DIAMETERS[-1]:g} mm"
-        )
-    log_rises = [np.interp(depth, DEPTHS, np.log(row)) for row in RISES]
-    widths = [np.interp(depth, DEPTHS, row) for row in WIDTHS]
-    return float(np.exp(np.interp(diameter, DIAMETERS, log_rises))), float(np.interp(diameter, DIAMETERS, widths))
-
-
-def _draw_tumour(
-    rng: np.random.Generator, anatomy: Anatomy, depth: tuple[float, float], diameter: tuple[float, float]
-) -> Tumour:
-    """A tumour anywhere well inside one breast."""
-    depth_mm, diameter_mm = float(rng.uniform(*depth)), float(rng.uniform(*diameter))
-    rise, fwhm = tumour_spot(depth_mm, diameter_mm)
-    side = SIDES[int(rng.integers(2))]
-    inside = anatomy.inside_distance(f"{side}_breast")
-    rows, columns = np.nonzero(inside >= 0.45 * inside.max())
-    chosen = int(rng.integers(len(rows)))
-    return Tumour(side, float(columns[chosen]), float(rows[chosen]), depth_mm, diameter_mm, rise, fwhm)
-
-
 def make_patient(
     seed: int,
     index: int,
@@ -113,30 +56,27 @@ def make_patient(
     frames: int = 1,
     depth: tuple[float, float] = (5.0, 20.0),
     diameter: tuple[float, float] = (10.0, 30.0),
+    variety: float = 1.0,
 ) -> Patient:
-    """Patient number `index` of a seed, as arrays: sick or not, the patient is the same but for the warm spot."""
+    """Patient number `index` of a seed, as arrays: sick or not, the patient is the same but for the warm spot.
+
+    `variety` says how far torsos differ from the typical one: 1 as much as patients do, 0 hardly at all.
+    """
     rng = np.random.default_rng([seed, index])
+    draws = Draws(rng, variety)
     day = FIRST_DAY + timedelta(days=int(rng.integers((LAST_DAY - FIRST_DAY).days + 1)))
-    anatomy = draw_anatomy(rng)
-    skin = draw_skin(rng, anatomy)
+    anatomy = draw_anatomy(draws)
+    skin = draw_skin(draws, anatomy)
     scale = anatomy.camera.px_per_mm
     tumour, spot = None, None
     if sick:
-        tumour = _draw_tumour(np.random.default_rng([seed, index, TAG_TUMOUR]), anatomy, depth, diameter)
+        tumour = draw_tumour(Draws(np.random.default_rng([seed, index, TAG_TUMOUR]), variety), anatomy, depth, diameter)
         spot = warm_spot(tumour, scale)
     rendered = [
         render_frame(np.random.default_rng([seed, index, TAG_NOISE, frame]), skin, frame, spot)
         for frame in range(frames)
     ]
     return Patient(np.stack(rendered), anatomy.polygons, tumour, day, scale)
-
-
-def warm_spot(tumour: Tumour, px_per_mm: float) -> NDArray[np.float32]:
-    """The Gaussian rise [480, 640] in C above a tumour."""
-    sigma = tumour.fwhm_mm * px_per_mm / (2.0 * np.sqrt(2.0 * np.log(2.0)))
-    down = np.exp(-0.5 * ((np.arange(FRAME_HEIGHT) - tumour.y) / sigma) ** 2)
-    across = np.exp(-0.5 * ((np.arange(FRAME_WIDTH) - tumour.x) / sigma) ** 2)
-    return np.asarray(tumour.rise_c * down[:, None] * across[None, :], dtype=np.float32)
 
 
 def draw_labels(patients: int, seed: int, annotated: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -241,6 +181,7 @@ def _checked_arguments(**arguments: Any) -> dict[str, Any]:
         ("patients", 1, MAX_PATIENTS),
         ("frames", 1, MAX_FRAMES),
         ("annotated", 0, 1),
+        ("variety", 0, 1),
         ("seed", 0, 2**32 - 1),
     ):
         if not low <= arguments[name] <= high:
@@ -252,7 +193,12 @@ def _checked_arguments(**arguments: Any) -> dict[str, Any]:
         arguments[name] = [float(smallest), float(largest)]
     for corner in (0, 1):
         tumour_spot(arguments["depth"][corner], arguments["diameter"][corner])
-    return {"format": FORMAT, **arguments, "annotated": float(arguments["annotated"])}
+    return {
+        "format": FORMAT,
+        **arguments,
+        "annotated": float(arguments["annotated"]),
+        "variety": float(arguments["variety"]),
+    }
 
 
 def _cores() -> int:
@@ -268,14 +214,22 @@ def write_phantom(
     annotated: float = 1.0,
     depth: tuple[float, float] = (5.0, 20.0),
     diameter: tuple[float, float] = (10.0, 30.0),
+    variety: float = 1.0,
 ) -> None:
     """Writes a phantom database of N patients with K frames each; the same arguments give the same bytes.
 
     A complete phantom of the same arguments is left alone, an interrupted one is written again. Depth and diameter
-    are ranges in mm. Raises UserError for impossible arguments or a folder that holds anything else.
+    are ranges in mm; `variety` as in `make_patient`. Raises UserError for impossible arguments or a folder that holds
+    anything else.
     """
     arguments = _checked_arguments(
-        patients=patients, seed=seed, frames=frames, annotated=annotated, depth=depth, diameter=diameter
+        patients=patients,
+        seed=seed,
+        frames=frames,
+        annotated=annotated,
+        depth=depth,
+        diameter=diameter,
+        variety=variety,
     )
     if _is_complete(out, arguments):
         log.info("%s holds this phantom already", out)
@@ -285,7 +239,7 @@ def write_phantom(
     sick, drawn = draw_labels(patients, seed, annotated)
 
     def one(index: int) -> tuple[str, dict[str, Points], Tumour | None]:
-        patient = make_patient(seed, index, bool(sick[index]), frames, depth, diameter)
+        patient = make_patient(seed, index, bool(sick[index]), frames, depth, diameter, variety)
         names = _write_patient(out / f"{index + 1:04d}", index + 1, patient)
         return names[0], patient.polygons, patient.tumour
 
@@ -311,6 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True, metavar="S")
     parser.add_argument("--frames", type=int, default=1, metavar="K", help="frames of each patient (default: 1)")
     parser.add_argument("--annotated", type=float, default=1.0, metavar="FRACTION", help="of the patients (default: 1)")
+    parser.add_argument(
+        "--variety", type=float, default=1.0, metavar="0..1", help="how far torsos differ: 1 as patients do (default)"
+    )
     for name, limits in (("depth", (DEPTHS[0], DEPTHS[-1])), ("diameter", (DIAMETERS[0], DIAMETERS[-1]))):
         parser.add_argument(f"--{name}", type=float, nargs=2, default=limits, metavar=("MIN", "MAX"), help="mm")
     options = vars(parser.parse_args(arguments))

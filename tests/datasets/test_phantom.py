@@ -16,11 +16,10 @@ from src.datasets.phantom import (
     draw_labels,
     main,
     make_patient,
-    tumour_spot,
-    warm_spot,
     write_phantom,
 )
-from src.datasets.phantom_anatomy import REGIONS, draw_anatomy, fill
+from src.datasets.phantom_anatomy import REGIONS, Draws, draw_anatomy, fill
+from src.datasets.phantom_tumour import tumour_spot, warm_spot
 from src.datasets.prepare import make_snapshot, read_matrix
 from src.errors import UserError
 
@@ -111,7 +110,7 @@ def test_annotations_load_with_pycocotools(folder: Path) -> None:
 def test_regions_lie_where_the_database_has_them() -> None:
     found: dict[str, list[list[float]]] = {name: [] for name in GEOMETRY}
     for index in range(60):
-        for name, polygon in draw_anatomy(np.random.default_rng([11, index])).polygons.items():
+        for name, polygon in draw_anatomy(Draws(np.random.default_rng([11, index]), 1.0)).polygons.items():
             if name in found:
                 centre = (polygon.min(axis=0) + polygon.max(axis=0)) / 2 / (640, 480)
                 found[name].append([*centre, cv2.contourArea(polygon.astype(np.float32)) / (480 * 640) * 100])

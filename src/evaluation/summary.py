@@ -1,0 +1,47 @@
+"""Prints the scores of all runs below a folder: `python -m src.evaluation.summary OUTPUT_ROOT`."""
+
+import argparse
+from pathlib import Path
+
+from src.cli import run
+from src.errors import UserError
+from src.files import read_json
+
+_SHOWN = (
+    "test/reconstruction",
+    "test/patient_auc",
+    "test/patient_balanced_accuracy",
+    "test/frame_auc",
+    "test/dice_macro",
+    "test/iou_macro",
+    "test/pixel_accuracy",
+    "epochs",
+    "seconds",
+    "peak_memory_mb",
+)
+
+
+def summary(root: Path) -> str:
+    """A block of lines a run: its main scores and where its pictures lie; `UserError` if there is no finished run."""
+    lines = []
+    for path in sorted(root.glob("dmr_runs*/results/metrics.json")):
+        scores = read_json(path, "the metrics")
+        lines.append(path.parent.parent.name)
+        for name in _SHOWN:
+            if scores.get(name) is not None:
+                lines.append(f"  {name:32} {scores[name]:10.3f}")
+        lines.append(f"  pictures: {path.parent / 'figures'}")
+    if not lines:
+        raise UserError(f"{root}: no finished run (dmr_runs*/results/metrics.json) there")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m src.evaluation.summary", description=__doc__)
+    parser.add_argument("root", type=Path, metavar="OUTPUT_ROOT", help="folder that holds the run folders")
+    print(summary(parser.parse_args().root))
+
+
+if __name__ == "__main__":
+    run(main)
