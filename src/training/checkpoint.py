@@ -52,7 +52,9 @@ def load(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
-        raise UserError(f"{path}: damaged, or no checkpoint: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"{path}: damaged, or no checkpoint: {(str(error).splitlines() or [type(error).__name__])[0]}"
+        ) from None
     if isinstance(content, dict) and content.get("format") == FORMAT:
         del content["format"]
         try:
