@@ -1,0 +1,105 @@
+"""Synthetic data folders that every test file shares."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.datasets.phantom import write_phantom
+
+REGION_NAMES = ("left_breast", "right_breast", "ROI")
+
+
+class DMRFolder:
+    """Writes a tiny folder in the database's layout, a file at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+
+    def frame(self, patient: str, visit: int = 1, view: int = 1, snap: bool = False, size: Any = (24, 32)) -> Path:
+        """One frame of (rows, columns): gray, or coloured with `snap`. Its level tells the patient."""
+        level = 40 + 7 * int(patient) % 200
+        shape = (*size, 3) if snap else size
+        pixels = np.full(shape, level, np.uint8)
+        name = f"T{patient}.{visit}.{view}.S.2012-10-0{visit}.00{'_snap' if snap else ''}.jpg"
+        path = self.root / patient / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=95)
+        return path
+
+    def description(self, patient: str, text: str) -> Path:
+        """The description of a patient, as it stands in the file."""
+        path = self.root / patient / "description.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def patient(self, patient: str, diagnosis: str | None, snap: bool = True) -> None:
+        """A gray frame, its snapshot and the diagnosis."""
+        self.frame(patient)
+        if snap:
+            self.frame(patient, snap=True)
+        if diagnosis is not None:
+            self.description(patient, f"<html><p>Diagnosis*: <span>{diagnosis}<br></span></p></html>")
+
+    def regions(self, shapes: Mapping[str, list[tuple[int, Any]]], size: tuple[int, int] = (24, 32)) -> Path:
+        """The COCO file: (category id, segmentation) by file name."""
+        images, annotations = [], []
+        for number, (name, found) in enumerate(shapes.items(), start=1):
+            images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
+            for category, segmentation in found:
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": category,
+                        "segmentation": segmentation,
+                    }
+                )
+        categories = [{"id": number, "name": name} for number, name in enumerate(REGION_NAMES, start=1)]
+        path = self.root / "52_instances_default.json"
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+
+@pytest.fixture
+def dmr(tmp_path: Path) -> DMRFolder:
+    """An empty data folder with its writer."""
+    return DMRFolder(tmp_path / "DMR")
+
+
+@pytest.fixture
+def cohort(dmr: DMRFolder) -> DMRFolder:
+    """Twenty patients, half of them sick, ten of them with regions; one without a diagnosis."""
+    for number in range(1, 21):
+        dmr.patient(f"{number:04d}", "Sick" if number % 2 else "Healthy")
+    dmr.patient("0021", "Unknown")
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    dmr.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": [(1, square)] for number in range(1, 11)})
+    return dmr
+
+
+@pytest.fixture
+def write_yaml(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a settings file from lines of text."""
+
+    def write(*lines: str) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A phantom of twelve patients, written once; read it, never write to it."""
+    folder = tmp_path_factory.mktemp("phantom") / "data"
+    write_phantom(folder, 12, seed=3, annotated=0.6)
+    return folder

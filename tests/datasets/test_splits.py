@@ -1,0 +1,150 @@
+"""Splits: by patient, stratified, the same for every run that shares an output root."""
+
+import json
+import logging
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.datasets.splits import load, load_or_draw, save, stratified_sample
+from src.errors import UserError
+
+COHORTS = st.dictionaries(
+    st.text("0123456789", min_size=1, max_size=4),
+    st.tuples(st.sampled_from([0, 1, None]), st.booleans()),
+    min_size=2,
+    max_size=60,
+)
+SHARES = st.floats(0.01, 0.99)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(strata=COHORTS, share=SHARES, seed=SEEDS)
+def test_each_stratum_is_within_one_patient_of_its_share(
+    strata: dict[str, tuple[int | None, bool]], share: float, seed: int
+) -> None:
+    drawn = stratified_sample(strata, share, seed)
+    assert drawn == sorted(set(drawn))
+    assert set(drawn) <= set(strata)
+    assert 1 <= len(drawn) < len(strata)
+    total = min(max(round(share * len(strata)), 1), len(strata) - 1)
+    assert len(drawn) == total
+    for stratum in set(strata.values()):
+        patients = {patient for patient in strata if strata[patient] == stratum}
+        exact = len(patients) * total / len(strata)
+        assert abs(len(patients & set(drawn)) - exact) < 1
+
+
+@given(strata=COHORTS, share=SHARES, seed=SEEDS, shuffle=st.randoms())
+def test_order_of_the_patients_does_not_matter(
+    strata: dict[str, tuple[int | None, bool]], share: float, seed: int, shuffle: random.Random
+) -> None:
+    items = list(strata.items())
+    shuffle.shuffle(items)
+    assert stratified_sample(dict(items), share, seed) == stratified_sample(strata, share, seed)
+
+
+@given(strata=COHORTS.filter(lambda strata: len(strata) > 2), ratio=SHARES, seed=SEEDS)
+def test_both_sides_are_disjoint_and_complete(
+    strata: dict[str, tuple[int | None, bool]],
+    ratio: float,
+    seed: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "drawn_split.json"
+    path.unlink(missing_ok=True)
+    split = load_or_draw(path, strata, ratio, seed)
+    assert not set(split.test) & set(split.rest)
+    assert {*split.test, *split.rest} == set(strata)
+    assert load(path) == split
+
+
+def test_seed_matters() -> None:
+    strata = {f"{number:04d}": number % 2 for number in range(40)}
+    assert len({tuple(stratified_sample(strata, 0.2, seed)) for seed in range(10)}) > 5
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_to_divide(count: int) -> None:
+    with pytest.raises(ValueError, match="cannot be divided"):
+        stratified_sample({str(number): 0 for number in range(count)}, 0.5, 0)
+
+
+COHORT = {f"{number:04d}": number % 2 for number in range(10)}
+
+
+def test_saved_split_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    first = load_or_draw(path, COHORT, 0.2, 1)
+    written = path.read_bytes()
+    assert load_or_draw(path, COHORT, 0.2, 1) == first
+    # Labels that came later do not move anybody.
+    assert load_or_draw(path, dict.fromkeys(COHORT, 7), 0.2, 1) == first
+    assert path.read_bytes() == written
+
+
+def test_edited_split_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    content = {"seed": 1, "test_ratio": 0.2, "test": ["0009"], "rest": sorted(set(COHORT) - {"0009"})}
+    path.write_text(json.dumps(content))
+    assert load_or_draw(path, COHORT, 0.2, 1).test == ("0009",)
+
+
+@pytest.mark.parametrize(("ratio", "seed"), [(0.2, 2), (0.3, 1)])
+def test_other_seed_or_ratio_is_refused(tmp_path: Path, ratio: float, seed: int) -> None:
+    path = tmp_path / "split.json"
+    load_or_draw(path, COHORT, 0.2, 1)
+    with pytest.raises(UserError, match=f"seed 1 and test_ratio 0.2, the settings say {seed} and {ratio}") as caught:
+        load_or_draw(path, COHORT, ratio, seed)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_patient_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    load_or_draw(path, COHORT, 0.2, 1)
+    with pytest.raises(UserError, match=r"does not know 1 patients of the data folder .0042."):
+        load_or_draw(path, {**COHORT, "0042": 0}, 0.2, 1)
+
+
+def test_absent_patient_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "split.json"
+    split = load_or_draw(path, COHORT, 0.2, 1)
+    with caplog.at_level(logging.WARNING):
+        assert load_or_draw(path, {name: 0 for name in COHORT if name != "0003"}, 0.2, 1) == split
+    assert "0003" in caplog.text
+
+
+def test_patient_on_both_sides_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    split = load_or_draw(path, COHORT, 0.2, 1)
+    content = json.loads(path.read_text())
+    content["rest"].append(split.test[0])
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"both sides of the split: {split.test[0]}"):
+        load_or_draw(path, COHORT, 0.2, 1)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"seed": 1, "test_ratio": 0.2, "test": 3, "rest": []}'])
+def test_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "split.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_or_draw(path, COHORT, 0.2, 1)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_three_patients_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 3 patients"):
+        load_or_draw(tmp_path / "split.json", {"a": 0, "b": 1}, 0.5, 0)
+    assert not (tmp_path / "split.json").exists()
+
+
+def test_further_lists_are_written_and_ignored(tmp_path: Path) -> None:
+    split = load_or_draw(tmp_path / "split.json", COHORT, 0.2, 1)
+    save(tmp_path / "run.json", split, train=["0001"], validation=["0002"])
+    assert json.loads((tmp_path / "run.json").read_text())["validation"] == ["0002"]
+    assert load(tmp_path / "run.json") == split

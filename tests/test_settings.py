@@ -1,0 +1,152 @@
+"""Settings: the YAML that is shipped loads, and every mistake is one line that says what is accepted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.errors import UserError
+from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, dump, load
+
+SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def latent(tmp_path: Path) -> list[str]:
+    """The fewest lines that load."""
+    return ["task: latent", "modality: heat", f"dataset_path: '{tmp_path}'", "learning_rate: 1e-3"]
+
+
+def complaint(path: Path, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(path, overrides)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_twenty_files_are_shipped() -> None:
+    assert len(SHIPPED) == 20
+    assert len(list((REPOSITORY / "config" / "demo").glob("*.yaml"))) == 10
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_shipped_file_loads(path: Path, tmp_path: Path) -> None:
+    settings = load(path, [f"dataset_path={tmp_path}"])
+    assert settings.dataset_path == tmp_path
+    named = {"dmr_cfg": "latent", "dmr_cla": "classification", "dmr_seg": "segmentation"}
+    assert settings.task == named[path.name[:7]]
+    if isinstance(settings, LatentSettings):
+        assert settings.modality == ("gray" if "gray" in path.name else "heat")
+    else:
+        assert settings.case in path.name
+
+
+def test_unknown_key_suggests_the_nearest(write_yaml: Writer, latent: list[str]) -> None:
+    path = write_yaml(*latent, "max_epoch: 3")
+    text = complaint(path)
+    for part in (str(path), "max_epoch", "3", "did you mean 'max_epochs'?"):
+        assert part in text
+
+
+def test_unknown_key_without_a_near_one_lists_what_is_accepted(write_yaml: Writer, latent: list[str]) -> None:
+    text = complaint(write_yaml(*latent, "zzzzzzzz: 3"))
+    assert "zzzzzzzz" in text
+    assert "learning_rate" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "accepted"),
+    [
+        ("batch_size: many", "a whole number >= 1"),
+        ("batch_size: 2.5", "a whole number >= 1"),
+        ("batch_size: 0", "a whole number >= 1"),
+        ("transductive: 1", "true or false"),
+        ("max_epochs: '3'", "a whole number >= 1"),
+        ("modality: thermal", "'gray' or 'heat'"),
+        ("patience: 0", "a whole number or null"),
+        ("views: front", "a list of whole numbers"),
+        ("learning_rate: .nan", "a number > 0"),
+        ("lambda_contrastive_loss: 2", "a number >= 0 <= 1"),
+        ("train_val_ratio: '8:x'", "'7:3'"),
+        ("train_val_ratio: 8:x", "'7:3'"),
+        ("train_val_ratio: '8:0'", "'7:3'"),
+        ("train_val_ratio: 8", "a text"),
+        ("patch_size: 4", "an odd number"),
+        ("dataset_path: /nowhere/at/all", "an existing folder"),
+    ],
+)
+def test_impossible_value(write_yaml: Writer, latent: list[str], line: str, accepted: str) -> None:
+    key, _, value = line.partition(": ")
+    path = write_yaml(*(kept for kept in latent if not kept.startswith(f"{key}:")), line)
+    text = complaint(path)
+    for part in (str(path), key, value.strip("'").removeprefix("."), f"{accepted}"):
+        assert part in text
+    assert "accepted" in text
+
+
+def test_missing_key(write_yaml: Writer, latent: list[str]) -> None:
+    path = write_yaml(*latent[:-1])
+    text = complaint(path)
+    for part in (str(path), "learning_rate", "missing", "a number > 0"):
+        assert part in text
+
+
+def test_several_mistakes_are_counted(write_yaml: Writer, latent: list[str]) -> None:
+    assert complaint(write_yaml(*latent, "batch_size: 0", "seed: -1")).endswith("(and 1 more)")
+
+
+def test_unknown_task(write_yaml: Writer) -> None:
+    text = complaint(write_yaml("task: regression"))
+    assert "'regression'" in text
+    assert "latent, classification, segmentation" in text
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "a: b: c", "- a\n- b", "", "just text", "[" * 5000])
+def test_what_is_no_mapping(write_yaml: Writer, text: str) -> None:
+    path = write_yaml(text)
+    assert str(path) in complaint(path)
+
+
+def test_absent_file(tmp_path: Path) -> None:
+    assert "absent.yaml" in complaint(tmp_path / "absent.yaml")
+
+
+def test_duplicate_key(write_yaml: Writer, latent: list[str]) -> None:
+    text = complaint(write_yaml(*latent, "seed: 1", "seed: 2"))
+    assert "'seed' is given twice" in text
+
+
+def test_numbers_are_those_of_yaml_1_2(write_yaml: Writer, latent: list[str]) -> None:
+    settings = load(write_yaml(*latent, "train_val_ratio: 7:3", "weight_decay: 1e-4"))
+    assert settings.learning_rate == 0.001
+    assert settings.weight_decay == 0.0001
+    assert settings.train_val_ratio == "7:3"
+    assert settings.train_share == pytest.approx(0.7)
+
+
+def test_overrides_win(write_yaml: Writer, latent: list[str]) -> None:
+    path = write_yaml(*latent, "seed: 1", "batch_size: nonsense")
+    overrides = ["seed=5", "batch_size=4", "learning_rate=1e-2", "train_val_ratio=6:4", "views=[1, 2]", "seed=6"]
+    settings = load(path, overrides)
+    assert (settings.seed, settings.batch_size, settings.learning_rate) == (6, 4, 0.01)
+    assert (settings.train_val_ratio, settings.views) == ("6:4", (1, 2))
+
+
+def test_mistake_in_an_override_names_the_override(write_yaml: Writer, latent: list[str]) -> None:
+    path = write_yaml(*latent)
+    text = complaint(path, "batch_size=0")
+    assert text.startswith("--set: batch_size: 0")
+    assert "did you mean 'seed'?" in complaint(path, "sed=0")
+    assert "'key=value' is accepted" in complaint(path, "seed")
+    assert "not valid YAML" in complaint(path, "seed=[1")
+
+
+def test_dump_loads_again(write_yaml: Writer, tmp_path: Path) -> None:
+    lines = ("task: segmentation", "encoder_modality: gray", "decoder_modality: heat", f"dataset_path: '{tmp_path}'")
+    settings = load(write_yaml(*lines, "learning_rate: 5e-3", "image_size: [48, 64]", "output_root: runs"))
+    assert isinstance(settings, SegmentationSettings)
+    assert settings.output_root == REPOSITORY / "runs"
+    assert settings.run_name == "dmr_runs_seg_g_enc_h_dec"
+    assert load(write_yaml(dump(settings))) == settings
