@@ -120,13 +120,39 @@ def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[st
     if segmentation.get("size") != [image.height, image.width]:
         raise ValueError("annotations whose mask has another size than their image")
     counts = segmentation.get("counts")
-    if isinstance(counts, list):
-        if not all(isinstance(run, int) and run >= 0 for run in counts) or sum(counts) != image.height * image.width:
-            raise ValueError("annotations with a damaged mask")
-        return dict(coco_mask.frPyObjects(segmentation, image.height, image.width))
-    if not isinstance(counts, str):
+    if isinstance(counts, str):
+        runs = _run_lengths(counts)
+    elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
+        runs = counts
+    else:
         raise ValueError("annotations with a damaged mask")
-    return {"size": segmentation["size"], "counts": counts.encode()}
+    # pycocotools draws runs that do not fill the image without a word, over whatever the memory held.
+    if any(run < 0 for run in runs) or sum(runs) != image.height * image.width:
+        raise ValueError("annotations with a damaged mask")
+    return dict(coco_mask.frPyObjects({"size": segmentation["size"], "counts": runs}, image.height, image.width))
+
+
+def _run_lengths(counts: str) -> list[int]:
+    """Run lengths of a compressed COCO mask: 5 bits a character, each run after the third as a difference.
+
+    Raises ValueError for characters outside the code or a number that does not end.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise ValueError("annotations with a damaged mask")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("annotations with a damaged mask")
+    return runs
 
 
 def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) -> np.ndarray:

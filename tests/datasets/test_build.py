@@ -1,0 +1,194 @@
+"""From settings to parts: no patient on two sides, and no test patient near the encoder unless asked for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions
+from src.datasets.tasks import FrameDataset, as_input
+from src.errors import UserError
+from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
+
+Folder = Any  # tests/conftest.py: DMRFolder
+SIZE = (24, 32)
+BUILDS: dict[str, Callable[..., Parts[Any]]] = {
+    "latent": build_frames,
+    "classification": build_diagnoses,
+    "segmentation": build_regions,
+}
+
+
+def settings_for(task: str, data: Path, **more: Any) -> Any:
+    common = {"dataset_path": data, "output_root": data.parent / "out", "image_size": SIZE, "learning_rate": 0.001}
+    if task == "latent":
+        return LatentSettings(**{"task": "latent", "modality": "heat"} | common | more)
+    common |= {"encoder_modality": "heat", "decoder_modality": "heat"}
+    if task == "classification":
+        return ClassificationSettings(**{"task": "classification"} | common | more)
+    return SegmentationSettings(**{"task": "segmentation", "class_weights": (1.0, 1.0, 1.0)} | common | more)
+
+
+def build(task: str, data: Path, **more: Any) -> Parts[Any]:
+    return BUILDS[task](settings_for(task, data, **more))
+
+
+def patients(part: FrameDataset) -> set[str]:
+    return set(part.patients)
+
+
+@pytest.mark.parametrize("task", BUILDS)
+def test_parts_are_disjoint_by_patient(cohort: Folder, task: str) -> None:
+    for number in range(1, 22, 3):
+        cohort.frame(f"{number:04d}", visit=2, snap=True)
+    parts = build(task, cohort.root)
+    sides = [patients(parts.train), patients(parts.validation), patients(parts.test)]
+    assert all(sides)
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    assert sides[2] <= set(parts.split.test)
+    assert sides[0] | sides[1] <= set(parts.split.rest)
+
+
+def test_every_usable_patient_is_used(cohort: Folder) -> None:
+    expected = {
+        "latent": {f"{number:04d}" for number in range(1, 22)},
+        "classification": {f"{number:04d}" for number in range(1, 21)},
+        "segmentation": {f"{number:04d}" for number in range(1, 11)},
+    }
+    for task, usable in expected.items():
+        parts = build(task, cohort.root)
+        assert patients(parts.train) | patients(parts.validation) | patients(parts.test) == usable
+
+
+def test_encoder_sees_no_test_patient(cohort: Folder) -> None:
+    parts = build("latent", cohort.root)
+    assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
+    assert patients(parts.test) == set(parts.split.test)
+
+
+def test_transductive_encoder_sees_test_patients(cohort: Folder) -> None:
+    parts = build("latent", cohort.root, transductive=True)
+    seen = patients(parts.train) | patients(parts.validation)
+    assert set(parts.split.test) <= seen
+    assert seen == {*parts.split.test, *parts.split.rest}
+    assert not patients(parts.train) & patients(parts.validation)
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_transductive_does_not_concern_the_decoders(cohort: Folder, task: str) -> None:
+    parts = build(task, cohort.root, transductive=True)
+    assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
+
+
+@pytest.mark.parametrize("first", BUILDS)
+def test_one_split_serves_three_tasks(cohort: Folder, first: str) -> None:
+    split = build(first, cohort.root).split
+    path = cohort.root.parent / "out" / "split.json"
+    written = path.read_bytes()
+    for task in BUILDS:
+        for modality in ("gray", "heat"):
+            key = "modality" if task == "latent" else "decoder_modality"
+            assert build(task, cohort.root, **{key: modality}).split == split
+    assert path.read_bytes() == written
+
+
+def test_split_does_not_depend_on_the_task_that_draws_it(cohort: Folder) -> None:
+    roots = {task: cohort.root.parent / f"out_{task}" for task in BUILDS}
+    assert len({build(task, cohort.root, output_root=root).split for task, root in roots.items()}) == 1
+
+
+def test_split_of_a_run_can_be_used_again(cohort: Folder) -> None:
+    settings = settings_for("classification", cohort.root)
+    parts = build_diagnoses(settings)
+    path = cohort.root.parent / "run.json"
+    parts.save_split(path)
+    content = json.loads(path.read_text())
+    assert content["train"] == sorted(patients(parts.train))
+    assert content["validation"] == sorted(patients(parts.validation))
+    assert content["tested"] == sorted(patients(parts.test))
+    (cohort.root.parent / "out" / "split.json").unlink()
+    again = build_diagnoses(settings, path)
+    assert again.split == parts.split
+    assert again.train.names == parts.train.names
+    assert not (cohort.root.parent / "out" / "split.json").exists()
+
+
+def test_test_set_is_stratified(cohort: Folder) -> None:
+    parts = build("classification", cohort.root, test_ratio=0.4)
+    sick = sum(int(patient) % 2 for patient in parts.split.test)
+    annotated = sum(int(patient) <= 10 for patient in parts.split.test)
+    assert len(parts.split.test) == 8
+    assert sick == pytest.approx(4, abs=1)
+    assert annotated == pytest.approx(4, abs=1)
+
+
+def test_regions_only_from_annotated_frames(cohort: Folder) -> None:
+    cohort.frame("0001", visit=2, snap=True)  # of an annotated patient, but not annotated itself
+    parts = build("segmentation", cohort.root)
+    names = [frame.name for part in (parts.train, parts.validation, parts.test) for frame in part.frames]
+    assert sorted(names) == [f"T{number:04d}.1.1.S.2012-10-01.00" for number in range(1, 11)]
+    batch = parts.train.everything()
+    assert tuple(batch["target"].shape) == (len(parts.train), 3, *SIZE)
+    expected = np.zeros((3, *SIZE))
+    expected[0, 4:16, 4:16] = 1
+    expected[2] = 1 - expected[0]
+    assert_allclose(batch["target"][0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", BUILDS)
+def test_batches_hold_the_frames_of_their_patients(cohort: Folder, task: str) -> None:
+    parts = build(task, cohort.root)
+    for part in (parts.train, parts.validation, parts.test):
+        batch = part.everything()
+        levels = [40 + 7 * int(patient) % 200 for patient in part.patients]  # as the fixture writes them
+        assert_allclose(batch["frame"].float().mean((1, 2, 3)), levels, atol=2)
+        assert batch["index"].tolist() == list(range(len(part)))
+        if task == "classification":
+            assert batch["label"].tolist() == [int(patient) % 2 for patient in part.patients]
+        inputs = as_input(batch["frame"])
+        assert inputs.min() >= -1
+        assert inputs.max() <= 1
+
+
+def test_views_choose_frames(cohort: Folder) -> None:
+    for number in range(1, 6):
+        cohort.frame(f"{number:04d}", view=2, snap=True)
+    parts = build("latent", cohort.root, views=(1,))
+    assert {frame.view for part in (parts.train, parts.validation, parts.test) for frame in part.frames} == {1}
+    with pytest.raises(UserError, match=r"none of 26 heat frames is of views \[9\]"):
+        build("latent", cohort.root, views=(9,))
+
+
+def test_phantom_builds_all_three(phantom: Path, tmp_path: Path) -> None:
+    weights = {"class_weights": (1.0,) * 8}
+    for task in BUILDS:
+        more = weights if task == "segmentation" else {}
+        parts = build(task, phantom, output_root=tmp_path, image_size=None, **more)
+        assert parts.train.image_size == (120, 160)
+        assert not patients(parts.train) & patients(parts.test)
+
+
+def test_errors_say_what_is_missing(cohort: Folder) -> None:
+    def complaint(task: str, **more: Any) -> str:
+        with pytest.raises(UserError) as caught:
+            build(task, cohort.root, **more)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "'other': one of dmr is accepted" in complaint("latent", dataset_name="other")
+    assert "annotation_file" in complaint("segmentation", annotation_file=Path("absent.json"))
+    assert "8 weights for the 3 categories" in complaint("segmentation", class_weights=(1.0,) * 8)
+    for number in range(1, 22):
+        (cohort.root / f"{number:04d}" / "description.html").unlink()
+    assert "no patient is diagnosed as Healthy or Sick" in complaint("classification")
+
+
+def test_too_few_patients_for_a_task(dmr: Folder) -> None:
+    for number in range(1, 7):
+        dmr.patient(f"{number:04d}", "Sick" if number == 1 else None)
+    with pytest.raises(UserError, match="at least 1 test patient and 2 others are needed"):
+        build("classification", dmr.root)

@@ -1,0 +1,120 @@
+"""The database's layout: what counts as a frame, whose it is, and what the description says."""
+
+from typing import Any
+
+import pytest
+
+from src.datasets.dmr_dataset import DMRDataset
+from src.datasets.source import HEALTHY, SICK, Skipped
+from src.errors import UserError
+
+Folder = Any  # tests/conftest.py: DMRFolder
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("<p>Diagnosis*: <span>Healthy<br></span></p>", HEALTHY),
+        ("<p>Diagnosis*: <span>Sick<br></span></p>", SICK),
+        ("<p>Diagnosis: SICK</p>", SICK),
+        ("<b>DIAGNOSIS *</b> :", None),
+        ("diagnosis* : healthy", HEALTHY),
+        ("Diagnosis*:\n\t<td class='x'>\n<b><span style=\"a: b\">\n  Sick \n</span></b>", SICK),
+        ("Diagnosis*:&nbsp;<i></i>", None),
+        ("Diagnosis*: <span>&nbsp;Healthy&nbsp;<br>", HEALTHY),
+        ("<p>Age: 40</p><p>Diagnosis*: <span>Healthy</span></p><p>Family: Sick</p>", HEALTHY),
+        ("Diagnosis*: <span>Unknown</span>", None),
+        ("Diagnosis*: <span>Not sick</span>", None),
+        ("no word of it", None),
+        ("", None),
+    ],
+)
+def test_diagnosis(dmr: Folder, text: str, label: int | None) -> None:
+    dmr.frame("0001")
+    dmr.description("0001", text)
+    skipped = Skipped()
+    found = DMRDataset(dmr.root).diagnoses(skipped)
+    assert found == ({} if label is None else {"0001": label})
+    assert list(skipped.reasons.values()) == ([["0001"]] if label is None else [])
+
+
+def test_reasons_tell_other_words_from_none_and_from_no_file(dmr: Folder) -> None:
+    for patient, text in (("0001", "Diagnosis*: <span>Benign"), ("0002", "nothing"), ("0003", None)):
+        dmr.frame(patient)
+        if text is not None:
+            dmr.description(patient, text)
+    skipped = Skipped()
+    assert DMRDataset(dmr.root).diagnoses(skipped) == {}
+    assert skipped.reasons == {
+        "patients whose diagnosis is 'benign'": ["0001"],
+        "patients whose description has no diagnosis": ["0002"],
+        "patients without a readable description.html": ["0003"],
+    }
+
+
+def test_description_in_another_encoding_is_read(dmr: Folder) -> None:
+    dmr.frame("0001")
+    path = dmr.description("0001", "")
+    path.write_bytes("<p>Mamão: não</p><p>Diagnosis*: <span>Sick</span>".encode("latin-1"))
+    assert DMRDataset(dmr.root).diagnoses(Skipped()) == {"0001": SICK}
+
+
+def test_several_visits_are_one_patient(dmr: Folder) -> None:
+    for visit in (1, 2):
+        for view in (1, 2):
+            dmr.frame("0001", visit, view)
+            dmr.frame("0001", visit, view, snap=True)
+    dmr.frame("0002")
+    source = DMRDataset(dmr.root)
+    assert source.patients == ["0001", "0002"]
+    gray, heat = source.frames("gray", Skipped()), source.frames("heat", Skipped())
+    assert [frame.patient for frame in gray] == ["0001"] * 4 + ["0002"]
+    assert [frame.view for frame in gray] == [1, 2, 1, 2, 1]
+    assert [frame.name for frame in heat] == [frame.name for frame in gray[:4]]
+    assert len({frame.name for frame in gray}) == 5
+
+
+def test_patient_without_a_snapshot_is_noted(dmr: Folder) -> None:
+    dmr.patient("0001", "Sick")
+    dmr.patient("0002", "Sick", snap=False)
+    skipped = Skipped()
+    assert [frame.patient for frame in DMRDataset(dmr.root).frames("heat", skipped)] == ["0001"]
+    assert skipped.reasons == {"patients without a heat frame": ["0002"]}
+
+
+def test_what_counts_as_a_frame(dmr: Folder) -> None:
+    good = dmr.frame("0001")
+    for name in ("UPPER.JPG", "other.jpeg", "visit 2/deep.jpg", ".hidden.jpg", "matrix.txt", "drawing.png"):
+        path = dmr.root / "0001" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(good.read_bytes())
+    (dmr.root / "loose.jpg").write_bytes(good.read_bytes())
+    frames = DMRDataset(dmr.root).frames("gray", Skipped())
+    assert {frame.name for frame in frames} == {good.stem, "UPPER", "other", "deep"}
+    assert {frame.patient for frame in frames} == {"0001"}
+    assert [frame.path for frame in frames] == sorted(frame.path for frame in frames)
+    assert {frame.view for frame in frames if frame.name != good.stem} == {None}
+
+
+def test_missing_snapshots_name_the_command(dmr: Folder) -> None:
+    dmr.patient("0001", "Sick", snap=False)
+    with pytest.raises(UserError, match=r"python -m src\.datasets\.prepare snaps ") as caught:
+        DMRDataset(dmr.root).frames("heat", Skipped())
+    text = str(caught.value)
+    assert text.endswith(str(dmr.root))
+    assert "<patient>/*_snap.jpg" in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(("modality", "words"), [("gray", r"<patient>/\*\.jpg"), ("heat", r"<patient>/\*_snap\.jpg")])
+def test_nothing_there_names_what_was_looked_for(dmr: Folder, modality: Any, words: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        DMRDataset(dmr.root).frames(modality, Skipped())
+    assert str(dmr.root) in str(caught.value)
+    assert "data/README.md" in str(caught.value)
+
+
+def test_snapshots_alone_do_not_make_gray_frames(dmr: Folder) -> None:
+    dmr.frame("0001", snap=True)
+    with pytest.raises(UserError, match="no gray frames"):
+        DMRDataset(dmr.root).frames("gray", Skipped())

@@ -1,0 +1,176 @@
+"""The frame cache: whatever a folder holds is decoded, noted or skipped, once, and again when a file changes."""
+
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from src.datasets import frame_cache
+from src.datasets.frame_cache import FrameCache, open_cache, read_frame
+from src.datasets.source import Frame, Skipped
+from src.errors import UserError
+from src.settings import Modality
+
+SIZE = (24, 32)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (3, 4, *shape[2:]), dtype=np.uint8)
+    return cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="JPEG", quality=95)
+    return path
+
+
+def opened(root: Path, modality: Modality = "gray") -> tuple[FrameCache, dict[str, list[str]]]:
+    frames = [Frame("0001", path.relative_to(root), path.stem) for path in sorted(root.rglob("*.jpg"))]
+    skipped = Skipped()
+    return open_cache(root.parent / "cache", root, frames, modality, SIZE, skipped), skipped.reasons
+
+
+def test_gray_frame_is_kept_as_it_is(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", noise(*SIZE))
+    pixels, notes = read_frame(path, "gray", SIZE)
+    assert (pixels.shape, pixels.dtype, notes) == ((1, *SIZE), np.uint8, [])
+    assert_array_equal(pixels[0], np.asarray(Image.open(path)))
+
+
+def test_gray_frame_stored_as_three_channels_needs_no_note(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", np.repeat(noise(*SIZE)[..., None], 3, axis=-1))
+    pixels, notes = read_frame(path, "gray", SIZE)
+    assert notes == []
+    assert_allclose(pixels[0], noise(*SIZE), atol=12)
+
+
+def test_gray_frame_in_colour_is_turned_to_gray(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", noise(*SIZE, 3))
+    pixels, notes = read_frame(path, "gray", SIZE)
+    assert notes == ["gray frames in colour, turned to gray by luminance"]
+    assert_array_equal(pixels[0], np.asarray(Image.open(path).convert("L")))
+
+
+def test_heat_frame_keeps_its_channels_in_order(tmp_path: Path) -> None:
+    red = np.zeros((*SIZE, 3), np.uint8)
+    red[..., 0] = 250
+    pixels, notes = read_frame(save(tmp_path / "a.jpg", red), "heat", SIZE)
+    assert (pixels.shape, notes) == ((3, *SIZE), [])
+    assert pixels[0].min() > 230
+    assert pixels[1:].max() < 20
+
+
+def test_heat_frame_of_one_channel_is_repeated(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", noise(*SIZE))
+    pixels, notes = read_frame(path, "heat", SIZE)
+    assert notes == ["heat frames of one channel, repeated three times"]
+    assert_array_equal(pixels, np.repeat(np.asarray(Image.open(path))[None], 3, axis=0))
+
+
+@pytest.mark.parametrize("modality", ["gray", "heat"])
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_other_size_is_resized(tmp_path: Path, modality: Modality, factor: float) -> None:
+    stored = (int(SIZE[0] * factor), int(SIZE[1] * factor))
+    path = save(tmp_path / "a.jpg", noise(*stored) if modality == "gray" else noise(*stored, 3))
+    pixels, notes = read_frame(path, modality, SIZE)
+    assert pixels.shape[1:] == SIZE
+    assert notes == [f"{modality} frames of another size, resized to 24 x 32"]
+    before = np.asarray(Image.open(path)).astype(float)
+    assert pixels.mean() == pytest.approx(before.mean(), abs=2)
+    if factor == 2 and modality == "gray":
+        means = before.reshape(SIZE[0], 2, SIZE[1], 2).mean((1, 3))
+        assert_allclose(pixels[0], means, atol=0.51)
+
+
+def test_bad_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    good = save(root / "a.jpg", noise(*SIZE))
+    (root / "b.jpg").write_bytes(good.read_bytes()[: good.stat().st_size * 3 // 4])
+    (root / "c.jpg").write_text("this is no image")
+    (root / "d.jpg").write_bytes(b"")
+    save(root / "e.jpg", noise(*SIZE, seed=1))
+    cache, reasons = opened(root)
+    assert [frame.name for frame in cache.frames] == ["a", "e"]
+    assert reasons == {"truncated frames": ["b.jpg"], "frames that cannot be read as images": ["c.jpg", "d.jpg"]}
+    # Row i is frame i, whatever was skipped between.
+    for row, name in enumerate("ae"):
+        assert_array_equal(cache.read([row])[0, 0], np.asarray(Image.open(root / f"{name}.jpg")))
+
+
+def test_absurd_size_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.jpg", noise(*SIZE))
+    monkeypatch.setattr(frame_cache, "_LARGEST", SIZE[0] * SIZE[1] - 1)
+    with pytest.raises(ValueError, match="absurd size"):
+        read_frame(path, "gray", SIZE)
+
+
+def test_rows_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for number in range(70):  # more than are decoded at once
+        save(root / f"{number:03d}.jpg", np.full(SIZE, 3 * number, np.uint8))
+    cache, _ = opened(root)
+    read = cache.read([69, 0, 64, 0])
+    assert tuple(read.shape) == (4, 1, *SIZE)
+    assert_allclose(read.float().mean((1, 2, 3)), [207, 0, 192, 0], atol=1)
+
+
+def test_second_open_does_not_decode_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(2 * SIZE[0], 2 * SIZE[1], 3))
+    (root / "b.jpg").write_text("this is no image")
+    first, reasons = opened(root)
+    monkeypatch.setattr(frame_cache, "read_frame", lambda *_: pytest.fail("decoded again"))
+    second, again = opened(root)
+    assert second == first
+    assert again == reasons  # the notes are told on every run
+    assert len(again) == 3
+
+
+def test_changed_file_is_decoded_again(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    path = save(root / "a.jpg", np.full(SIZE, 20, np.uint8))
+    first, _ = opened(root)
+    assert first.read([0]).float().mean() == pytest.approx(20, abs=1)
+    save(path, np.full(SIZE, 200, np.uint8))
+    later = time.time_ns() + 10**9
+    os.utime(path, ns=(later, later))
+    second, _ = opened(root)
+    assert second.path != first.path
+    assert second.read([0]).float().mean() == pytest.approx(200, abs=1)
+
+
+def test_modality_and_new_files_have_their_own_cache(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    paths = {opened(root)[0].path, opened(root, "heat")[0].path}
+    save(root / "b.jpg", noise(*SIZE))
+    paths.add(opened(root)[0].path)
+    assert len(paths) == 3
+
+
+def test_build_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    first, _ = opened(root)
+    pixels = first.read([0])
+    first.path.with_suffix(".json").unlink()
+    first.path.write_bytes(b"")
+    assert_array_equal(opened(root)[0].read([0]), pixels)
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    root.mkdir()
+    for name in "ab":
+        (root / f"{name}.jpg").write_text("this is no image")
+    for _ in range(2):  # the second time from the cache
+        with pytest.raises(UserError, match="none of 2 gray frames can be decoded") as caught:
+            opened(root)
+        assert "frames that cannot be read as images: 2" in str(caught.value)
+        assert "\n" not in str(caught.value)
