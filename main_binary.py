@@ -7,6 +7,7 @@ import numpy as np
 
 from src import cli
 from src.datasets.build import build_diagnoses
+from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.metrics import THRESHOLD, by_patient, classification_scores
 from src.evaluation.predictions import classification_rows, write_predictions
@@ -68,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_script(main)

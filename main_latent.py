@@ -6,6 +6,7 @@ import time
 from src import cli
 from src.datasets.build import build_frames
 from src.encoder import CUTSEncoder
+from src.errors import run as run_script
 from src.evaluation import figures
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
@@ -61,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_script(main)

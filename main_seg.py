@@ -5,6 +5,7 @@ import time
 
 from src import cli
 from src.datasets.build import build_regions
+from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.metrics import dice_and_iou, region_scores
 from src.evaluation.predictions import segmentation_rows, write_predictions
@@ -67,4 +68,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_script(main)

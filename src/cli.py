@@ -1,8 +1,6 @@
 """The flags of the three entry scripts, and how they end."""
 
 import argparse
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -117,15 +115,3 @@ def _load(arguments: Arguments, name: str, kind: type[S]) -> S:
     if not isinstance(settings, kind):
         raise UserError(f"{arguments.cfg_path / name}: task: '{settings.task}': these settings are for another script")
     return settings
-
-
-def run(main: Callable[[], None]) -> None:
-    """Call an entry script's main: a `UserError` ends it with one line and exit code 2, Ctrl-C with 130."""
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; go on with the same command and --resume", file=sys.stderr)
-        sys.exit(130)

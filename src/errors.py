@@ -1,4 +1,7 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard, and how a script ends on it."""
+
+import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -6,3 +9,15 @@ class UserError(Exception):
 
     The entry scripts print it without a traceback and exit with code 2.
     """
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's main: a `UserError` ends it with one line and exit code 2, Ctrl-C with 130."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; go on with the same command and --resume", file=sys.stderr)
+        sys.exit(130)

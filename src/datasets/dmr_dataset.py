@@ -12,6 +12,7 @@ from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.settings import Modality
 
 SNAP = "_snap"
+SUFFIXES = (".jpg", ".jpeg")
 _VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
@@ -26,7 +27,7 @@ class DMRDataset(Source):
         """Every JPEG in a patient's folder; one whose name ends in `_snap` is a heat frame."""
         found: dict[Modality, list[Frame]] = {"gray": [], "heat": []}
         for path in sorted(self.root.glob("*/**/*")):
-            if path.suffix.lower() in (".jpg", ".jpeg") and not path.name.startswith("."):
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
                 relative = path.relative_to(self.root)
                 view = _VIEW.match(path.name)
                 frame = Frame(relative.parts[0], relative, path.stem.removesuffix(SNAP), int(view[1]) if view else None)

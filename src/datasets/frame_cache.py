@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
-from src.files import atomic_write, write_json
+from src.files import atomic_write, read_json, write_json
 from src.settings import Modality
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def open_cache(
     index_path, data_path = folder / f"{stem}.json", folder / f"{stem}.u8"
     if not (index_path.exists() and data_path.exists()):
         _build(index_path, data_path, root, frames, modality, size)
-    index = json.loads(index_path.read_text(encoding="utf-8"))
+    index = read_json(index_path, "the index of decoded frames (delete it to decode again)")
     for reason, names in index["notes"].items():
         for name in names:
             skipped.add(reason, name)

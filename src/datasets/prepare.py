@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from src.datasets.dmr_dataset import SNAP, SUFFIXES
 from src.errors import UserError
+from src.files import atomic_write
 
 log = logging.getLogger(__name__)
 
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
-SNAP_SUFFIX = "_snap"
 DEFAULT_PALETTE = "jet"
 JPEG_QUALITY = 90
 MAX_PIXELS = 50_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
@@ -67,13 +67,8 @@ def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE) -> NDArr
 
 def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes an image uint8 [H, W, 3] (RGB) whole or not at all: a run cut short leaves no half file of that name."""
-    # The temporary name does not end in .jpg, so no reader of the folder takes it for a frame.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        Image.fromarray(image).save(partial, format="JPEG", quality=JPEG_QUALITY)
-        os.replace(partial, path)  # noqa: PTH105 - the atomic one by name
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        Image.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY)
 
 
 def _plain_numbers(text: str) -> str:
@@ -140,8 +135,8 @@ def _read_gray(path: Path) -> NDArray[np.float32]:
 
 def gray_frames(folder: Path) -> list[Path]:
     """Every gray frame below a folder, sorted: `*.jpg` that is not a snapshot."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".jpg" and not path.name.startswith("."))
-    return sorted(path for path in found if not path.stem.lower().endswith(SNAP_SUFFIX) and path.is_file())
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(path for path in found if not path.stem.lower().endswith(SNAP) and path.is_file())
 
 
 def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCounts:
@@ -155,22 +150,22 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
         raise UserError(f"no folder {folder}")
     frames = gray_frames(folder)
     if not frames:
-        raise UserError(f"no gray frame (*.jpg other than *{SNAP_SUFFIX}.jpg) in {folder} or its subfolders")
+        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders")
     counts = SnapshotCounts()
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
-        snapshot = frame.with_name(f"{frame.stem}{SNAP_SUFFIX}.jpg")
+        snapshot = frame.with_name(f"{frame.stem}{SNAP}.jpg")
         if snapshot.exists():
             counts.existed += 1
             continue
         matrix = frame.with_suffix(".txt")
         try:
             values = read_matrix(matrix) if matrix.exists() else _read_gray(frame)
-            write_jpeg(snapshot, make_snapshot(values, palette))
-            counts.made += 1
+            picture = make_snapshot(values, palette)
         except UserError as error:
             counts.skipped.setdefault(str(error), []).append(frame)
-        except OSError as error:
-            raise UserError(f"cannot write {snapshot}: {error.strerror}") from error
+            continue
+        write_jpeg(snapshot, picture)  # a disk that cannot be written is no fault of the frame: it ends the run
+        counts.made += 1
     return counts
 
 

@@ -80,7 +80,8 @@ def segmentation_sheet(
     colours = ListedColormap([_COLOURS[index % len(_COLOURS)] for index in range(len(names))])
     for row, frame in enumerate(frames):
         for axis, regions in zip(axes[row], (None, truth[row], predicted[row]), strict=True):
-            _show(axis, frame)
+            # Under regions the frame is gray, so that their colours are the legend's.
+            _show(axis, frame if regions is None else frame.mean(0, keepdims=True))
             if regions is not None:
                 shown = np.ma.masked_equal(regions, background)
                 axis.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(names) - 0.5, alpha=0.6, interpolation="nearest")

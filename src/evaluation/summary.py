@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from src.cli import run
-from src.errors import UserError
+from src.errors import UserError, run
 from src.files import read_json
 
 _SHOWN = (

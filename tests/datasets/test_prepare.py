@@ -139,7 +139,7 @@ def test_damaged_frames_are_reported_by_reason_and_the_rest_is_made(
     assert any("2 frame(s)" in line and "truncated" in line and "cut.jpg, cut2.jpg" in line for line in warnings)
     assert any("megapixels: huge.jpg" in line for line in warnings)
     assert any("not a number: matrix.jpg" in line for line in warnings)
-    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_nothing_to_work_on_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
