@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := demo_runs
 # Shallow, large tumours in torsos that differ less than patients do: a decoder learns it in a minute.
-PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.3
+PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.2
 CFG := --cfg-path config/demo
 
 .PHONY: demo test lint install clean

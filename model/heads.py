@@ -34,7 +34,7 @@ class SegmentationModel(nn.Module):
 
 
 class LatentModel(nn.Module):
-    """A frozen encoder and the decoder on its latents, for frames of either modality.
+    """A frozen encoder and the decoder on its latents, for frames of either modality, in two steps.
 
     Same modality: as is. Gray encoder, heat frames: the three channels are encoded as three one-channel images and the
     decoder's logits are averaged over them. Heat encoder, gray frames: the one channel is repeated three times.
@@ -46,13 +46,19 @@ class LatentModel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> the decoder's logits, [B] or [B, classes, H, W]."""
-        channels = x.shape[1]
-        one_by_one = channels > self.encoder_channels
-        if one_by_one:
-            x = x.flatten(0, 1)[:, None]
-        elif channels < self.encoder_channels:
-            x = x.expand(-1, self.encoder_channels, -1, -1)
-        with torch.no_grad():
-            z = self.encoder(x)
-        logits: torch.Tensor = self.decoder(z)
-        return logits.view(-1, channels, *logits.shape[1:]).mean(1) if one_by_one else logits
+        return self.decode(self.encode(x))
+
+    @torch.no_grad()
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Frames x [B, C, H, W] in -1..1 -> latents [B, N, L, H, W] of the N images that a frame is to the encoder."""
+        if x.shape[1] > self.encoder_channels:
+            x = x[:, :, None]
+        else:
+            x = x.expand(-1, self.encoder_channels, -1, -1)[:, None]
+        z: torch.Tensor = self.encoder(x.flatten(0, 1))
+        return z.view(*x.shape[:2], *z.shape[1:])
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Latents z [B, N, L, H, W] -> logits, averaged over each frame's N images, [B] or [B, classes, H, W]."""
+        logits: torch.Tensor = self.decoder(z.flatten(0, 1))
+        return logits.view(*z.shape[:2], *logits.shape[1:]).mean(1)

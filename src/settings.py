@@ -71,6 +71,8 @@ class Settings(BaseModel):
     transductive: bool = False
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
     batch_size: int = Field(16, ge=1)
+    min_steps_per_epoch: int = Field(1, ge=1)
+    """Where the frames do not fill so many batches, an epoch draws them with replacement until they do."""
     max_epochs: int = Field(200, ge=1)
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better validation loss; null never stops early."""
@@ -136,6 +138,8 @@ class DecoderSettings(Settings):
     encoder_modality: Modality
     decoder_modality: Modality
     base_channels: int = Field(64, ge=1)
+    latent_memory_mb: int = Field(2048, ge=0)
+    """Memory for latents of the frozen encoder, which are kept so that each frame is encoded once; 0 keeps none."""
 
     @property
     def frame_modality(self) -> Modality:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,24 @@ from src.evaluation.metrics import area_under_curve, confusion_matrices, region_
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
-from src.training.engine import Losses, Scores, Trainable, batches_of, epoch_generator, mean_losses, train_one_epoch
+from src.training.engine import (
+    Losses,
+    Scores,
+    Trainable,
+    batches_of,
+    epoch_generator,
+    mean_losses,
+    steps_per_epoch,
+    train_one_epoch,
+    training_batches,
+)
+from src.training.latents import KeptLatents
 from src.training.run_folder import RunFolder
 
+logger = logging.getLogger(__name__)
+
 D = TypeVar("D", bound=FrameDataset)
+_FEW_STEPS = 3
 _PIXELS_AT_ONCE = 16 * 120 * 160  # in prediction: a batch of 16 heat frames, one gray frame
 
 
@@ -100,32 +114,43 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         task.model.decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
 
+    steps = steps_per_epoch(len(parts.train), settings)
+    if steps < _FEW_STEPS:
+        logger.warning(
+            "%d frames are %d step(s) an epoch: BatchNorm's running averages lag behind such a training, and with them "
+            "the validation scores; consider --set min_steps_per_epoch=5",
+            len(parts.train),
+            steps,
+        )
+    latents = KeptLatents(task.model, settings.latent_memory_mb)
+
     def losses(batch: Batch) -> Losses:
-        return {"loss": task.loss(task.model(as_input(batch["frame"].to(device))), batch)}
+        return {"loss": task.loss(task.model.decode(latents(parts.train, batch, device)), batch)}
 
     def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
         task.model.train()
-        order = torch.randperm(len(parts.train), generator=epoch_generator(settings.seed, epoch)).tolist()
-        batches = batches_of(parts.train, order, settings.batch_size, settings.num_workers)
+        batches = training_batches(parts.train, settings, epoch_generator(settings.seed, epoch))
         return train_one_epoch(losses, batches, optimizer, bar)
 
     def validate() -> Scores:
-        loss, kept = evaluate(task, parts.validation, device)
+        loss, kept = evaluate(task, parts.validation, device, latents)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
-    steps = math.ceil(len(parts.train) / settings.batch_size)
     return Trainable(task.model.decoder, optimizer, steps, train_epoch, validate)
 
 
 @torch.no_grad()
-def evaluate(task: DecoderTask[D], dataset: D, device: torch.device) -> tuple[float, np.ndarray]:
+def evaluate(
+    task: DecoderTask[D], dataset: D, device: torch.device, latents: KeptLatents | None = None
+) -> tuple[float, np.ndarray]:
     """Mean loss over the dataset's frames, and what `judge` keeps of each, [N, ...]."""
     task.model.eval()
+    latents = latents or KeptLatents(task.model, 0)
     kept: list[np.ndarray] = []
 
     def steps() -> Iterator[tuple[int, Losses]]:
         for batch in _small_batches(dataset):
-            logits = task.model(as_input(batch["frame"].to(device)))
+            logits = task.model.decode(latents(dataset, batch, device))
             kept.append(task.judge(logits, batch))
             yield len(batch["frame"]), {"loss": task.loss(logits, batch)}
 

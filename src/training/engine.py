@@ -19,7 +19,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from src.datasets.tasks import Batch, FrameDataset, as_is
 from src.errors import UserError
 from src.files import without_nan, write_text
-from src.settings import RunSettings
+from src.settings import RunSettings, Settings
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.run_folder import RunFolder
@@ -59,6 +59,21 @@ def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, wor
     places = list(order)
     chunks = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
     return DataLoader(dataset, batch_sampler=chunks, collate_fn=as_is, num_workers=workers)  # type: ignore[arg-type]
+
+
+def steps_per_epoch(frames: int, settings: Settings) -> int:
+    """How many steps an epoch over so many frames has."""
+    return max(math.ceil(frames / settings.batch_size), settings.min_steps_per_epoch)
+
+
+def training_batches(dataset: FrameDataset, settings: Settings, generator: torch.Generator) -> DataLoader[Batch]:
+    """An epoch's batches: each frame once, or drawn with replacement where they do not fill the least steps."""
+    steps = steps_per_epoch(len(dataset), settings)
+    if len(dataset) > (steps - 1) * settings.batch_size:
+        order = torch.randperm(len(dataset), generator=generator)
+    else:
+        order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=generator)
+    return batches_of(dataset, order.tolist(), settings.batch_size, settings.num_workers)
 
 
 def train_one_epoch(

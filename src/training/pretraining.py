@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +22,9 @@ from src.training.engine import (
     batches_of,
     epoch_generator,
     mean_losses,
+    steps_per_epoch,
     train_one_epoch,
+    training_batches,
 )
 
 
@@ -67,29 +68,20 @@ class Pretraining:
 
         return mean_losses(steps())
 
-    def order(self, frames: int, generator: torch.Generator) -> list[int]:
-        """An epoch's frames: each once, or drawn with replacement where they do not fill the least number of steps."""
-        least = self.settings.min_steps_per_epoch * self.settings.batch_size
-        if frames >= least:
-            return torch.randperm(frames, generator=generator).tolist()
-        return torch.randint(frames, (least,), generator=generator).tolist()
-
     def trainable(self, parts: Parts[FrameDataset]) -> Trainable:
         """The task as `fit` takes it: AdamW on the encoder."""
         settings = self.settings
         optimizer = torch.optim.AdamW(
             self.encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        frames = max(len(parts.train), settings.min_steps_per_epoch * settings.batch_size)
 
         def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
             self.encoder.train()
             generator = epoch_generator(settings.seed, epoch)
-            order = self.order(len(parts.train), generator)
-            batches = batches_of(parts.train, order, settings.batch_size, settings.num_workers)
+            batches = training_batches(parts.train, settings, generator)
             return train_one_epoch(lambda batch: self.losses(batch, generator), batches, optimizer, bar)
 
-        steps = math.ceil(frames / settings.batch_size)
+        steps = steps_per_epoch(len(parts.train), settings)
         return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(parts.validation))
 
 
