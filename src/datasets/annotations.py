@@ -101,19 +101,22 @@ def _add_shape(
     if isinstance(segmentation, dict):
         declared.shapes.append((index, _checked_rle(segmentation, declared)))
     elif isinstance(segmentation, list) and segmentation:
-        declared.shapes.append((index, [_checked_polygon(points) for points in segmentation]))
+        declared.shapes.append((index, [_checked_polygon(points, declared) for points in segmentation]))
     else:
         raise ValueError("annotations without a polygon or mask")
 
 
-def _checked_polygon(points: Any) -> np.ndarray:
+def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     try:
         polygon = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError("annotations with a damaged polygon") from None
     if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
         raise ValueError("annotations with a damaged polygon")
-    return polygon.reshape(-1, 2)
+    polygon, size = polygon.reshape(-1, 2), np.array([image.width, image.height])
+    if (polygon < -size).any() or (polygon > 2 * size).any():
+        raise ValueError("annotations whose polygon reaches further outside the image than the image is large")
+    return polygon
 
 
 def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
@@ -163,8 +166,8 @@ def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) 
         if isinstance(shape, dict):
             mask = cv2.resize(coco_mask.decode(shape), size[::-1], interpolation=cv2.INTER_NEAREST)
         else:
-            inside = [np.clip(polygon * scale, 0, size[::-1]).ravel().tolist() for polygon in shape]
-            mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(inside, *size)))
+            polygons = [(polygon * scale).ravel().tolist() for polygon in shape]
+            mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size)))
         canvas[mask > 0] = index
     return canvas
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
+from src.datasets.images import read_image
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.files import atomic_write, read_json, write_json
@@ -25,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
-_LARGEST = 50_000_000  # pixels: no thermal camera comes near, a decompression bomb does
 _CHUNK = 64  # frames decoded before they are written: bounds memory
 _VERSION = 1
 
@@ -35,22 +33,10 @@ def read_frame(path: Path, modality: Modality, size: tuple[int, int]) -> tuple[n
 
     Raises ValueError with the reason where it cannot be used: truncated, not an image, absurdly large.
     """
-    try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next line is stricter
-            if image.width * image.height > _LARGEST:
-                raise ValueError("frames that declare an absurd size")
-            one_channel = image.mode in ("L", "1", "I;16")
-            pixels = np.asarray(image.convert("L" if one_channel else "RGB"))
-            luminance = pixels if one_channel else np.asarray(image.convert("L"))
-    except Image.DecompressionBombError:
-        raise ValueError("frames that declare an absurd size") from None
-    except OSError as error:
-        known = "truncated" in str(error) or "broken" in str(error)
-        raise ValueError("truncated frames" if known else "frames that cannot be read as images") from None
-    except (SyntaxError, IndexError) as error:  # what Pillow's parsers raise on damaged headers
-        raise ValueError("frames that cannot be read as images") from error
-
+    image = read_image(path)
+    one_channel = image.mode in ("L", "1", "I;16")
+    pixels = np.asarray(image.convert("L" if one_channel else "RGB"))
+    luminance = pixels if one_channel else np.asarray(image.convert("L"))
     notes = []
     if modality == "gray":
         if not one_channel and np.ptp(pixels, axis=-1).mean() > 8:  # JPEG rounding of R = G = B stays below 2

@@ -27,6 +27,7 @@ from src.datasets.phantom_skin import draw_skin, render_frame
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
 from src.datasets.prepare import make_snapshot, write_jpeg
 from src.errors import UserError
+from src.files import write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +236,7 @@ def write_phantom(
         log.info("%s holds this phantom already", out)
         return
     out.mkdir(parents=True, exist_ok=True)
-    (out / PARTIAL_FILE).write_text(json.dumps({"arguments": arguments}), encoding="utf-8")
+    write_json(out / PARTIAL_FILE, {"arguments": arguments})
     sick, drawn = draw_labels(patients, seed, annotated)
 
     def one(index: int) -> tuple[str, dict[str, Points], Tumour | None]:
@@ -247,14 +248,13 @@ def write_phantom(
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
         done = list(tqdm(pool.map(one, range(patients)), total=patients, desc="phantom", unit="patient"))
     labelled = [(name, polygons) for (name, polygons, _), is_drawn in zip(done, drawn, strict=True) if is_drawn]
-    (out / ANNOTATION_FILE).write_text(json.dumps(_coco(labelled)), encoding="utf-8")
+    write_text(out / ANNOTATION_FILE, json.dumps(_coco(labelled)))
     record = {
         f"{index + 1:04d}": {"diagnosis": "Sick" if tumour else "Healthy", "tumour": asdict(tumour) if tumour else None}
         for index, (_, _, tumour) in enumerate(done)
     }
-    text = json.dumps({"arguments": arguments, "patients": record}, indent=1)
-    (out / PARTIAL_FILE).write_text(text, encoding="utf-8")
-    (out / PARTIAL_FILE).replace(out / RECORD_FILE)
+    write_json(out / RECORD_FILE, {"arguments": arguments, "patients": record})
+    (out / PARTIAL_FILE).unlink()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

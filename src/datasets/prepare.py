@@ -14,10 +14,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, SUFFIXES
+from src.datasets.images import MAX_PIXELS, read_image
 from src.errors import UserError
 from src.files import atomic_write
 
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
 DEFAULT_PALETTE = "jet"
 JPEG_QUALITY = 90
-MAX_PIXELS = 50_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
 PALETTES: dict[str, int] = {
     name.removeprefix("COLORMAP_").lower(): getattr(cv2, name) for name in dir(cv2) if name.startswith("COLORMAP_")
 }
@@ -122,15 +122,9 @@ def read_matrix(path: Path) -> NDArray[np.float32]:
 def _read_gray(path: Path) -> NDArray[np.float32]:
     """Gray levels float32 [H, W] of a JPEG of one or three channels; raises UserError when it is damaged."""
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(f"the image declares more than {MAX_PIXELS // 1_000_000} megapixels")
-            return np.asarray(image.convert("L"), dtype=np.float32)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"the image declares more than {MAX_PIXELS // 1_000_000} megapixels") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        # Pillow reports a damaged JPEG as any of these; its own words carry numbers that would split the summary.
-        raise UserError("the image is truncated or not a readable JPEG") from error
+        return np.asarray(read_image(path).convert("L"), dtype=np.float32)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def gray_frames(folder: Path) -> list[Path]:

@@ -77,6 +77,22 @@ def test_later_shapes_overwrite_earlier_ones(tmp_path: Path) -> None:
     assert drawn(tmp_path, coco(nipple, breast))[200, 200] == 0
 
 
+def test_a_polygon_that_leaves_the_image_keeps_its_shape_inside(tmp_path: Path) -> None:
+    # A diamond around (0, 240): clipped point by point it would become a triangle of another slope.
+    classes = drawn(tmp_path, coco(shape(1, [-200, 240, 0, 40, 200, 240, 0, 440])))
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    inside = columns + np.abs(rows - 240) <= 200
+    assert ((classes == 0) != inside).mean() < 0.002
+
+
+def test_a_polygon_far_outside_its_image_is_skipped(tmp_path: Path) -> None:
+    annotations, reasons = read(tmp_path, coco(shape(1, box(0, 0, 9, 9)), shape(2, [0, 0, 1e300, 0, 9, 9])))
+    assert [index for index, _ in annotations.images[0].shapes] == [0]
+    assert reasons == {
+        "annotations whose polygon reaches further outside the image than the image is large": ["annotation 2"]
+    }
+
+
 def test_background_is_not_drawn(tmp_path: Path) -> None:
     breast = shape(1, box(100, 100, 300, 300))
     with_roi = drawn(tmp_path, coco(breast, shape(5, box(0, 0, 640, 480))))

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from src.datasets import frame_cache
+from src.datasets import frame_cache, images
 from src.datasets.frame_cache import FrameCache, open_cache, read_frame
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
@@ -103,10 +103,10 @@ def test_bad_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         assert_array_equal(cache.read([row])[0, 0], np.asarray(Image.open(root / f"{name}.jpg")))
 
 
-def test_absurd_size_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_huge_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.jpg", noise(*SIZE))
-    monkeypatch.setattr(frame_cache, "_LARGEST", SIZE[0] * SIZE[1] - 1)
-    with pytest.raises(ValueError, match="absurd size"):
+    monkeypatch.setattr(images, "MAX_PIXELS", SIZE[0] * SIZE[1] - 1)
+    with pytest.raises(ValueError, match="megapixels"):
         read_frame(path, "gray", SIZE)
 
 

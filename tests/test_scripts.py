@@ -1,0 +1,294 @@
+"""The three entry scripts as a user runs them, on a small phantom: every shipped YAML, test mode, resume, errors."""
+
+import csv
+import json
+import math
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from src.evaluation.metrics import classification_scores
+from src.settings import REPOSITORY
+from src.training import checkpoint as checkpoints
+
+SCRIPTS = {"latent": "main_latent.py", "classification": "main_binary.py", "seg": "main_seg.py"}
+CASES = [(encoder, decoder) for encoder in "gh" for decoder in "gh"]
+TINY = ["image_size=[48, 64]", "batch_size=4", "max_epochs=1"]
+TINY_ENCODER = [*TINY, "num_kernels=2", "sampled_patches_per_image=4", "min_steps_per_epoch=2"]
+TINY_DECODER = [*TINY, "base_channels=2"]
+CHAIN = ["dmr_runs", "dmr_runs_gray"] + [
+    f"dmr_runs_{task}_{encoder}_enc_{decoder}_dec" for task in ("classification", "seg") for encoder, decoder in CASES
+]
+
+
+def flags_of(task: str, encoder: str, decoder: str) -> list[str]:
+    if task == "latent":
+        return ["--gray"] * (encoder == "g")
+    return ["--gray_encoder"] * (encoder == "g") + ["--gray_decoder"] * (decoder == "g")
+
+
+def run_here(script: str, *arguments: str) -> None:
+    """The script in this process, which spares the seconds that a new one needs to import torch."""
+    before = sys.argv
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    finally:
+        sys.argv = before
+
+
+def run_alone(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, started in another folder."""
+    command = [sys.executable, str(REPOSITORY / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, env=os.environ)
+
+
+def train_chain(config: Path, phantom: Path, root: Path) -> Path:
+    """All ten runs of a folder of settings, one epoch each, at a size that takes seconds."""
+    places = ["--cfg-path", str(config), "--set", f"dataset_path={phantom}", f"output_root={root}"]
+    for modality in "hg":
+        run_here("main_latent.py", *flags_of("latent", modality, ""), *places, *TINY_ENCODER)
+    for task in ("classification", "seg"):
+        for case in CASES:
+            run_here(SCRIPTS[task], *flags_of(task, *case), *places, *TINY_DECODER)
+    return root
+
+
+@pytest.fixture(scope="module")
+def chain(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output root of the ten runs of `config/`."""
+    return train_chain(REPOSITORY / "config", phantom, tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture
+def encoder_run(phantom: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Trains a heat encoder, four epochs unless told otherwise, below a folder of the test."""
+
+    def train(name: str, *arguments: str) -> Path:
+        root = tmp_path / name
+        places = [f"dataset_path={phantom}", f"output_root={root}"]
+        overrides = [*TINY_ENCODER[:-1], "min_steps_per_epoch=2", "max_epochs=4"]
+        run_here("main_latent.py", "--set", *places, *overrides, *arguments)
+        return root / "dmr_runs"
+
+    return train
+
+
+def scores_of(run: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((run / "results" / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# ---------------------------------------------------------------- all settings
+
+
+@pytest.mark.parametrize("name", CHAIN)
+def test_each_run_leaves_its_files(chain: Path, name: str) -> None:
+    run = chain / name
+    for path in ("checkpoints/dmr_run.pty", "checkpoints/last.pty", "results/split.json", "logs/train.log"):
+        assert (run / path).stat().st_size > 0, path
+    assert list((run / "logs").glob("events.out.tfevents.*"))
+    pictures = {"dmr_runs": "latents", "dmr_runs_c": "roc_and_confusion", "dmr_runs_s": "regions"}
+    picture = pictures.get(name[:10], "latents")
+    assert {path.name for path in (run / "results" / "figures").iterdir()} == {f"{picture}.png", "loss_curves.png"}
+    record = yaml.safe_load((run / "logs" / "settings.yaml").read_text(encoding="utf-8"))
+    assert record["settings"]["max_epochs"] == 1
+    assert record["provenance"]["packages"]["torch"] == "2.14.1"
+
+
+@pytest.mark.parametrize("name", CHAIN)
+def test_scores_are_flat_finite_and_complete(chain: Path, name: str) -> None:
+    scores = scores_of(chain / name)
+    expected = {
+        "dmr_runs": ("test/loss", "test/contrastive", "test/reconstruction"),
+        "dmr_runs_c": ("test/frame_auc", "test/patient_auc", "test/patient_balanced_accuracy"),
+        "dmr_runs_s": ("test/dice_macro", "test/iou_macro", "test/dice/left_breast", "test/pixel_accuracy"),
+    }
+    for key in (*expected.get(name[:10], expected["dmr_runs"]), "seconds", "peak_memory_mb"):
+        assert math.isfinite(scores[key]), key
+
+
+@pytest.mark.parametrize("name", CHAIN[2:])
+def test_frozen_encoder_leaves_decoder_training_as_it_went_in(chain: Path, name: str) -> None:
+    encoder = "dmr_runs_gray" if "_g_enc" in name else "dmr_runs"
+    before = checkpoints.load(chain / encoder / "checkpoints" / "dmr_run.pty").model
+    after = checkpoints.load(chain / name / "checkpoints" / "dmr_run.pty").encoder
+    assert after is not None
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+def test_all_runs_share_one_split(chain: Path) -> None:
+    shared = json.loads((chain / "split.json").read_text(encoding="utf-8"))
+    for name in CHAIN:
+        copy = json.loads((chain / name / "results" / "split.json").read_text(encoding="utf-8"))
+        assert copy["test"] == shared["test"]
+        assert not set(copy["test"]) & {*copy["train"], *copy["validation"]}
+        seen = checkpoints.load(chain / name / "checkpoints" / "dmr_run.pty").patients
+        assert sorted(seen) == sorted({*copy["train"], *copy["validation"]})
+
+
+def test_classification_scores_follow_from_the_predictions(chain: Path) -> None:
+    run = chain / "dmr_runs_classification_h_enc_h_dec"
+    rows = [row for row in rows_of(run) if row["part"] == "test"]
+    labels, probabilities = (np.array([float(row[column]) for row in rows]) for column in ("label", "probability"))
+    scores = scores_of(run)
+    for name, value in classification_scores([row["patient"] for row in rows], labels, probabilities).items():
+        assert scores[f"test/{name}"] == pytest.approx(value), name
+
+
+def test_demo_settings_run_through(phantom: Path, tmp_path: Path) -> None:
+    root = train_chain(REPOSITORY / "config" / "demo", phantom, tmp_path)
+    assert {path.parent.parent.name for path in root.glob("*/results/metrics.json")} == set(CHAIN)
+
+
+# ---------------------------------------------------------------- test mode
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("main_latent.py", "dmr_runs"),
+        ("main_binary.py", "dmr_runs_classification_h_enc_h_dec"),
+        ("main_seg.py", "dmr_runs_seg_h_enc_h_dec"),
+    ],
+)
+def test_mode_test_from_another_folder_gives_the_same_scores(
+    chain: Path, phantom: Path, tmp_path: Path, script: str, name: str
+) -> None:
+    before, rows = scores_of(chain / name), None if name == "dmr_runs" else rows_of(chain / name)
+    (chain / name / "results" / "metrics.json").unlink()
+    sizes = TINY_ENCODER if script == "main_latent.py" else TINY_DECODER
+    places = [f"dataset_path={phantom}", f"output_root={chain}"]
+    done = run_alone(script, "--mode", "test", "--set", *places, *sizes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    after = scores_of(chain / name)
+    assert after == {key: before[key] for key in after}
+    assert {key for key in before if key.startswith("test/")} <= after.keys()
+    assert rows is None or rows_of(chain / name) == rows
+    (chain / name / "results" / "metrics.json").write_text(json.dumps(before), encoding="utf-8")
+
+
+# ---------------------------------------------------------------- resume
+
+
+def run_with_death(monkeypatch: pytest.MonkeyPatch, saves: int, run: Callable[[], object]) -> None:
+    """Run until a checkpoint would be written for the so-manyth time, and die there."""
+    write, written = checkpoints.save, 0
+
+    def save(*arguments: object) -> None:
+        nonlocal written
+        written += 1
+        if written > saves:
+            raise KeyboardInterrupt
+        write(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save", save)
+        with pytest.raises(SystemExit) as end:
+            run()
+    assert end.value.code == 130
+
+
+def assert_same_training(one: Path, other: Path) -> None:
+    left, right = (checkpoints.load(run / "checkpoints" / "last.pty") for run in (one, other))
+    assert left.epoch == right.epoch
+    assert all(torch.equal(value, right.model[key]) for key, value in left.model.items())
+    texts = [(run / "logs" / "metrics.jsonl").read_text(encoding="utf-8") for run in (one, other)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("saves", [0, 1, 3, 4])
+def test_an_interrupted_pretraining_ends_as_an_undisturbed_one(
+    encoder_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    undisturbed = encoder_run("undisturbed")
+    run_with_death(monkeypatch, saves, lambda: encoder_run("killed"))
+    resumed = encoder_run("killed", "--resume")
+    assert_same_training(undisturbed, resumed)
+
+
+@pytest.mark.parametrize("script", ["main_binary.py", "main_seg.py"])
+def test_an_interrupted_decoder_ends_as_an_undisturbed_one(
+    chain: Path, phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    def train(root: str, *arguments: str) -> Path:
+        places = [f"dataset_path={phantom}", f"output_root={tmp_path / root}"]
+        sizes = [*TINY_DECODER[:-2], "max_epochs=3", "base_channels=2", "min_steps_per_epoch=3"]
+        run_here(script, "--encoder-ckpt-root", str(chain), "--set", *places, *sizes, *arguments)
+        return next((tmp_path / root).glob("dmr_runs_*"))
+
+    for root in ("undisturbed", "killed"):
+        (tmp_path / root).mkdir()
+        (tmp_path / root / "split.json").write_bytes((chain / "split.json").read_bytes())
+    undisturbed = train("undisturbed")
+    run_with_death(monkeypatch, 2, lambda: train("killed"))
+    assert_same_training(undisturbed, train("killed", "--resume"))
+
+
+def test_resume_with_other_settings_names_the_difference(
+    encoder_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder_run("run")
+    with pytest.raises(SystemExit) as end:
+        encoder_run("run", "learning_rate=0.5", "--resume")
+    assert end.value.code == 2
+    assert "learning_rate: 0.001 then, 0.5 now" in capsys.readouterr().err
+
+
+def test_early_stop_counts_from_the_best_epoch(encoder_run: Callable[..., Path]) -> None:
+    run = encoder_run("run", "learning_rate=30.0", "max_epochs=40", "patience=2")
+    scores = scores_of(run)
+    assert scores["epochs"] == scores["best_epoch"] + 2
+    losses = [json.loads(line)["val/loss"] for line in (run / "logs" / "metrics.jsonl").read_text().splitlines()]
+    assert losses.index(min(losses)) + 1 == scores["best_epoch"]
+    best = checkpoints.load(run / "checkpoints" / "dmr_run.pty")
+    assert best.epoch == best.best_epoch == scores["best_epoch"]
+
+
+# ---------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("main_latent.py", ["--set", "bach_size=3"], "did you mean 'batch_size'?"),
+        ("main_latent.py", ["--cfg-path", "nowhere"], "cannot read the settings"),
+        ("main_binary.py", [], "train it first: python main_latent.py"),
+        ("main_seg.py", ["--mode", "test"], "no trained run there"),
+        ("main_seg.py", ["--set", "annotation_file=none.json"], "no annotation file there"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], script: str, arguments: list[str], message: str
+) -> None:
+    places = ["--set", f"dataset_path={phantom}", f"output_root={tmp_path}"]
+    with pytest.raises(SystemExit) as end:
+        run_here(script, *places, *arguments)
+    assert end.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert message in last
+
+
+def test_an_encoder_that_saw_test_patients_is_refused(
+    chain: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--set", f"dataset_path={phantom}", f"output_root={tmp_path}", "seed=5", *TINY_DECODER]
+    with pytest.raises(SystemExit) as end:
+        run_here("main_binary.py", "--encoder-ckpt-root", str(chain), *places)
+    assert end.value.code == 2
+    assert "test patients" in capsys.readouterr().err
