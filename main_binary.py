@@ -12,9 +12,11 @@ from src.evaluation import figures
 from src.evaluation.metrics import THRESHOLD, by_patient, classification_scores
 from src.evaluation.predictions import classification_rows, write_predictions
 from src.training import checkpoint as checkpoints
+from src.training import distributed
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
 from src.training.engine import choose_device, fit, make_repeatable
-from src.training.run_folder import RunFolder, peak_memory_mb
+from src.training.memory import peak_memory_mb
+from src.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -24,31 +26,35 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
     device = choose_device(arguments.device)
+    distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
     run.open(settings, arguments.mode)
 
     # ---------------------------------------------------------------- frames
-    parts = build_diagnoses(settings, run.split if arguments.mode == "test" else None)
+    with distributed.writer_first():
+        parts = build_diagnoses(settings, run.split if arguments.mode == "test" else None)
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = classification_task(encoder, settings, parts.train.image_size)
-    task.model.to(device)
+    task = classification_task(encoder, settings, parts.train.image_size, device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
-        parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings, device), run, settings, blank, arguments.resume)
+        if distributed.writes():
+            run.begin(settings, sys.argv, arguments.resume)
+            parts.save_split(run.split)
+        fit(as_trainable(task, parts, settings), run, settings, blank, arguments.resume)
 
     # ---------------------------------------------------------------- test
+    if not distributed.writes():
+        return
     best = checkpoints.load(run.best)
     checkpoints.restore(task.model.decoder, best.model, run.best)
     scores: dict[str, float] = {}
     rows = []
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
-        scores[f"{part}/loss"], probabilities = evaluate(task, dataset, device)
+        scores[f"{part}/loss"], probabilities = evaluate(task, dataset)
         labels = np.array(dataset.labels)
         found = classification_scores(dataset.patients, labels, probabilities)
         scores |= {f"{part}/{name}": value for name, value in found.items()}

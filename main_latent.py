@@ -9,10 +9,12 @@ from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.training import checkpoint as checkpoints
+from src.training import distributed
 from src.training.checkpoint import Checkpoint
 from src.training.engine import choose_device, fit, make_repeatable
+from src.training.memory import peak_memory_mb
 from src.training.pretraining import Pretraining, encode_for_pictures
-from src.training.run_folder import RunFolder, peak_memory_mb
+from src.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -22,12 +24,14 @@ def main() -> None:
     arguments = cli.parse_latent(__doc__ or "")
     settings = cli.latent_settings(arguments)
     device = choose_device(arguments.device)
+    distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
     run.open(settings, arguments.mode)
 
     # ---------------------------------------------------------------- frames
-    parts = build_frames(settings, run.split if arguments.mode == "test" else None)
+    with distributed.writer_first():
+        parts = build_frames(settings, run.split if arguments.mode == "test" else None)
 
     # ---------------------------------------------------------------- model
     channels = parts.train.cache.shape[0]
@@ -36,13 +40,16 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
-        parts.save_split(run.split)
+        if distributed.writes():
+            run.begin(settings, sys.argv, arguments.resume)
+            parts.save_split(run.split)
         seen = sorted({*parts.train.patients, *parts.validation.patients})
         blank = Checkpoint(model={}, settings=settings.model_dump(mode="json"), patients=seen)
         fit(pretraining.trainable(parts), run, settings, blank, arguments.resume)
 
     # ---------------------------------------------------------------- test
+    if not distributed.writes():
+        return
     best = checkpoints.load(run.best)
     checkpoints.restore(encoder, best.model, run.best)
     scores = {f"val/{name}": value for name, value in pretraining.evaluate(parts.validation).items()}

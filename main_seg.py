@@ -10,9 +10,11 @@ from src.evaluation import figures
 from src.evaluation.metrics import dice_and_iou, region_scores
 from src.evaluation.predictions import segmentation_rows, write_predictions
 from src.training import checkpoint as checkpoints
+from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
 from src.training.engine import choose_device, fit, make_repeatable
-from src.training.run_folder import RunFolder, peak_memory_mb
+from src.training.memory import peak_memory_mb
+from src.training.run_folder import RunFolder
 
 
 def main() -> None:
@@ -22,32 +24,36 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
     device = choose_device(arguments.device)
+    distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
     run.open(settings, arguments.mode)
 
     # ---------------------------------------------------------------- frames
-    parts = build_regions(settings, run.split if arguments.mode == "test" else None)
+    with distributed.writer_first():
+        parts = build_regions(settings, run.split if arguments.mode == "test" else None)
     names, background = parts.train.class_names, parts.train.background
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = segmentation_task(encoder, settings, names, background)
-    task.model.to(device)
+    task = segmentation_task(encoder, settings, (names, background), device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
-        parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings, device), run, settings, blank, arguments.resume)
+        if distributed.writes():
+            run.begin(settings, sys.argv, arguments.resume)
+            parts.save_split(run.split)
+        fit(as_trainable(task, parts, settings), run, settings, blank, arguments.resume)
 
     # ---------------------------------------------------------------- test
+    if not distributed.writes():
+        return
     best = checkpoints.load(run.best)
     checkpoints.restore(task.model.decoder, best.model, run.best)
     scores: dict[str, float] = {}
     rows = []
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
-        scores[f"{part}/loss"], confusion = evaluate(task, dataset, device)
+        scores[f"{part}/loss"], confusion = evaluate(task, dataset)
         found = region_scores(confusion.sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
         rows += segmentation_rows(part, dataset.names, dice_and_iou(confusion)[0])
@@ -57,7 +63,7 @@ def main() -> None:
     history = run.history()
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     shown = parts.test.spread(5)
-    truth, predicted = predicted_classes(task.model, shown, device)
+    truth, predicted = predicted_classes(task, shown)
     frames = shown.everything()["frame"].numpy()
     captions = [patient for patient, _ in shown.names]
     figures.segmentation_sheet(frames, truth, predicted, captions, (names, background), run.figures / "regions.png")

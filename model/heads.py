@@ -40,7 +40,11 @@ class LatentModel(nn.Module):
     decoder's logits are averaged over them. Heat encoder, gray frames: the one channel is repeated three times.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, encoder_channels: int) -> None:
+    decoder: ClassificationModel | SegmentationModel
+
+    def __init__(
+        self, encoder: nn.Module, decoder: ClassificationModel | SegmentationModel, encoder_channels: int
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder, self.encoder_channels = encoder, decoder, encoder_channels
 

@@ -1,8 +1,12 @@
 """The usual four-level UNet with bilinear upsampling."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 class DoubleConv(nn.Module):
@@ -78,6 +82,8 @@ class UNet(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
         super().__init__()
         base = base_channels
+        self.in_channels, self.base_channels = in_channels, base
+        self.checkpoint_activations = False
         self.inc = DoubleConv(in_channels, base)
         self.down1 = Down(base, 2 * base)
         self.down2 = Down(2 * base, 4 * base)
@@ -91,11 +97,48 @@ class UNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16."""
-        skips = [self.inc(x)]
+        skips = [self._run(self.inc, x)]
         for down in (self.down1, self.down2, self.down3, self.down4):
-            skips.append(down(skips[-1]))
+            skips.append(self._run(down, skips[-1]))
         x = skips.pop()
         for up in (self.up1, self.up2, self.up3, self.up4):
-            x = up(x, skips.pop())
+            x = self._run(up, x, skips.pop())
         logits: torch.Tensor = self.outc(x)
         return logits
+
+    def _run(self, block: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """A block's output; with `checkpoint_activations` its inner activations are computed again when needed."""
+        y: torch.Tensor
+        if not (self.checkpoint_activations and self.training and torch.is_grad_enabled()):
+            y = block(*inputs)
+            return y
+
+        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+            return nullcontext(), _statistics_kept(block)
+
+        y = checkpoint(block, *inputs, use_reentrant=False, context_fn=contexts)
+        return y
+
+    def activation_bytes(self, pixels: int, bytes_per_value: int = 4) -> int:
+        """About what a training step on so many pixels (over the batch) keeps, without checkpoints.
+
+        Full resolution keeps 11 times the base width a pixel (four convolutions with their BatchNorms, upsampled map,
+        concatenation), the lower levels together almost as much again; then there is the input.
+        """
+        return pixels * bytes_per_value * (21 * self.base_channels + self.in_channels)
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """BatchNorms normalise by the batch but leave their running statistics alone: they were updated once already."""
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked -= 1

@@ -46,20 +46,24 @@ class PatchSampler:
     candidates: int = 10
     threshold: float = 0.5
 
-    def __call__(self, images: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(
+        self, images: torch.Tensor, generator: torch.Generator, total: int | None = None, share: slice = slice(None)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """images [B, C, H, W] -> anchors, positives, both int64 [B, count, 2] as (row, column) on the images' device.
 
         Every patch lies inside its image and no positive is its own anchor. A positive is the candidate of the highest
         SSIM where that exceeds the threshold, else the diagonal neighbour toward the image's centre. `generator`
-        lives on the CPU, so that a seed draws the same places on every device. Raises ValueError for images
-        with fewer than patch_size + 1 rows or columns.
+        lives on the CPU, so that a seed draws the same places on every device. Where the images are one process's
+        `share` of a batch of `total`, places are drawn for the whole batch. Raises ValueError for images with fewer
+        than patch_size + 1 rows or columns.
         """
         radius = self.patch_size // 2
         size = torch.tensor(images.shape[-2:])
         if int(size.min()) <= self.patch_size:
             raise ValueError(f"images of {tuple(size.tolist())} are too small for patches of side {self.patch_size}")
         low, high = torch.tensor(radius), size - 1 - radius  # first and last place whose patch lies inside
-        draw = torch.rand(len(images), self.count, 2 + self.candidates, generator=generator, dtype=torch.float64)
+        shape = (len(images) if total is None else total, self.count, 2 + self.candidates)
+        draw = torch.rand(shape, generator=generator, dtype=torch.float64)[share]
         anchors = low + (draw[..., :2] * (high - low + 1)).long()
         nearby = self._neighbors(anchors, draw[..., 2:], low, high)
 

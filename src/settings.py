@@ -18,6 +18,7 @@ from src.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 def _check_ratio(text: str) -> str:
@@ -78,6 +79,10 @@ class Settings(BaseModel):
     """Stop after this many epochs without a better validation loss; null never stops early."""
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    precision: Precision = "auto"
+    """Number format of convolutions and matrix products: auto takes bf16 where the hardware multiplies it."""
+    compile: bool = False
+    """Compile the networks with torch.compile on CUDA: slow to start, then faster."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
@@ -140,6 +145,10 @@ class DecoderSettings(Settings):
     base_channels: int = Field(64, ge=1)
     latent_memory_mb: int = Field(2048, ge=0)
     """Memory for latents of the frozen encoder, which are kept so that each frame is encoded once; 0 keeps none."""
+    latent_disk_mb: int = Field(20_480, ge=0)
+    """Disk below output_root for the latents that memory does not hold; at most half of what is free; 0 keeps none."""
+    checkpoint_activations: Literal["auto", "on", "off"] = "auto"
+    """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
 
     @property
     def frame_modality(self) -> Modality:

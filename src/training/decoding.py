@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,30 +15,33 @@ from tqdm import tqdm
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.build import Parts
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, as_input
+from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
 from src.evaluation.metrics import area_under_curve, confusion_matrices, region_scores
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
+from src.training import distributed
 from src.training.checkpoint import Checkpoint
+from src.training.distributed import Losses
 from src.training.engine import (
-    Losses,
     Scores,
     Trainable,
     batches_of,
     epoch_generator,
-    mean_losses,
     steps_per_epoch,
     train_one_epoch,
     training_batches,
 )
-from src.training.latents import KeptLatents
+from src.training.latents import LatentStore
+from src.training.memory import free_memory
+from src.training.precision import computing_in
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 D = TypeVar("D", bound=FrameDataset)
 _FEW_STEPS = 3
+_SHARE_OF_MEMORY = 0.6  # gradients and the libraries' workspace want the rest
 _PIXELS_AT_ONCE = 16 * 120 * 160  # in prediction: a batch of 16 heat frames, one gray frame
 
 
@@ -47,6 +50,7 @@ class DecoderTask(Generic[D]):
     """What sets the two decoders apart."""
 
     model: LatentModel
+    latents: LatentStore
     loss: Callable[[torch.Tensor, Batch], torch.Tensor]
     """Logits and batch to the scalar loss."""
     judge: Callable[[torch.Tensor, Batch], np.ndarray]
@@ -54,40 +58,68 @@ class DecoderTask(Generic[D]):
     summarise: Callable[[D, np.ndarray], Scores]
     """What was kept of a dataset's frames, [N, ...], to the scores that the log shows."""
 
+    def logits(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
+        """The batch's logits in float32; `keep` its latents for the next time."""
+        latents = self.latents(dataset, batch, keep)
+        with computing_in(self.latents.dtype, self.latents.device):
+            return self.model.decode(latents).float()
+
 
 def classification_task(
-    encoder: CUTSEncoder, settings: ClassificationSettings, image_size: tuple[int, int]
+    encoder: CUTSEncoder, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
 ) -> DecoderTask[DiagnosisDataset]:
     """Binary cross-entropy on the logit; of each frame the probability of being sick is kept."""
     decoder = ClassificationModel(encoder.latent_dim, image_size, settings.base_channels)
+    model = _on_device(encoder, decoder, settings, device)
     return DecoderTask(
-        model=LatentModel(encoder, decoder, encoder.in_channels),
-        loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(logits.device)),
+        model=model,
+        latents=LatentStore(model, settings, device),
+        loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
         judge=lambda logits, batch: logits.double().sigmoid().cpu().numpy(),
         summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
     )
 
 
 def segmentation_task(
-    encoder: CUTSEncoder, settings: SegmentationSettings, class_names: tuple[str, ...], background: int
+    encoder: CUTSEncoder,
+    settings: SegmentationSettings,
+    classes: tuple[tuple[str, ...], int],
+    device: torch.device,
 ) -> DecoderTask[RegionDataset]:
-    """Cross-entropy with class weights against soft targets; of each frame the confusion matrix [K, K] is kept."""
-    decoder = SegmentationModel(encoder.latent_dim, len(class_names), settings.base_channels)
-    weights = torch.tensor(settings.class_weights)
+    """Cross-entropy with class weights against soft targets; of each frame the confusion matrix [K, K] is kept.
+
+    `classes`: the names and the background's index.
+    """
+    names, background = classes
+    decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels)
+    model = _on_device(encoder, decoder, settings, device)
+    weights = torch.tensor(settings.class_weights, device=device)
 
     def judge(logits: torch.Tensor, batch: Batch) -> np.ndarray:
-        return confusion_matrices(batch["target"].argmax(1).numpy(), logits.argmax(1).cpu().numpy(), len(class_names))
+        return confusion_matrices(batch["target"].argmax(1).numpy(), logits.argmax(1).cpu().numpy(), len(names))
 
     return DecoderTask(
-        model=LatentModel(encoder, decoder, encoder.in_channels),
-        loss=lambda logits, batch: F.cross_entropy(
-            logits, batch["target"].to(logits.device), weights.to(logits.device)
-        ),
+        model=model,
+        latents=LatentStore(model, settings, device),
+        loss=lambda logits, batch: F.cross_entropy(logits, batch["target"].to(device), weights),
         judge=judge,
-        summarise=lambda dataset, kept: {
-            "dice_macro": region_scores(kept.sum(0), class_names, background)["dice_macro"],
-        },
+        summarise=lambda dataset, kept: {"dice_macro": region_scores(kept.sum(0), names, background)["dice_macro"]},
     )
+
+
+def _on_device(
+    encoder: CUTSEncoder,
+    decoder: ClassificationModel | SegmentationModel,
+    settings: DecoderSettings,
+    device: torch.device,
+) -> LatentModel:
+    """Both networks laid out as the device computes fastest."""
+    model = LatentModel(encoder.folded(), decoder, encoder.in_channels).to(device)
+    decoder.to(memory_format=torch.channels_last)
+    if settings.compile and device.type == "cuda":
+        model.encoder.compile()
+        decoder.compile()
+    return model
 
 
 def frozen_encoder(
@@ -108,7 +140,7 @@ def frozen_encoder(
     return encoder, Checkpoint(model={}, settings=fields, patients=seen, encoder=encoder.state_dict())
 
 
-def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings, device: torch.device) -> Trainable:
+def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:
     """The task as `fit` takes it: Adam on the decoder, the encoder frozen."""
     optimizer = torch.optim.Adam(
         task.model.decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -122,54 +154,70 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
             len(parts.train),
             steps,
         )
-    latents = KeptLatents(task.model, settings.latent_memory_mb)
+    _fit_into_memory(task, parts.train, settings)
 
     def losses(batch: Batch) -> Losses:
-        return {"loss": task.loss(task.model.decode(latents(parts.train, batch, device)), batch)}
+        logits = task.logits(parts.train, batch)
+        return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
+
+    compute = distributed.share_work(task.model.decoder, losses)
 
     def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
         task.model.train()
         batches = training_batches(parts.train, settings, epoch_generator(settings.seed, epoch))
-        return train_one_epoch(losses, batches, optimizer, bar)
+        return train_one_epoch(compute, batches, optimizer, bar)
 
     def validate() -> Scores:
-        loss, kept = evaluate(task, parts.validation, device, latents)
+        loss, kept = evaluate(task, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
     return Trainable(task.model.decoder, optimizer, steps, train_epoch, validate)
 
 
+def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:
+    """Turn on the UNet's activation checkpoints where the settings ask for them or a batch would not fit otherwise."""
+    unet = task.model.decoder.unet
+    channels, height, width = dataset.cache.shape
+    images = settings.batch_size * max(1, channels // task.model.encoder_channels)
+    needed = unet.activation_bytes(images * height * width, task.latents.dtype.itemsize)
+    free = free_memory(task.latents.device)
+    unet.checkpoint_activations = settings.checkpoint_activations == "on" or (
+        settings.checkpoint_activations == "auto" and needed > _SHARE_OF_MEMORY * free
+    )
+    if unet.checkpoint_activations:
+        logger.info("a batch's activations take about %.1f GB of %.1f GB free: checkpointed", needed / 1e9, free / 1e9)
+
+
 @torch.no_grad()
-def evaluate(
-    task: DecoderTask[D], dataset: D, device: torch.device, latents: KeptLatents | None = None
-) -> tuple[float, np.ndarray]:
-    """Mean loss over the dataset's frames, and what `judge` keeps of each, [N, ...]."""
+def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> tuple[float, np.ndarray]:
+    """Mean loss over the dataset's frames, and what `judge` keeps of each, [N, ...].
+
+    `while_training` latents are kept for the next epoch, and the frames are shared among the processes.
+    """
     task.model.eval()
-    latents = latents or KeptLatents(task.model, 0)
+    places = list(range(len(dataset)))[distributed.own_share(len(dataset)) if while_training else slice(None)]
     kept: list[np.ndarray] = []
-
-    def steps() -> Iterator[tuple[int, Losses]]:
-        for batch in _small_batches(dataset):
-            logits = task.model.decode(latents(dataset, batch, device))
-            kept.append(task.judge(logits, batch))
-            yield len(batch["frame"]), {"loss": task.loss(logits, batch)}
-
-    return mean_losses(steps())["loss"], np.concatenate(kept)
+    total = 0.0
+    for batch in _small_batches(dataset, places):
+        logits = task.logits(dataset, batch, while_training)
+        total += len(logits) * task.loss(logits, batch).item()
+        kept += list(task.judge(logits, batch))
+    found = distributed.gather((places, total, kept)) if while_training else [(places, total, kept)]
+    by_place = {place: frame for places, _, kept in found for place, frame in zip(places, kept, strict=True)}
+    return sum(total for _, total, _ in found) / len(dataset), np.stack([by_place[i] for i in range(len(dataset))])
 
 
 @torch.no_grad()
-def predicted_classes(
-    model: LatentModel, dataset: RegionDataset, device: torch.device
-) -> tuple[np.ndarray, np.ndarray]:
+def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) -> tuple[np.ndarray, np.ndarray]:
     """True and most probable class of each pixel, both uint8 [N, H, W]; all are kept in memory, so for a few frames."""
-    model.eval()
+    task.model.eval()
     truth, predicted = [], []
-    for batch in _small_batches(dataset):
+    for batch in _small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-        predicted.append(model(as_input(batch["frame"].to(device))).argmax(1).to(torch.uint8).cpu().numpy())
+        predicted.append(task.logits(dataset, batch, keep=False).argmax(1).to(torch.uint8).cpu().numpy())
     return np.concatenate(truth), np.concatenate(predicted)
 
 
-def _small_batches(dataset: FrameDataset) -> Iterator[Batch]:
+def _small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
     height, width = dataset.image_size
-    return iter(batches_of(dataset, range(len(dataset)), max(1, _PIXELS_AT_ONCE // (height * width)), 0))
+    return iter(batches_of(dataset, places, max(1, _PIXELS_AT_ONCE // (height * width)), 0))

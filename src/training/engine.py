@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,13 +22,13 @@ from src.errors import UserError
 from src.files import without_nan, write_text
 from src.settings import RunSettings, Settings
 from src.training import checkpoint as checkpoints
+from src.training import distributed
 from src.training.checkpoint import Checkpoint
+from src.training.distributed import Losses
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-Losses = dict[str, torch.Tensor]
-"""Scalars by name, means over the batch; 'loss' is the one that is minimised."""
 Scores = dict[str, float]
 
 
@@ -40,6 +41,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError(
             f"--device {name}: not available on this machine; there is {[k for k, v in available.items() if v]}"
         )
+    if name == "cuda" and distributed.processes_asked_for() > 1:
+        torch.cuda.set_device(distributed.local_rank())
     return torch.device(name)
 
 
@@ -56,8 +59,14 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> DataLoader[Batch]:
     """Batches of the dataset's places in this order."""
-    places = list(order)
-    chunks = [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
+    return _load(dataset, _chunks(list(order), batch_size), workers)
+
+
+def _chunks(places: list[int], size: int) -> list[list[int]]:
+    return [places[start : start + size] for start in range(0, len(places), size)]
+
+
+def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> DataLoader[Batch]:
     return DataLoader(dataset, batch_sampler=chunks, collate_fn=as_is, num_workers=workers)  # type: ignore[arg-type]
 
 
@@ -66,14 +75,20 @@ def steps_per_epoch(frames: int, settings: Settings) -> int:
     return max(math.ceil(frames / settings.batch_size), settings.min_steps_per_epoch)
 
 
-def training_batches(dataset: FrameDataset, settings: Settings, generator: torch.Generator) -> DataLoader[Batch]:
-    """An epoch's batches: each frame once, or drawn with replacement where they do not fill the least steps."""
+def training_batches(dataset: FrameDataset, settings: Settings, generator: torch.Generator) -> Iterator[Batch]:
+    """An epoch's batches: each frame once, or drawn with replacement where they do not fill the least steps.
+
+    With several processes these are this one's shares of them; `total` in a batch counts the frames of all.
+    """
     steps = steps_per_epoch(len(dataset), settings)
     if len(dataset) > (steps - 1) * settings.batch_size:
         order = torch.randperm(len(dataset), generator=generator)
     else:
         order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=generator)
-    return batches_of(dataset, order.tolist(), settings.batch_size, settings.num_workers)
+    chunks = _chunks(order.tolist(), settings.batch_size)
+    own = [chunk[distributed.own_share(len(chunk))] for chunk in chunks]
+    for chunk, batch in zip(chunks, _load(dataset, own, settings.num_workers), strict=True):
+        yield batch | {"total": torch.tensor(len(chunk))}
 
 
 def train_one_epoch(
@@ -90,9 +105,9 @@ def train_one_epoch(
             optimizer.step()
             bar.set_postfix(loss=f"{losses['loss'].item():.4f}", refresh=False)
             bar.update()
-            yield len(batch["frame"]), losses
+            yield int(batch["total"]), losses
 
-    return mean_losses(steps())
+    return distributed.mean_of_all(mean_losses(steps()))
 
 
 def _refuse_non_finite(loss: float) -> None:
@@ -129,10 +144,12 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, blank: Checkpoin
     `blank` carries what every checkpoint of the run repeats: settings, patients, encoder.
     """
     state = _resumed(task, run, blank) if resume else blank
+    writes = distributed.writes()
+    steps = settings.max_epochs * task.steps_per_epoch
     with (
-        SummaryWriter(str(run.logs), purge_step=state.epoch + 1) as board,
+        SummaryWriter(str(run.logs), purge_step=state.epoch + 1) if writes else nullcontext() as board,
         logging_redirect_tqdm(),
-        tqdm(total=settings.max_epochs * task.steps_per_epoch, unit="step", disable=None) as bar,
+        tqdm(total=steps, unit="step", disable=None if writes else True) as bar,
     ):
         bar.update(state.epoch * task.steps_per_epoch)
         while not _is_finished(state, settings):
@@ -142,15 +159,21 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, blank: Checkpoin
             scores |= {f"val/{name}": value for name, value in task.validate().items()}
             _refuse_non_finite(scores["val/loss"])
             state = _after_epoch(state, task, epoch, scores)
-            for name, value in scores.items():
-                board.add_scalar(name, value, epoch)
             logger.info("epoch %d  %s%s", epoch, _in_words(scores), "  (best)" if state.best_epoch == epoch else "")
-            if state.best_epoch == epoch:
-                checkpoints.save(run.best, replace(state, optimizer=None))
-            lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
-            write_text(run.logs / "metrics.jsonl", "".join(lines))
-            checkpoints.save(run.last, state)
+            if board is not None:
+                for name, value in scores.items():
+                    board.add_scalar(name, value, epoch)
+                _write(state, run)
     logger.info("trained %d epochs, the best is epoch %d", state.epoch, state.best_epoch)
+
+
+def _write(state: Checkpoint, run: RunFolder) -> None:
+    """What is on disk after an epoch; last.pty comes last, so that a run killed before it repeats the epoch."""
+    if state.best_epoch == state.epoch:
+        checkpoints.save(run.best, replace(state, optimizer=None))
+    lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
+    write_text(run.logs / "metrics.jsonl", "".join(lines))
+    checkpoints.save(run.last, state)
 
 
 def _resumed(task: Trainable, run: RunFolder, blank: Checkpoint) -> Checkpoint:

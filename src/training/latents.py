@@ -1,33 +1,98 @@
 """Latents of a frozen encoder, kept: no augmentation changes the frames, so each frame is encoded once."""
 
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
 import torch
 
 from model.heads import LatentModel
 from src.datasets.tasks import Batch, FrameDataset, as_input
+from src.errors import UserError
+from src.settings import DecoderSettings
+from src.training.precision import compute_dtype, computing_in
+
+logger = logging.getLogger(__name__)
 
 
-class KeptLatents:
-    """Encodes batches, and remembers the latents of as many frames as `memory_mb` holds.
+class LatentStore:
+    """Encodes batches, and keeps the latents of as many frames as the settings' memory and disk hold.
 
-    Frames are told apart by their row in the frame cache, so that all parts of a run's data may share one memory.
+    Frames are told apart by their row in the frame cache, so that all parts of a run's data share one store. Latents
+    are kept in the number format they were computed in, so that keeping them changes no result. The file on disk has
+    no name: it is gone when the process is, however that ends.
     """
 
-    def __init__(self, model: LatentModel, memory_mb: int) -> None:
-        self.model, self.bytes_left = model, memory_mb * 2**20
-        self.kept: dict[int, torch.Tensor] = {}
+    def __init__(self, model: LatentModel, settings: DecoderSettings, device: torch.device) -> None:
+        self.model, self.device = model, device
+        self.dtype = compute_dtype(settings.precision, device)
+        self.memory_left = settings.latent_memory_mb * 2**20
+        self.disk_left, self.folder = settings.latent_disk_mb * 2**20, settings.output_root
+        self.in_memory: dict[int, torch.Tensor] = {}
+        self.on_disk: dict[int, int] = {}
+        self.file: BinaryIO | None = None
+        self.shape = torch.Size()
 
-    def __call__(self, dataset: FrameDataset, batch: Batch, device: torch.device) -> torch.Tensor:
-        """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them."""
+    def __call__(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
+        """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them, channels last."""
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
-        new = [place for place, row in enumerate(rows) if row not in self.kept]
-        fresh = {}
-        if new:
-            z = self.model.encode(as_input(batch["frame"][new].to(device)))
-            fresh = {rows[place]: latents for place, latents in zip(new, z, strict=True)}
-        latents = torch.stack([self.kept[row] if row in self.kept else fresh[row] for row in rows])
-        for row, z in fresh.items():
-            size = z.numel() * z.element_size()
-            if size <= self.bytes_left:
-                self.kept[row] = z.clone()
-                self.bytes_left -= size
+        latents = {row: self._kept(row) for row in set(rows) if row in self.in_memory or row in self.on_disk}
+        for place, row in enumerate(rows):
+            if row not in latents:  # one frame at a time: what a frame becomes does not depend on its batch
+                latents[row] = self._encode(batch["frame"][place : place + 1])
+                if keep:
+                    self._keep(row, latents[row])
+        return torch.stack([latents[row] for row in rows]).to(self.device).permute(0, 1, 4, 2, 3)
+
+    def _encode(self, frame: torch.Tensor) -> torch.Tensor:
+        """One frame uint8 [1, C, H, W] -> [N, H, W, L]."""
+        with computing_in(self.dtype, self.device):
+            return self.model.encode(as_input(frame.to(self.device)))[0].permute(0, 2, 3, 1).contiguous()
+
+    def _keep(self, row: int, latents: torch.Tensor) -> None:
+        size = latents.numel() * latents.element_size()
+        if size <= self.memory_left:
+            self.in_memory[row] = latents
+            self.memory_left -= size
+        elif size <= self.disk_left and self._open(size):
+            assert self.file is not None
+            self.shape = latents.shape
+            try:
+                self.on_disk[row] = self.file.seek(0, 2)
+                self.file.write(_bytes_of(latents.cpu()))
+            except OSError as error:
+                raise UserError(
+                    f"{self.folder}: cannot keep latents there: {error.strerror or error}; try --set latent_disk_mb=0"
+                ) from None
+            self.disk_left -= size
+
+    def _open(self, size: int) -> bool:
+        """Whether there is a file on disk to write to; it is made when first asked for."""
+        if self.file is None:
+            self.disk_left = min(self.disk_left, shutil.disk_usage(self.folder).free // 2)
+            if size > self.disk_left:
+                return False
+            logger.info("latents beyond latent_memory_mb go to disk, up to %d MB", self.disk_left // 2**20)
+            self.file = _nameless_file(self.folder)
+        return True
+
+    def _kept(self, row: int) -> torch.Tensor:
+        if row in self.in_memory:
+            return self.in_memory[row]
+        assert self.file is not None
+        latents = torch.empty(self.shape, dtype=self.dtype)
+        self.file.seek(self.on_disk[row])
+        if self.file.readinto(_bytes_of(latents)) != latents.numel() * latents.element_size():  # type: ignore[attr-defined]
+            raise UserError(f"{self.folder}: latents kept there cannot be read again")
         return latents
+
+
+def _nameless_file(folder: Path) -> BinaryIO:
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    """The memory of a contiguous CPU tensor."""
+    return memoryview(tensor.view(torch.uint8).numpy().data).cast("B")

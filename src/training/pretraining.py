@@ -15,8 +15,9 @@ from src.encoder import CUTSEncoder
 from src.losses import pretraining_loss
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
+from src.training import distributed
+from src.training.distributed import Losses
 from src.training.engine import (
-    Losses,
     Scores,
     Trainable,
     batches_of,
@@ -26,6 +27,7 @@ from src.training.engine import (
     train_one_epoch,
     training_batches,
 )
+from src.training.precision import compute_dtype, computing_in
 
 
 class Pretraining:
@@ -33,6 +35,8 @@ class Pretraining:
 
     def __init__(self, encoder: CUTSEncoder, settings: LatentSettings, device: torch.device) -> None:
         self.encoder, self.settings, self.device = encoder, settings, device
+        self.dtype = compute_dtype(settings.precision, device)
+        self.generator = epoch_generator(settings.seed, 0)
         self.sampler = PatchSampler(
             settings.sampled_patches_per_image,
             settings.patch_size,
@@ -41,30 +45,39 @@ class Pretraining:
             settings.ssim_threshold,
         )
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> Losses:
-        """Losses of a batch at places that the generator draws; the encoder is evaluated there and nowhere else."""
+    def losses(self, batch: Batch) -> Losses:
+        """Losses of a batch at places that `generator` draws; the encoder is evaluated there and nowhere else."""
         x = as_input(batch["frame"].to(self.device))
-        anchors, positives = self.sampler(x, generator)
-        z = self.encoder.at(x, torch.cat((anchors, positives), 1))
-        z_anchors, z_positives = z.chunk(2, 1)
+        anchors, positives = self._places(x, batch)
         patches = windows(x, anchors, self.settings.patch_size // 2).flatten(2)
+        with computing_in(self.dtype, self.device):
+            z_anchors, z_positives = self.encoder.at(x, torch.cat((anchors, positives), 1)).chunk(2, 1)
+            rebuilt = self.encoder.recon(z_anchors)
+        if not len(x):
+            return distributed.no_losses(z_anchors, "loss", "contrastive", "reconstruction")
         return pretraining_loss(
-            (z_anchors, z_positives),
+            (z_anchors.float(), z_positives.float()),
             patches,
-            self.encoder.recon(z_anchors),
+            rebuilt.float(),
             self.settings.contrastive_weight,
             self.settings.temperature,
         )
+
+    def _places(self, x: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        if "total" not in batch:
+            return self.sampler(x, self.generator)
+        total = int(batch["total"])
+        return self.sampler(x, self.generator, total, distributed.own_share(total))
 
     @torch.no_grad()
     def evaluate(self, dataset: FrameDataset) -> Scores:
         """Mean losses over all frames at the same places every time."""
         self.encoder.eval()
-        generator = epoch_generator(self.settings.seed, 0)
+        self.generator = epoch_generator(self.settings.seed, 0)
 
         def steps() -> Iterator[tuple[int, Losses]]:
             for batch in batches_of(dataset, range(len(dataset)), self.settings.batch_size, 0):
-                yield len(batch["frame"]), self.losses(batch, generator)
+                yield len(batch["frame"]), self.losses(batch)
 
         return mean_losses(steps())
 
@@ -75,11 +88,13 @@ class Pretraining:
             self.encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
 
+        compute = distributed.share_work(self.encoder, self.losses)
+
         def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
             self.encoder.train()
-            generator = epoch_generator(settings.seed, epoch)
-            batches = training_batches(parts.train, settings, generator)
-            return train_one_epoch(lambda batch: self.losses(batch, generator), batches, optimizer, bar)
+            self.generator = epoch_generator(settings.seed, epoch)
+            batches = training_batches(parts.train, settings, self.generator)
+            return train_one_epoch(compute, batches, optimizer, bar)
 
         steps = steps_per_epoch(len(parts.train), settings)
         return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(parts.validation))

@@ -3,20 +3,18 @@
 import json
 import logging
 import platform
-import resource
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from src.errors import UserError
 from src.files import read_json, without_nan, write_json, write_text
 from src.settings import REPOSITORY, RunSettings
+from src.training import distributed
 
 logger = logging.getLogger(__name__)
 
@@ -58,10 +56,13 @@ class RunFolder:
         return self.results / "split.json"
 
     def open(self, settings: RunSettings, mode: str) -> None:
-        """Make the folders and log to the console and, in more detail, to logs/train.log.
+        """Make the folders and log to the console and, in more detail, to logs/train.log; one process does it for all.
 
         Raises `UserError` where the folder cannot be written, or where there is no trained run to test.
         """
+        if not distributed.writes():
+            logging.basicConfig(level=logging.ERROR, force=True)
+            return
         if mode == "test" and not (self.best.is_file() and self.split.is_file()):
             raise UserError(f"{self.root}: no trained run there; train it first: the same command with --mode train")
         try:
@@ -115,14 +116,6 @@ class RunFolder:
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
         write_json(path, known | without_nan(metrics))
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB, and on CUDA what its tensors took at most."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _git_commit() -> str | None:

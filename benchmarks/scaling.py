@@ -1,0 +1,58 @@
+"""How time and memory grow with frames, image size, batch and anchors: one figure, log-log."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchmarks import timing, workload
+from src.training.memory import peak_memory_mb
+
+FRAMES = (100, 300, 1000, 4000)
+SIDES = (120, 240, 480, 960)
+BATCHES = (1, 4, 16, 64)
+ANCHORS = (4, 16, 64, 256)
+
+
+def measure(frames: int, rows: int, batch: int, anchors: int) -> tuple[float, float]:
+    """Seconds of a pretraining step and peak memory in MB of a process that pretrains on so many gray frames."""
+    arguments = [str(value) for value in (frames, rows, batch, anchors)]
+    command = [sys.executable, "-m", "benchmarks.scaling", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    time, memory = done.stdout.split()[-2:]
+    return float(time), float(memory)
+
+
+def _measure_here(frames: int, rows: int, batch: int, anchors: int) -> None:
+    # Few patients with many frames each: frames are what is counted here, and drawing a torso takes longest.
+    with tempfile.TemporaryDirectory() as folder:
+        data = workload.phantom(Path(folder), patients=max(frames // 20, 5), frames=min(20, frames // 5))
+        overrides = [f"image_size=[{rows}, {rows * 4 // 3}]", f"batch_size={batch}", "num_kernels=16"]
+        overrides += [f"sampled_patches_per_image={anchors}", "min_steps_per_epoch=1"]
+        work = workload.pretraining(data, Path(folder), "gray", *overrides)
+        taken = timing.seconds(work.epoch) / work.trainable.steps_per_epoch
+        print(taken, peak_memory_mb())
+
+
+def plot(path: Path) -> None:
+    """Vary one size at a time around 100 frames of 480 x 640, batch 16, 16 anchors."""
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    axes = figure.subplots(2, 4, sharey="row")
+    usual = {"frames": 100, "rows": 480, "batch": 16, "anchors": 16}
+    sweeps: dict[str, Sequence[int]] = {"frames": FRAMES, "rows": SIDES, "batch": BATCHES, "anchors": ANCHORS}
+    for column, (name, values) in enumerate(sweeps.items()):
+        found = [measure(**(usual | {name: value})) for value in values]
+        for row, (label, unit) in enumerate((("pretraining step", "s"), ("peak memory", "MB"))):
+            axes[row, column].loglog(values, [pair[row] for pair in found], marker="o")
+            axes[row, column].grid(True, which="both", alpha=0.3)
+            axes[row, column].set_xlabel(name if row else "")
+            if not column:
+                axes[row, column].set_ylabel(f"{label} [{unit}]")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    _measure_here(*(int(value) for value in sys.argv[1:]))

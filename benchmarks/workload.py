@@ -1,0 +1,80 @@
+"""The trainings that are measured: phantom frames, the published settings, untrained encoders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from src.datasets.build import Parts, build_frames, build_regions
+from src.datasets.phantom import write_phantom
+from src.datasets.tasks import FrameDataset, RegionDataset
+from src.encoder import CUTSEncoder
+from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
+from src.training.decoding import DecoderTask, as_trainable, segmentation_task
+from src.training.engine import Trainable
+from src.training.pretraining import Pretraining
+
+CPU = torch.device("cpu")
+PATIENTS = 25  # 16 of them are trained on in segmentation: one batch
+
+
+def phantom(folder: Path, patients: int = PATIENTS, frames: int = 1) -> Path:
+    """A phantom below the folder, every patient annotated; written once."""
+    path = folder / f"phantom{patients}x{frames}"
+    write_phantom(path, patients, seed=1, frames=frames)
+    return path
+
+
+def encoder_of(channels: int) -> CUTSEncoder:
+    """A published encoder with random weights, frozen."""
+    torch.manual_seed(0)
+    return CUTSEncoder(channels).freeze()
+
+
+@dataclass
+class PretrainingWork:
+    """Pretraining on phantom frames with the published settings but for `overrides`."""
+
+    pretraining: Pretraining
+    parts: Parts[FrameDataset]
+    trainable: Trainable
+
+    def epoch(self) -> None:
+        """One epoch; with min_steps_per_epoch=1 and one batch of frames, one step."""
+        self.trainable.train_epoch(1, tqdm(disable=True))
+
+
+def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> PretrainingWork:
+    """What main_latent.py trains."""
+    name = "dmr_cfg_gray.yaml" if modality == "gray" else "dmr_cfg.yaml"
+    settings = load(REPOSITORY / "config" / name, [f"dataset_path={data}", f"output_root={out}", *overrides])
+    assert isinstance(settings, LatentSettings)
+    parts = build_frames(settings)
+    torch.manual_seed(0)
+    work = Pretraining(CUTSEncoder(parts.train.cache.shape[0], settings.num_kernels), settings, CPU)
+    return PretrainingWork(work, parts, work.trainable(parts))
+
+
+@dataclass
+class SegmentationWork:
+    """A segmentation decoder on phantom frames with the published settings but for `overrides`."""
+
+    task: DecoderTask[RegionDataset]
+    parts: Parts[RegionDataset]
+    trainable: Trainable
+
+    def epoch(self) -> None:
+        """One epoch."""
+        self.trainable.train_epoch(1, tqdm(disable=True))
+
+
+def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> SegmentationWork:
+    """What main_seg.py trains."""
+    name = f"dmr_seg_{modality[0]}_enc_{modality[0]}_dec.yaml"
+    settings = load(REPOSITORY / "config" / name, [f"dataset_path={data}", f"output_root={out}", *overrides])
+    assert isinstance(settings, SegmentationSettings)
+    parts = build_regions(settings)
+    encoder = encoder_of(parts.train.cache.shape[0])
+    task = segmentation_task(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
+    return SegmentationWork(task, parts, as_trainable(task, parts, settings))

@@ -1,0 +1,156 @@
+"""Several processes on one training, as `torchrun --nproc-per-node N` starts them: each takes its share of every batch.
+
+The settings' `batch_size` is that of all processes together, so that a run's result does not depend on how many there
+are: BatchNorm sees the whole batch, the sampler draws for the whole batch, gradients are those of the whole batch.
+"""
+
+import atexit
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from src.datasets.tasks import Batch
+
+Losses = dict[str, torch.Tensor]
+"""Scalars by name, means over the batch; 'loss' is the one that is minimised."""
+
+
+def join(device: torch.device) -> None:
+    """Join the processes that torchrun started, if it did; a single process goes on alone."""
+    if processes_asked_for() > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(dist.destroy_process_group)
+
+
+def processes_asked_for() -> int:
+    """How many torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """This process's number on its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def processes() -> int:
+    """How many there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def own_share(batch: int) -> slice:
+    """Which of a batch's frames are this process's: every N-th, so that shares differ by one frame at most."""
+    return slice(dist.get_rank() if dist.is_initialized() else 0, batch, processes())
+
+
+def writes() -> bool:
+    """Whether this is the one process that writes files."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextmanager
+def writer_first() -> Iterator[None]:
+    """The writing process goes through the block before the others do, who then find what it wrote."""
+    if dist.is_initialized() and not writes():
+        dist.barrier()
+    yield
+    if dist.is_initialized() and writes():
+        dist.barrier()
+
+
+def gather(value: Any) -> list[Any]:
+    """The value of every process, in their order."""
+    if not dist.is_initialized():
+        return [value]
+    values: list[Any] = [None] * processes()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def mean_of_all(scores: dict[str, float]) -> dict[str, float]:
+    """Means over the processes."""
+    found = gather(scores)
+    return {name: sum(part[name] for part in found) / len(found) for name in scores}
+
+
+def share_work(model: nn.Module, compute: Callable[[Batch], Losses]) -> Callable[[Batch], Losses]:
+    """The same losses, with a backward that leaves the whole batch's gradients in the model's parameters.
+
+    `compute` returns means over this process's frames; of an empty share it returns `no_losses`.
+    """
+    if not dist.is_initialized():
+        return compute
+    step = DistributedDataParallel(_Step(synchronised(model), compute))
+
+    def shared(batch: Batch) -> Losses:
+        total, own = int(batch["total"]), len(batch["frame"])
+        # DistributedDataParallel averages over processes; weighted by the shares' sizes that is the mean over frames.
+        losses: Losses = {name: value * (own * processes() / total) for name, value in step(batch).items()}
+        return losses
+
+    return shared
+
+
+def no_losses(empty: torch.Tensor, *names: str) -> Losses:
+    """Losses of an empty share, from what the model made of it: 0, with gradients of 0."""
+    return dict.fromkeys(names, empty.float().sum())
+
+
+class _Step(nn.Module):
+    """The model and what is computed with it, as one module whose forward DistributedDataParallel can watch."""
+
+    def __init__(self, model: nn.Module, compute: Callable[[Batch], Losses]) -> None:
+        super().__init__()
+        self.model, self.compute = model, compute
+
+    def forward(self, batch: Batch) -> Losses:
+        return self.compute(batch)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """Let every BatchNorm of the model take its statistics over all processes, in place; names and weights stay."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SynchronisedBatchNorm2d
+    return model
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm over the frames of all processes, on any device: torch's own SyncBatchNorm needs a GPU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, C, H, W], B may be 0 -> normalised [B, C, H, W]."""
+        if not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = torch.tensor([float(x.numel() // x.shape[1])], device=x.device)
+        sums = _sum_over_all(torch.cat((values.sum((0, 2, 3)), count)))
+        mean = sums[:-1] / sums[-1]
+        centred = values - mean[:, None, None]
+        variance = _sum_over_all(centred.square().sum((0, 2, 3))) / sums[-1]
+        self._track(mean.detach(), variance.detach() * (sums[-1] / (sums[-1] - 1)).detach())
+        scale = self.weight * (variance + self.eps).rsqrt()
+        normalised: torch.Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normalised.to(x.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+
+
+def _sum_over_all(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes; its gradient is that of every process's use of it."""
+    total: torch.Tensor = differentiable.all_reduce(values)  # type: ignore[no-untyped-call]
+    return total

@@ -1,0 +1,22 @@
+"""How much memory there is and how much was used."""
+
+import resource
+import sys
+
+import psutil
+import torch
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be taken on the device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MB, and on CUDA what its tensors took at most."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,74 @@
+"""Two processes train as one does: the same losses, the same weights, one set of files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from src.settings import REPOSITORY
+from src.training import checkpoint as checkpoints
+
+ENCODER = ["image_size=[24, 32]", "num_kernels=2", "sampled_patches_per_image=4", "batch_size=7", "max_epochs=3"]
+DECODER = ["image_size=[24, 32]", "base_channels=2", "batch_size=3", "max_epochs=2", "learning_rate=0.001"]
+
+
+def train(script: str, processes: int, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in so many processes; 1 as a user runs it, more under torchrun."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(torchrun if processes > 1 else []), str(REPOSITORY / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150)
+
+
+def losses(run: Path, key: str) -> list[float]:
+    lines = (run / "logs" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)[key] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def encoders(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Output roots of a pretraining by 1 and by 2 processes: batches of 7 and 1 frames, so shares of 4, 3, 1 and 0."""
+    roots = {}
+    for processes in (1, 2):
+        roots[processes] = tmp_path_factory.mktemp(f"by{processes}")
+        places = [f"dataset_path={phantom}", f"output_root={roots[processes]}", "train_val_ratio=8:2"]
+        places.append("min_steps_per_epoch=1")
+        done = train("main_latent.py", processes, ["--set", *places, *ENCODER], roots[processes])
+        assert done.returncode == 0, done.stderr
+    return roots
+
+
+def test_two_processes_pretrain_as_one(encoders: dict[int, Path]) -> None:
+    one, two = (encoders[processes] / "dmr_runs" for processes in (1, 2))
+    assert losses(two, "train/loss") == pytest.approx(losses(one, "train/loss"), rel=1e-4)
+    # A bias before BatchNorm has no gradient but rounding, which AdamW makes whole steps of: validation drifts by it.
+    assert losses(two, "val/loss") == pytest.approx(losses(one, "val/loss"), rel=1e-3)
+    weights, others = (checkpoints.load(run / "checkpoints" / "last.pty").model for run in (one, two))
+    assert all(torch.allclose(value.float(), others[key].float(), atol=2e-3) for key, value in weights.items())
+
+
+@pytest.mark.parametrize("script", ["main_binary.py", "main_seg.py"])
+def test_two_processes_train_a_decoder_as_one(
+    encoders: dict[int, Path], phantom: Path, tmp_path: Path, script: str
+) -> None:
+    found = []
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        root.mkdir()
+        (root / "split.json").write_bytes((encoders[1] / "split.json").read_bytes())
+        places = ["--encoder-ckpt-root", str(encoders[1]), "--set", f"dataset_path={phantom}", f"output_root={root}"]
+        done = train(script, processes, [*places, *DECODER], tmp_path)
+        assert done.returncode == 0, done.stderr
+        (run,) = root.glob("dmr_runs_*")
+        found.append(losses(run, "train/loss") + losses(run, "val/loss"))
+        assert len((run / "results" / "predictions.csv").read_text(encoding="utf-8").splitlines()) > 1
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+def test_a_process_that_dies_ends_the_run_with_its_error(phantom: Path, tmp_path: Path) -> None:
+    arguments = ["--set", f"dataset_path={phantom}", f"output_root={tmp_path}", *DECODER]
+    done = train("main_binary.py", 2, arguments, tmp_path)
+    assert done.returncode != 0
+    assert "train it first: python main_latent.py" in done.stderr
