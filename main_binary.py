@@ -14,7 +14,7 @@ from src.evaluation.predictions import classification_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
-from src.training.engine import choose_device, fit, make_repeatable
+from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb
 from src.training.run_folder import RunFolder
 
@@ -41,10 +41,11 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
+        state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, arguments.resume)
+            run.begin(settings, sys.argv, afresh=state is blank)
             parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings), run, settings, blank, arguments.resume)
+        fit(as_trainable(task, parts, settings), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():
@@ -62,7 +63,7 @@ def main() -> None:
     write_predictions(run.results / "predictions.csv", ["label", "probability"], rows)
 
     # ---------------------------------------------------------------- results
-    history = run.history()
+    history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     _, patient_labels, patient_probabilities = by_patient(parts.test.patients, labels, probabilities)
     figures.roc_and_confusion(
@@ -70,7 +71,7 @@ def main() -> None:
     )
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
 
 

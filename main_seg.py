@@ -12,7 +12,7 @@ from src.evaluation.predictions import segmentation_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
-from src.training.engine import choose_device, fit, make_repeatable
+from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb
 from src.training.run_folder import RunFolder
 
@@ -40,10 +40,11 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
+        state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, arguments.resume)
+            run.begin(settings, sys.argv, afresh=state is blank)
             parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings), run, settings, blank, arguments.resume)
+        fit(as_trainable(task, parts, settings), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():
@@ -60,7 +61,7 @@ def main() -> None:
     write_predictions(run.results / "predictions.csv", [f"dice/{name}" for name in names], rows)
 
     # ---------------------------------------------------------------- results
-    history = run.history()
+    history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     shown = parts.test.spread(5)
     truth, predicted = predicted_classes(task, shown)
@@ -69,7 +70,7 @@ def main() -> None:
     figures.segmentation_sheet(frames, truth, predicted, captions, (names, background), run.figures / "regions.png")
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
 
 

@@ -21,7 +21,7 @@ def main(kind: str) -> None:
             workload.segmentation(data, Path(folder), "gray").epoch()
         else:
             sys.exit(f"unknown kind {kind}")
-        print(peak_memory_mb())
+        print(peak_memory_mb(workload.CPU))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def _measure_here(frames: int, rows: int, batch: int, anchors: int) -> None:
         overrides += [f"sampled_patches_per_image={anchors}", "min_steps_per_epoch=1"]
         work = workload.pretraining(data, Path(folder), "gray", *overrides)
         taken = timing.seconds(work.epoch) / work.trainable.steps_per_epoch
-        print(taken, peak_memory_mb())
+        print(taken, peak_memory_mb(workload.CPU))
 
 
 def plot(path: Path) -> None:

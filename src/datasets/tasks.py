@@ -123,7 +123,10 @@ class RegionDataset(FrameDataset):
             )
             for index in indices
         ]
-        return super().__getitems__(indices) | {"target": torch.from_numpy(np.stack(targets))}
+        shape = (len(targets), len(self.class_names), *self.image_size)
+        return super().__getitems__(indices) | {
+            "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape))
+        }
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

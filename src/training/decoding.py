@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +27,7 @@ from src.training.engine import (
     Scores,
     Trainable,
     batches_of,
+    blank_checkpoint,
     epoch_generator,
     steps_per_epoch,
     train_one_epoch,
@@ -75,7 +76,7 @@ def classification_task(
         model=model,
         latents=LatentStore(model, settings, device),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
-        judge=lambda logits, batch: logits.double().sigmoid().cpu().numpy(),
+        judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
         summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
     )
 
@@ -135,9 +136,7 @@ def frozen_encoder(
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
     encoder, pretrained = checkpoints.load_encoder(root or settings.output_root, settings.encoder_modality)
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
-    seen = sorted({*parts.train.patients, *parts.validation.patients})
-    fields = settings.model_dump(mode="json")
-    return encoder, Checkpoint(model={}, settings=fields, patients=seen, encoder=encoder.state_dict())
+    return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
 
 
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:

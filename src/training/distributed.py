@@ -98,7 +98,7 @@ def share_work(model: nn.Module, compute: Callable[[Batch], Losses]) -> Callable
 
 
 def no_losses(empty: torch.Tensor, *names: str) -> Losses:
-    """Losses of an empty share, from what the model made of it: 0, with gradients of 0."""
+    """Losses of an empty share: 0, with gradients of 0 for every parameter that led to `empty`."""
     return dict.fromkeys(names, empty.float().sum())
 
 

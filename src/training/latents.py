@@ -38,6 +38,8 @@ class LatentStore:
     def __call__(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
         """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them, channels last."""
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
+        if not rows:  # one of several processes may have no share of a batch
+            return self.model.encode(as_input(batch["frame"].to(self.device)))
         latents = {row: self._kept(row) for row in set(rows) if row in self.in_memory or row in self.on_disk}
         for place, row in enumerate(rows):
             if row not in latents:  # one frame at a time: what a frame becomes does not depend on its batch

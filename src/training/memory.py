@@ -14,9 +14,9 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB, and on CUDA what its tensors took at most."""
-    if torch.cuda.is_available():
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest resident memory of this process so far, in MB; on CUDA what its tensors took there at most."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -54,7 +54,7 @@ class Pretraining:
             z_anchors, z_positives = self.encoder.at(x, torch.cat((anchors, positives), 1)).chunk(2, 1)
             rebuilt = self.encoder.recon(z_anchors)
         if not len(x):
-            return distributed.no_losses(z_anchors, "loss", "contrastive", "reconstruction")
+            return distributed.no_losses(rebuilt, "loss", "contrastive", "reconstruction")
         return pretraining_loss(
             (z_anchors.float(), z_positives.float()),
             patches,

@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from src.settings import REPOSITORY
-from src.training import checkpoint as checkpoints
 
 ENCODER = ["image_size=[24, 32]", "num_kernels=2", "sampled_patches_per_image=4", "batch_size=7", "max_epochs=3"]
 DECODER = ["image_size=[24, 32]", "base_channels=2", "batch_size=3", "max_epochs=2", "learning_rate=0.001"]
@@ -45,21 +43,16 @@ def test_two_processes_pretrain_as_one(encoders: dict[int, Path]) -> None:
     assert losses(two, "train/loss") == pytest.approx(losses(one, "train/loss"), rel=1e-4)
     # A bias before BatchNorm has no gradient but rounding, which AdamW makes whole steps of: validation drifts by it.
     assert losses(two, "val/loss") == pytest.approx(losses(one, "val/loss"), rel=1e-3)
-    weights, others = (checkpoints.load(run / "checkpoints" / "last.pty").model for run in (one, two))
-    assert all(torch.allclose(value.float(), others[key].float(), atol=2e-3) for key, value in weights.items())
 
 
-@pytest.mark.parametrize("script", ["main_binary.py", "main_seg.py"])
-def test_two_processes_train_a_decoder_as_one(
-    encoders: dict[int, Path], phantom: Path, tmp_path: Path, script: str
-) -> None:
+def test_two_processes_train_a_decoder_as_one(encoders: dict[int, Path], phantom: Path, tmp_path: Path) -> None:
     found = []
     for processes in (1, 2):
         root = tmp_path / str(processes)
         root.mkdir()
         (root / "split.json").write_bytes((encoders[1] / "split.json").read_bytes())
         places = ["--encoder-ckpt-root", str(encoders[1]), "--set", f"dataset_path={phantom}", f"output_root={root}"]
-        done = train(script, processes, [*places, *DECODER], tmp_path)
+        done = train("main_seg.py", processes, [*places, *DECODER], tmp_path)
         assert done.returncode == 0, done.stderr
         (run,) = root.glob("dmr_runs_*")
         found.append(losses(run, "train/loss") + losses(run, "val/loss"))
