@@ -35,7 +35,7 @@ from src.training.engine import (
 )
 from src.training.latents import LatentStore
 from src.training.memory import free_memory
-from src.training.precision import computing_in
+from src.training.precision import compute_dtype, computing_in, memory_layout
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _on_device(
 ) -> LatentModel:
     """Both networks laid out as the device computes fastest."""
     model = LatentModel(encoder.folded(), decoder, encoder.in_channels).to(device)
-    decoder.to(memory_format=torch.channels_last)
+    decoder.to(memory_format=memory_layout(compute_dtype(settings.precision, device), device))
     if settings.compile and device.type == "cuda":
         model.encoder.compile()
         decoder.compile()

@@ -12,7 +12,7 @@ from model.heads import LatentModel
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.errors import UserError
 from src.settings import DecoderSettings
-from src.training.precision import compute_dtype, computing_in
+from src.training.precision import compute_dtype, computing_in, memory_layout
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class LatentStore:
     def __init__(self, model: LatentModel, settings: DecoderSettings, device: torch.device) -> None:
         self.model, self.device = model, device
         self.dtype = compute_dtype(settings.precision, device)
+        self.channels_last = memory_layout(self.dtype, device) == torch.channels_last
         self.memory_left = settings.latent_memory_mb * 2**20
         self.disk_left, self.folder = settings.latent_disk_mb * 2**20, settings.output_root
         self.in_memory: dict[int, torch.Tensor] = {}
@@ -36,7 +37,7 @@ class LatentStore:
         self.shape = torch.Size()
 
     def __call__(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
-        """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them, channels last."""
+        """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them."""
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
         if not rows:  # one of several processes may have no share of a batch
             return self.model.encode(as_input(batch["frame"].to(self.device)))
@@ -46,12 +47,14 @@ class LatentStore:
                 latents[row] = self._encode(batch["frame"][place : place + 1])
                 if keep:
                     self._keep(row, latents[row])
-        return torch.stack([latents[row] for row in rows]).to(self.device).permute(0, 1, 4, 2, 3)
+        stacked = torch.stack([latents[row] for row in rows]).to(self.device)
+        return stacked.permute(0, 1, 4, 2, 3) if self.channels_last else stacked
 
     def _encode(self, frame: torch.Tensor) -> torch.Tensor:
-        """One frame uint8 [1, C, H, W] -> [N, H, W, L]."""
+        """One frame uint8 [1, C, H, W] -> [N, L, H, W], or [N, H, W, L] for channels last."""
         with computing_in(self.dtype, self.device):
-            return self.model.encode(as_input(frame.to(self.device)))[0].permute(0, 2, 3, 1).contiguous()
+            z = self.model.encode(as_input(frame.to(self.device)))[0]
+        return (z.permute(0, 2, 3, 1) if self.channels_last else z).contiguous()
 
     def _keep(self, row: int, latents: torch.Tensor) -> None:
         size = latents.numel() * latents.element_size()

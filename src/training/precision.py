@@ -23,6 +23,13 @@ def _multiplies_bf16(device: torch.device) -> bool:
     return False
 
 
+def memory_layout(dtype: torch.dtype, device: torch.device) -> torch.memory_format:
+    """Channels last for bfloat16 and on GPUs; float32 on CPUs trains a fifth slower that way (measured on AVX2)."""
+    if dtype == torch.bfloat16 or device.type == "cuda":
+        return torch.channels_last
+    return torch.contiguous_format
+
+
 def computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
     """Convolutions and matrix products in `dtype`; weights, sums and BatchNorm's statistics stay float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32, cache_enabled=False)
