@@ -9,28 +9,40 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmarks import timing, workload
+from src.datasets.dmr_dataset import is_snapshot
 from src.training.memory import peak_memory_mb
 
 FRAMES = (100, 300, 1000, 4000)
 SIDES = (120, 240, 480, 960)
 BATCHES = (1, 4, 16, 64)
 ANCHORS = (4, 16, 64, 256)
+FRAMES_OF_A_PATIENT = 20
 
 
-def measure(frames: int, rows: int, batch: int, anchors: int) -> tuple[float, float]:
+def collection(drawn: Path, folder: Path, frames: int) -> Path:
+    """A data folder of so many gray frames: those of `drawn`, each linked under several patients' names."""
+    sources = sorted(path for path in drawn.glob("*/*.jpg") if not is_snapshot(path))
+    for number in range(frames):
+        patient, frame = divmod(number, FRAMES_OF_A_PATIENT)
+        path = folder / f"{patient + 1:04d}" / f"T{patient + 1:04d}.1.1.D.2020-01-01.{frame:02d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(sources[number % len(sources)])
+    return folder
+
+
+def measure(drawn: Path, frames: int, rows: int, batch: int, anchors: int) -> tuple[float, float]:
     """Seconds of a pretraining step and peak memory in MB of a process that pretrains on so many gray frames."""
-    arguments = [str(value) for value in (frames, rows, batch, anchors)]
+    arguments = [str(value) for value in (drawn, frames, rows, batch, anchors)]
     command = [sys.executable, "-m", "benchmarks.scaling", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     time, memory = done.stdout.split()[-2:]
     return float(time), float(memory)
 
 
-def _measure_here(frames: int, rows: int, batch: int, anchors: int) -> None:
-    # Few patients with many frames each: frames are what is counted here, and drawing a torso takes longest.
-    with tempfile.TemporaryDirectory() as folder:
-        data = workload.phantom(Path(folder), patients=max(frames // 20, 5), frames=min(20, frames // 5))
-        overrides = [f"image_size=[{rows}, {rows * 4 // 3}]", f"batch_size={batch}", "num_kernels=16"]
+def _measure_here(drawn: Path, frames: int, rows: int, batch: int, anchors: int) -> None:
+    with tempfile.TemporaryDirectory(dir=drawn.parent) as folder:
+        data = collection(drawn, Path(folder) / "data", frames)
+        overrides = [f"image_size=[{rows}, {rows * 4 // 3}]", f"batch_size={batch}"]
         overrides += [f"sampled_patches_per_image={anchors}", "min_steps_per_epoch=1"]
         work = workload.pretraining(data, Path(folder), "gray", *overrides)
         taken = timing.seconds(work.epoch) / work.trainable.steps_per_epoch
@@ -43,8 +55,13 @@ def plot(path: Path) -> None:
     axes = figure.subplots(2, 4, sharey="row")
     usual = {"frames": 100, "rows": 480, "batch": 16, "anchors": 16}
     sweeps: dict[str, Sequence[int]] = {"frames": FRAMES, "rows": SIDES, "batch": BATCHES, "anchors": ANCHORS}
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = workload.phantom(Path(folder))
+        measured = {
+            name: [measure(drawn, **(usual | {name: value})) for value in values] for name, values in sweeps.items()
+        }
     for column, (name, values) in enumerate(sweeps.items()):
-        found = [measure(**(usual | {name: value})) for value in values]
+        found = measured[name]
         for row, (label, unit) in enumerate((("pretraining step", "s"), ("peak memory", "MB"))):
             axes[row, column].loglog(values, [pair[row] for pair in found], marker="o")
             axes[row, column].grid(True, which="both", alpha=0.3)
@@ -55,4 +72,4 @@ def plot(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    _measure_here(*(int(value) for value in sys.argv[1:]))
+    _measure_here(Path(sys.argv[1]), *(int(value) for value in sys.argv[2:]))
