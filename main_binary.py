@@ -9,7 +9,8 @@ from src import cli
 from src.datasets.build import build_diagnoses
 from src.errors import run as run_script
 from src.evaluation import figures
-from src.evaluation.metrics import THRESHOLD, by_patient, classification_scores
+from src.evaluation.calibration import THRESHOLD
+from src.evaluation.classification import by_patient, classification_scores
 from src.evaluation.predictions import classification_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training import distributed

@@ -7,8 +7,8 @@ from src import cli
 from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
-from src.evaluation.metrics import dice_and_iou, region_scores
 from src.evaluation.predictions import segmentation_rows, write_predictions
+from src.evaluation.segmentation import dice_and_iou, region_scores
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task

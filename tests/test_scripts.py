@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from src.evaluation.metrics import classification_scores
+from src.evaluation.classification import classification_scores
 from src.settings import REPOSITORY
 from src.training import checkpoint as checkpoints
 

@@ -14,6 +14,9 @@ from sklearn import metrics as sk
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
+from src.evaluation.calibration import Reliability
+from src.evaluation.intervals import Interval
+
 CLUSTERS = 8
 _FITTED_PIXELS = 20_000
 _COLOURS = ("#4477ff", "#22aa55", "#ff3344", "#ffd500", "#dd55dd", "#33ccdd", "#ff8822", "#996633", "#aaaaaa")
@@ -95,27 +98,88 @@ def segmentation_sheet(
     _finish(figure, axes, ("input", "truth", "prediction"), path)
 
 
-def roc_and_confusion(labels: np.ndarray, probabilities: np.ndarray, threshold: float, what: str, path: Path) -> None:
-    """ROC curve and confusion matrix; labels are 1 for sick; both [N]; `what` they are of, such as patients."""
+def roc_and_confusion(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    threshold: float,
+    what: str,
+    path: Path,
+    auc: Interval | None = None,
+) -> None:
+    """ROC curve and confusion matrix; labels are 1 for sick; both [N]; `what` they are of, such as patients.
+
+    auc: the interval of their AUC, for the legend.
+    """
     figure = Figure(figsize=(8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="gray", linestyle=":", label="chance")
     if len(np.unique(labels)) == 2:
         false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
-        area = sk.roc_auc_score(labels, probabilities)
-        left.plot(false_alarms, hits, drawstyle="steps-post", label=f"AUC {area:.2f}")
+        label = f"AUC {sk.roc_auc_score(labels, probabilities):.2f}"
+        if auc is not None:
+            known = auc.low is not None and auc.high is not None
+            label += f"\n95% interval {auc.low:.2f} to {auc.high:.2f}" if known else "\nno interval"
+        # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
+        left.plot(false_alarms, hits, label=label)
     else:
         left.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
     left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, {len(labels)} {what}", aspect="equal")
-    left.legend(loc="lower right")
+    left.legend(loc="lower right", fontsize=9)
     matrix = sk.confusion_matrix(labels, probabilities >= threshold, labels=[0, 1])
     right.imshow(matrix, cmap="Blues", vmin=0)
     for (row, col), count in np.ndenumerate(matrix):
         colour = "white" if count > matrix.max() / 2 else "black"
         right.text(col, row, str(count), ha="center", va="center", fontsize=16, color=colour)
-    right.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted", ylabel="true", title=f"threshold {threshold:g}")
+    right.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted", ylabel="true", title=f"threshold {threshold:.3g}")
     right.set_xticklabels(["healthy", "sick"])
     right.set_yticklabels(["healthy", "sick"])
+    figure.savefig(path, dpi=120)
+
+
+def reliability_diagram(bins: Reliability, what: str, path: Path) -> None:
+    """Share of sick over mean probability of each bin, with its 95% interval and count; `what` they are of."""
+    figure = Figure(figsize=(4.6, 5.4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    top.plot([0, 1], [0, 1], color="gray", linestyle=":", label="calibrated")
+    # Rounding can put the share a hair outside its interval.
+    ends = np.maximum([bins.observed - bins.low, bins.high - bins.observed], 0)
+    sizes = " to ".join(str(size) for size in sorted({bins.counts.min(), bins.counts.max()}))
+    number = f"{len(bins.counts)} bins" if len(bins.counts) > 1 else "one bin"
+    label = f"{number} of {sizes} {what}:\nexpected calibration error {bins.error:.2f}"
+    top.errorbar(bins.predicted, bins.observed, yerr=ends, marker="o", capsize=3, label=label)
+    top.set(ylabel="share of sick, 95% interval", xlim=(0, 1), ylim=(-0.03, 1.03))
+    top.set_title(f"reliability, {bins.counts.sum()} {what}")
+    top.legend(loc="upper left", fontsize=9)
+    bottom.vlines(bins.predicted, 0, bins.counts, linewidth=4)
+    bottom.set(xlabel="mean probability of the bin", ylabel="in the bin", ylim=(0, 1.2 * bins.counts.max()))
+    bottom.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    figure.savefig(path, dpi=120)
+
+
+def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], path: Path) -> None:
+    """Box plot of the Dice of each image by region, every image a dot; the background is left out.
+
+    dice [N, K], NaN where an image lacks the region; classes: the names and the background's index.
+    """
+    names, background = classes
+    regions = [index for index in range(len(names)) if index != background]
+    values = [column[~np.isnan(column)] for column in dice.T[regions]]
+    figure = Figure(figsize=(1.15 * len(regions) + 1, 4), layout="constrained")
+    axes = figure.subplots()
+    labels = [
+        f"{names[index].replace('_', chr(10))}\nn = {len(found)}" for index, found in zip(regions, values, strict=True)
+    ]
+    drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, showfliers=False, widths=0.6)
+    for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
+        box.set(facecolor=_COLOURS[index % len(_COLOURS)], alpha=0.35)
+        # Dots side by side in the order of the images, so that equal ones are seen.
+        spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
+        axes.plot(spread, values[place - 1], ".", color="black", markersize=4, alpha=0.6)
+    for line in drawn["medians"]:
+        line.set(color="black", linewidth=1.5)
+    axes.set(ylabel="Dice of an image", ylim=(-0.03, 1.03))
+    axes.tick_params(axis="x", labelsize=9)
+    axes.grid(axis="y", alpha=0.3)
     figure.savefig(path, dpi=120)
 
 

@@ -17,7 +17,8 @@ from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.build import Parts
 from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
-from src.evaluation.metrics import area_under_curve, confusion_matrices, region_scores
+from src.evaluation.classification import area_under_curve
+from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed

@@ -1,0 +1,135 @@
+"""Scores of maps of regions, by pixels of all images and image by image, from arrays alone."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from src.evaluation.intervals import Statistic, score
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 2
+"""Pixels by which a border may be off in the surface Dice."""
+
+
+def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels of true class i predicted as j, of each image: truth, predicted [N, H, W] -> int64 [N, K, K]."""
+    pairs = truth.astype(np.int64) * classes + predicted
+    counts = [np.bincount(image.ravel(), minlength=classes**2) for image in pairs]
+    return np.stack(counts).reshape(-1, classes, classes)
+
+
+def dice_and_iou(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Dice and IoU of each class: confusion [..., K, K] -> [..., K]; NaN where truth and prediction both lack it."""
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    total = confusion.sum(-1) + confusion.sum(-2)
+    with np.errstate(invalid="ignore"):
+        return 2 * hit / total, hit / (total - hit)
+
+
+def pooled_statistic(confusion: np.ndarray, class_names: Sequence[str], background: int) -> Statistic:
+    """`dice/<region>`, `iou/<region>`, their macro means and pixel accuracy, for `patient_bootstrap`.
+
+    confusion: [N, K, K], a matrix a frame; the matrices are summed before anything is divided.
+    """
+    flat = confusion.reshape(len(confusion), -1)
+
+    def statistic(counts: np.ndarray) -> dict[str, np.ndarray]:
+        pooled = (counts @ flat).reshape(-1, *confusion.shape[1:])
+        scores: dict[str, np.ndarray] = {}
+        for measure, values in zip(("dice", "iou"), dice_and_iou(pooled), strict=True):
+            scores |= {f"{measure}/{name}": values[:, index] for index, name in enumerate(class_names)}
+            scores[f"{measure}_macro"] = _mean_of_present(np.delete(values, background, axis=1))
+        with np.errstate(invalid="ignore"):
+            scores["pixel_accuracy"] = np.trace(pooled, axis1=1, axis2=2) / pooled.sum((1, 2))
+        return scores
+
+    return statistic
+
+
+def region_scores(confusion: np.ndarray, class_names: Sequence[str], background: int) -> dict[str, float]:
+    """Dice and IoU of each class from one confusion matrix [K, K] summed over all frames.
+
+    The macro means leave the background out, which is reported under its own name, and regions absent from truth and
+    prediction.
+    """
+    scores = score(pooled_statistic(confusion[None], class_names, background), 1)
+    regions = [name for index, name in enumerate(class_names) if index != background]
+    absent = [name for name in regions if np.isnan(scores[f"dice/{name}"])]
+    if absent:
+        logger.warning("neither in truth nor in prediction, so left out of the macro scores: %s", ", ".join(absent))
+    return scores
+
+
+def image_scores(truth: np.ndarray, predicted: np.ndarray, classes: int, background: int) -> dict[str, np.ndarray]:
+    """`dice`, `iou`, `surface_dice` and `hausdorff95` of each region in each image, float [N, K].
+
+    truth, predicted: class indices uint8 [N, H, W]. The surface Dice counts border pixels within `TOLERANCE` pixels of
+    the other border; the Hausdorff distance is the larger of the two directed 95th percentiles, in pixels.
+
+    Empty regions: absent in truth and prediction, a region is left out (NaN); absent in one of them, its overlaps are 0
+    and its Hausdorff distance is the frame's diagonal. The background's column is NaN. Source: MONAI, `monai.metrics`.
+    """
+    count, height, width = truth.shape
+    dice, iou = dice_and_iou(confusion_matrices(truth, predicted, classes))
+    surface = np.where(np.isnan(dice), np.nan, 0.0)
+    distance = np.where(np.isnan(dice), np.nan, np.hypot(height, width))
+    indices = np.arange(classes)[:, None, None]
+    for image in range(count):
+        of_truth, of_predicted = truth[image] == indices, predicted[image] == indices
+        both = of_truth.any((1, 2)) & of_predicted.any((1, 2))
+        both[background] = False
+        for index in np.flatnonzero(both):
+            surface[image, index], distance[image, index] = _border_scores(of_truth[index], of_predicted[index])
+    found = {"dice": dice, "iou": iou, "surface_dice": surface, "hausdorff95": distance}
+    for values in found.values():
+        values[:, background] = np.nan
+    return found
+
+
+def image_statistic(scores: Mapping[str, np.ndarray], class_names: Sequence[str], background: int) -> Statistic:
+    """Means over images of what `image_scores` gives, such as `image_dice/<region>` and `image_dice_macro`.
+
+    For `patient_bootstrap`. Images that lack a region (NaN) are left out of its mean; the macro mean is over the means
+    of the regions.
+    """
+
+    def statistic(counts: np.ndarray) -> dict[str, np.ndarray]:
+        means: dict[str, np.ndarray] = {}
+        for measure, values in scores.items():
+            with np.errstate(invalid="ignore"):
+                of_regions = counts @ np.nan_to_num(values) / (counts @ ~np.isnan(values))
+            regions = [index for index in range(len(class_names)) if index != background]
+            means |= {f"image_{measure}/{class_names[index]}": of_regions[:, index] for index in regions}
+            means[f"image_{measure}_macro"] = _mean_of_present(of_regions[:, regions])
+        return means
+
+    return statistic
+
+
+def _border_scores(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    """Surface Dice and 95% Hausdorff distance of two masks, bool [H, W], neither of them empty.
+
+    As `compute_surface_dice` and `compute_hausdorff_distance` give them, from one set of distances and without the
+    transforms that they crop with, which take most of their time.
+    """
+    import torch
+    from monai.metrics.utils import get_edge_surface_distance  # here, because it takes seconds to import
+
+    rows, columns = np.nonzero(truth | predicted)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    masks = torch.from_numpy(predicted[box]), torch.from_numpy(truth[box])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of an argument that monai passes to itself
+        # With a mask, monai does not crop.
+        _, distances, _ = get_edge_surface_distance(*masks, symmetric=True, mask=torch.ones(1))
+    near = sum(int((found <= TOLERANCE).sum()) for found in distances)
+    return near / sum(map(len, distances)), max(float(found.quantile(0.95)) for found in distances)
+
+
+def _mean_of_present(values: np.ndarray) -> np.ndarray:
+    """Mean of each row [R, K] over its values that are not NaN; NaN where there are none."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.nansum(values, axis=1) / (~np.isnan(values)).sum(1))
