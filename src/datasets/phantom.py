@@ -25,7 +25,7 @@ from tqdm import tqdm
 from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
 from src.datasets.phantom_skin import draw_skin, render_frame
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
-from src.datasets.prepare import make_snapshot, write_jpeg
+from src.datasets.snapshots import make_snapshot, write_jpeg
 from src.errors import UserError
 from src.files import write_json, write_text
 
