@@ -6,16 +6,34 @@
 
 import html
 import re
+from pathlib import Path
 from typing import ClassVar
 
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.settings import Modality
 
 SNAP = "_snap"
+DESCRIPTION = "description.html"
 SUFFIXES = (".jpg", ".jpeg")
 _VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
+
+
+def read_diagnosis(path: Path) -> str:
+    """What a description.html says after `Diagnosis`, in small letters; empty where it says nothing.
+
+    Raises OSError for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+    match = _DIAGNOSIS.search(text)
+    return html.unescape(match[1]).strip().lower() if match else ""
+
+
+def description(diagnosis: str) -> str:
+    """The text of the least description.html that holds a diagnosis."""
+    return f"<html><body><p>Diagnosis*: <span>{diagnosis}<br></span></p></body></html>\n"
 
 
 class DMRDataset(Source):
@@ -38,15 +56,11 @@ class DMRDataset(Source):
         """From each patient's description.html; other words than Healthy or Sick are left out."""
         found = {}
         for patient in self.patients:
-            path = self.root / patient / "description.html"
             try:
-                with path.open("rb") as file:
-                    text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+                word = read_diagnosis(self.root / patient / DESCRIPTION)
             except OSError:
-                skipped.add("patients without a readable description.html", patient)
+                skipped.add(f"patients without a readable {DESCRIPTION}", patient)
                 continue
-            match = _DIAGNOSIS.search(text)
-            word = html.unescape(match[1]).strip().lower() if match else ""
             if word in ("healthy", "sick"):
                 found[patient] = SICK if word == "sick" else HEALTHY
             else:

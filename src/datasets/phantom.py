@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from src.datasets.dmr_dataset import DESCRIPTION, description
 from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
 from src.datasets.phantom_skin import draw_skin, render_frame
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
@@ -107,8 +108,7 @@ def _write_patient(folder: Path, number: int, patient: Patient) -> list[str]:
     """Writes one patient's folder; returns the gray frames' names."""
     folder.mkdir(exist_ok=True)
     diagnosis = "Sick" if patient.tumour else "Healthy"
-    html = f"<html><body><p>Diagnosis*: <span>{diagnosis}<br></span></p></body></html>\n"
-    (folder / "description.html").write_text(html, encoding="utf-8")
+    (folder / DESCRIPTION).write_text(description(diagnosis), encoding="utf-8")
     names = []
     for frame, temperatures in enumerate(patient.frames):
         stem = f"T{number:04d}.1.1.D.{patient.day.isoformat()}.{frame:02d}"
