@@ -6,7 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.datasets.snapshots import DEFAULT_PALETTE, SnapshotCounts, derive_snapshots
+from src.datasets.import_labels import shortened
+from src.datasets.import_plan import LAYOUTS
+from src.datasets.importing import ImportOptions, import_folder
+from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
 from src.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -14,32 +17,62 @@ log = logging.getLogger(__name__)
 NAMES_SHOWN = 10
 
 
-def _report(counts: SnapshotCounts) -> None:
-    """One summary line for what was done and one for each reason to skip."""
+def _derive(folder: Path, palette: str) -> None:
+    """Derive snapshots, with one summary line for what was done and one for each reason to skip."""
+    counts = derive_snapshots(folder, palette)
     log.info("snapshots: %d made, %d there already", counts.made, counts.existed)
     for reason, frames in sorted(counts.skipped.items()):
-        more = f" and {len(frames) - NAMES_SHOWN} more" if len(frames) > NAMES_SHOWN else ""
-        names = ", ".join(frame.name for frame in frames[:NAMES_SHOWN])
-        log.warning("skipped %d frame(s), %s: %s%s", len(frames), reason, names, more)
+        names = shortened([frame.name for frame in frames], NAMES_SHOWN)
+        log.warning("skipped %d frame(s), %s: %s", len(frames), reason, names)
+    if not counts.made and not counts.existed:
+        raise UserError(f"none of the gray frames in {folder} could be read")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 when there are snapshots now, 2 when the input was bad."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m src.datasets.prepare", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     snaps = commands.add_parser("snaps", help="derive the missing heat snapshots of a data folder")
     snaps.add_argument("folder", type=Path, metavar="DIR", help="the data folder, searched with its subfolders")
-    snaps.add_argument("--palette", default=DEFAULT_PALETTE, help="an OpenCV colour map by name (default: jet)")
-    options = parser.parse_args(arguments)
+    begin = commands.add_parser("import", help="turn thermograms of another layout into DMR's, snapshots included")
+    begin.add_argument("source", type=Path, metavar="SOURCE", help="a folder, searched with its subfolders; only read")
+    begin.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder outside of SOURCE")
+    begin.add_argument("--dry-run", action="store_true", help="say what would be made, and write nothing")
+    begin.add_argument("--labels", type=Path, metavar="CSV", help="diagnoses by patient (default: tables in SOURCE)")
+    begin.add_argument("--layout", choices=LAYOUTS, default="auto", help="take files of one layout only (default: all)")
+    begin.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="temperatures in C that are black and white in every gray frame (default: each frame's own range)",
+    )
+    begin.add_argument(
+        "--patient-from",
+        metavar="REGEX",
+        help="what tells the patient: the group (?P<patient>...) searched in the path inside SOURCE without suffix",
+    )
+    for command in (snaps, begin):
+        command.add_argument("--palette", default=DEFAULT_PALETTE, help="an OpenCV colour map by name (default: jet)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: 0 when everything is there now, 2 when the input was bad, 130 when it was interrupted."""
+    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        counts = derive_snapshots(options.folder, options.palette)
-        _report(counts)
-        if not counts.made and not counts.existed:
-            raise UserError(f"none of the gray frames in {options.folder} could be read")
+        if options.command == "snaps":
+            _derive(options.folder, options.palette)
+        else:
+            window = (options.window[0], options.window[1]) if options.window else None
+            chosen = ImportOptions(options.labels, options.layout, window, options.patient_from, options.palette)
+            import_folder(options.source, options.out, chosen, options.dry_run)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command starts again\n")
+        return 130
     return 0
 
 

@@ -1,5 +1,6 @@
 """Heat snapshots: the database's `<frame>_snap.jpg`, derived where they are missing."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,17 @@ def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE) -> NDArr
     return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """The bytes of a JPEG file of an image uint8 [H, W, 3] (RGB)."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
 def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
     """Writes an image uint8 [H, W, 3] (RGB) whole or not at all: a run cut short leaves no half file of that name."""
     with atomic_write(path) as file:
-        Image.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY)
+        file.write(encode_jpeg(image))
 
 
 def read_gray(path: Path) -> NDArray[np.float32]:
