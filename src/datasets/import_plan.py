@@ -17,7 +17,7 @@ from src.files import read_json
 Layout = Literal["auto", "matrices", "class-folders", "flir", "dmr"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 _FRAME_ROLES = ("gray", "heat", "matrix", "radiometric")
-_MAX_NUMBER = 9999  # the database's folders have four digits
+_MAX_NUMBER = 9999  # in four digits
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _frames(clues: dict[SourceFile, Clues], left_out: Skipped) -> Groups:
 
 def _four_digits(patients: set[str]) -> dict[str, str]:
     """The folder of each patient: its own number where it has one, the next free numbers for the others."""
-    own = sorted((patient for patient in patients if patient.isdecimal() and int(patient) <= _MAX_NUMBER), key=int)
+    own = sorted((patient for patient in patients if re.fullmatch("0|[1-9][0-9]{0,3}", patient)), key=int)
     folders = {patient: f"{int(patient):04d}" for patient in own}
     last = int(own[-1]) if own else 0
     used = {int(patient) for patient in own}
@@ -218,7 +218,7 @@ def describe(plan: Plan) -> list[str]:
         f"frames: {len(plan.frames)} ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))})",
         f"patients: {len(folders)}",
         *(f"  told by {rule}: {len(paths)} file(s), e.g. {paths[0]}" for rule, paths in sorted(plan.rules.items())),
-        *([f"  with a number that is not theirs: {shortened(renumbered)}"] if renumbered else []),
+        *([f"  numbered anew: {shortened(renumbered)}"] if renumbered else []),
         f"labels: {', '.join(f'{count} {word}' for word, count in sorted(words.items())) or 'none'}",
         *(f"  {note}" for note in labels.notes),
         *([f"  patients without a label: {len(none)} ({shortened(none)})"] if none else []),

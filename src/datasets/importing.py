@@ -48,7 +48,7 @@ def import_folder(source: Path, out: Path, options: ImportOptions, dry_run: bool
     `source` is only read. `out` is new or empty or holds this very import: a complete one is left alone, an
     interrupted one is made again. Raises UserError for options, files or folders that cannot be used.
     """
-    source, out = source.expanduser().resolve(), out.expanduser().resolve()
+    source, out = source.resolve(), out.resolve()
     if out == source or out in source.parents or source in out.parents:
         raise UserError(f"{out}: the new folder may neither lie in the source {source} nor around it")
     if options.window and not (all(map(math.isfinite, options.window)) and options.window[0] < options.window[1]):

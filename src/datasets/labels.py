@@ -29,8 +29,8 @@ _NEUTRAL = re.compile(
 _PATIENT_COLUMNS = ("(id)?(patient|paciente|subject)(id|number|no)?", "id|number|prontuario|record|code")
 _LABEL_COLUMN = "diagnos(is|e|tico)|label|class(e)?|target|status|result|outcome"
 _DELIMITERS = ",;\t|"
-_SERIES = re.compile(r"(p|pac|v)[ _-]?0*(\d+)", re.IGNORECASE)
-_NUMBER = re.compile(r"(?:T(?=\d{4}$)|(?:patient|paciente|subject|id)[ _-]*)?0*(\d+)(?:\.0)?", re.IGNORECASE)
+_SERIES = re.compile(r"(p|pac|v)[ _-]?(\d{1,18})", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:T(?=\d{4}$)|(?:patient|paciente|subject|id)[ _-]*)?(\d{1,18})(?:\.0)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def patient_number(text: str) -> str | None:
     PAC_12, whose number counts an export and not the database's patients; None for any other text.
     """
     if series := _SERIES.fullmatch(text.strip()):
-        return f"{series[1].upper()}{series[2]}"
+        return f"{series[1].upper()}{int(series[2])}"
     number = _NUMBER.fullmatch(text.strip())
-    return number[1] if number else None
+    return str(int(number[1])) if number else None
 
 
 def read_label_table(path: Path, known: Collection[str]) -> LabelTable:
