@@ -118,8 +118,9 @@ def _decide(found: Evidence, labels: Labels) -> None:
         merged: dict[Label, str] = {benign if label == "Benign" else label: where for label, where in said.items()}
         if len(merged) > 1:
             labels.contradictions[patient] = ", ".join(f"{label} in {where}" for label, where in sorted(said.items()))
+            continue
         for label, where in merged.items():
-            if len(merged) == 1 and label != "Benign":
+            if label != "Benign":
                 labels.of[patient], labels.origin[patient] = label, where
 
 

@@ -16,6 +16,7 @@ from src.files import read_json
 
 Layout = Literal["auto", "matrices", "class-folders", "flir", "dmr"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+RECORD_FILE, PARTIAL_FILE = "import.json", "import_partial.json"
 _FRAME_ROLES = ("gray", "heat", "matrix", "radiometric")
 _MAX_NUMBER = 9999  # in four digits
 
@@ -163,7 +164,9 @@ def _named(groups: Groups, folders: Mapping[str, str]) -> list[PlannedFrame]:
         file, tell = next(iter(group.items()))
         return tell.tail is None, tell.frame is None, file  # numbers that are given go before counted ones
 
-    frames, taken = [], set()
+    frames = []
+    taken: set[str] = set()
+    following: dict[str, int] = {}
     for (patient, _), group in sorted(groups.items(), key=lambda item: rank(item[1])):
         tell = next(iter(group.values()))
         if tell.tail:
@@ -171,9 +174,10 @@ def _named(groups: Groups, folders: Mapping[str, str]) -> list[PlannedFrame]:
         else:
             days = [each.date for each in group.values() if each.date != UNKNOWN_DATE]
             begin = f"T{folders[patient]}.1.{tell.view}.{tell.kind}.{min(days, default=UNKNOWN_DATE)}"
-            number = tell.frame or 0
+            number = following.get(begin, 0) if tell.frame is None else tell.frame
             while (stem := f"{begin}.{number:02d}") in taken:
                 number += 1
+            following[begin] = number + 1
         taken.add(stem)
         frames.append(PlannedFrame(patient, stem, {file.role: file.path for file in group}))
     return sorted(frames, key=lambda frame: frame.stem)
@@ -192,23 +196,22 @@ def _annotations(source: Path, files: list[SourceFile], left_out: Skipped) -> li
         lists = content if isinstance(content, dict) else {}
         if not all(isinstance(lists.get(key), list) for key in ("images", "annotations", "categories")):
             left_out.add("JSON that is no COCO file", file.path.as_posix())
-        elif file.path.name in found:
-            left_out.add("further annotation files of one name", file.path.as_posix())
+        elif file.path.name in found or file.path.name.lower() in (RECORD_FILE, PARTIAL_FILE):
+            left_out.add("annotation files whose name is taken", file.path.as_posix())
         else:
             found[file.path.name] = file.path
     return list(found.values())
 
 
+def _kind(frame: PlannedFrame) -> str:
+    if {"matrix", "radiometric"} & frame.files.keys():
+        return "from temperatures"
+    return "gray pictures" if "gray" in frame.files else "heat snapshots alone"
+
+
 def describe(plan: Plan) -> list[str]:
     """The plan in lines, for the person who decides."""
-    kinds = Counter(
-        "from temperatures"
-        if {"matrix", "radiometric"} & frame.files.keys()
-        else "gray pictures"
-        if "gray" in frame.files
-        else "heat snapshots alone"
-        for frame in plan.frames
-    )
+    kinds = Counter(_kind(frame) for frame in plan.frames)
     labels, folders = plan.labels, plan.folders
     words = Counter(f"{label} ({labels.origin[patient]})" for patient, label in labels.of.items() if patient in folders)
     clash = {patient: text for patient, text in labels.contradictions.items() if patient in folders}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from src.datasets.dmr_dataset import DESCRIPTION, description, read_diagnosis
 from src.datasets.import_frames import Made, Row, Window, write_frame
-from src.datasets.import_plan import Layout, Plan, describe, make_plan
+from src.datasets.import_plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, describe, make_plan
 from src.datasets.layouts import frame_stem
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_code
@@ -27,7 +27,7 @@ from src.files import atomic_write, is_complete, read_json, write_json, write_te
 
 log = logging.getLogger(__name__)
 
-RECORD_FILE, PARTIAL_FILE, MAPPING_FILE = "import.json", "import_partial.json", "import.csv"
+MAPPING_FILE = "import.csv"
 _FORMAT = 1
 
 
@@ -89,7 +89,7 @@ def _write(plan: Plan, out: Path, options: ImportOptions) -> None:
         results = pool.map(lambda frame: write_frame(plan, frame, out, options.window, options.palette), plan.frames)
         done = list(tqdm(results, "importing", len(plan.frames), unit="frame", disable=None))
     made = [frame for frame, result in zip(plan.frames, done, strict=True) if not result.failed]
-    _report(done, len(made))
+    _report(done)
     if not made:
         raise UserError(f"{plan.source}: no frame could be read")
     rows = [row for result in done for row in result.rows]
@@ -105,7 +105,8 @@ def _write(plan: Plan, out: Path, options: ImportOptions) -> None:
     log.info("made %d frame(s) of %d patient(s) in %s", len(made), len({frame.patient for frame in made}), out)
 
 
-def _report(done: Iterable[Made], made: int) -> None:
+def _report(done: Iterable[Made]) -> None:
+    """One line for each remark, with how many frames it is about."""
     remarks = Counter(remark for result in done for remark in set(result.remarks))
     remarks.update(f"frames that could not be made: {result.failed}" for result in done if result.failed)
     for remark, count in sorted(remarks.items()):
@@ -121,7 +122,7 @@ def _write_descriptions(plan: Plan, out: Path, patients: set[str]) -> Iterator[R
         new = f"{folder}/{DESCRIPTION}"
         if patient in labels.contradictions:
             write_text(out / new, description("Contradicting"))
-        elif (own and word == label.lower()) or (not label and own):
+        elif own and (word == label.lower() or not label):
             with atomic_write(out / new) as file:
                 file.write((plan.source / own).read_bytes())
             yield Row(own.as_posix(), new, folder, patient, label)

@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from import_source import Folder, H, W, degrees, made_from, read, rows, run
+from import_source import Folder, H, W, made_from, read, rows, run
 from numpy.testing import assert_allclose
 from PIL import Image
 
 from src.datasets.annotations import match_frames, read_annotations
-from src.datasets.dmr_dataset import description
+from src.datasets.dmr_dataset import DMRDataset, description
 from src.datasets.matrices import read_matrix
-from src.datasets.snapshots import make_snapshot
 from src.datasets.source import HEALTHY, SICK, Skipped
 
 
@@ -157,18 +157,30 @@ def test_annotations_follow_their_frames(source: Folder, out: Path, dmr: Any) ->
 
 
 def test_matrix_and_picture_of_one_frame_stay_together(source: Folder, out: Path, caplog: Any) -> None:
-    matrix = source.matrix("a/T0007.1.1.D.2012-10-08.00.txt")
-    source.seed -= 1
-    gray = source.picture("b/T0007.1.1.D.2012-10-08.00.jpg")
-    source.matrix("13/1.txt")
-    source.seed -= 1
-    wrong = source.root / "13" / "1.txt.jpg"  # luminance of a palette: warmer is not brighter
-    Image.fromarray(make_snapshot(degrees(source.seed + 1))).convert("L").resize((W, H)).save(wrong)
+    gray, matrix = {}, {}
+    for n in (7, 8):
+        matrix[n] = source.matrix(f"a/T000{n}.1.1.D.2012-10-08.00.txt")
+        source.seed -= 1
+        gray[n] = source.picture(f"b/T000{n}.1.1.D.2012-10-08.00.jpg")
+    matrix[13] = source.matrix("13/1.txt")
+    # The luminance of a palette: warmer is not brighter.
+    coloured = cv2.applyColorMap(np.uint8((matrix[13] - 20) * 15), cv2.COLORMAP_JET)
+    Image.fromarray(coloured[..., ::-1]).convert("L").save(source.root / "13" / "1.txt.jpg")
     assert run(source, out) == 0
-    assert len(read(out)[1]) == 2
-    assert (out / "0007/T0007.1.1.D.2012-10-08.00.jpg").read_bytes() == gray
-    assert_allclose(read_matrix(out / "0007/T0007.1.1.D.2012-10-08.00.txt"), matrix, atol=1e-5)
+    assert len(read(out)[1]) == 3
+    for n in (7, 8):
+        stem = f"000{n}/T000{n}.1.1.D.2012-10-08.00"
+        assert (out / f"{stem}.jpg").read_bytes() == gray[n]
+        assert_allclose(read_matrix(out / f"{stem}.txt"), matrix[n], atol=1e-5)
     assert "do not follow their temperatures; --window draws them anew: 1" in caplog.text
+
+    again = out.with_name("again")
+    assert run(source, again, "--window", "20", "36") == 0
+    for n, values in matrix.items():
+        drawn = np.asarray(Image.open(next((again / f"{n:04d}").glob("*00.jpg"))).convert("L"), dtype=float)
+        assert np.abs(drawn - np.clip((values - 20) / 16, 0, 1) * 255).mean() < 3
+    notes = {row["note"] for row in rows(again) if row["original"] == "13/1.txt.jpg"}
+    assert notes == {"the temperatures beside it were taken"}
 
 
 def test_pictures_in_colour_are_heat_snapshots(source: Folder, out: Path) -> None:
@@ -219,7 +231,11 @@ def test_labels_that_contradict_are_no_labels(source: Folder, out: Path, caplog:
     assert "CONTRADICTION, no label for patient 2: Healthy in labels.csv, Sick in folders" in said
     assert "CONTRADICTION, no label for patient 4: Healthy in folders, Sick in file names" in said
     assert "labels.csv: 1 patient(s) without a frame: 9" in said
+    assert "labels: 1 Sick (folders)\n" in said
     assert {row["patient"] for row in rows(out) if row["label"] == "contradicting"} == {"0001", "0002", "0004"}
+    skipped = Skipped()
+    DMRDataset(out).diagnoses(skipped)
+    assert skipped.reasons == {"patients whose diagnosis is 'contradicting'": ["0001", "0002", "0004"]}
 
 
 def test_benign_is_healthy_only_where_nobody_is_healthy(source: Folder, out: Path, caplog: Any) -> None:

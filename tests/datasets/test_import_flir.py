@@ -88,7 +88,7 @@ def test_without_flyr_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "flyr", None)
     assert run(source, out) == 2
     error = capsys.readouterr().err
-    assert "pip install flyr==" in error
+    assert "pip install flyr==5.1.0" in error
     assert error.count("\n") == 1
     assert not out.exists()
 

@@ -11,6 +11,8 @@ from src.datasets.labels import label_of, patient_number, read_label_table
 from src.datasets.layouts import folder_labels, frame_stem, read_clues
 from src.errors import UserError
 
+OWN_NUMBERS = {str(number) for number in range(10_000)}
+
 
 @pytest.mark.parametrize(
     ("path", "patient", "rest"),
@@ -81,7 +83,7 @@ def test_folders_have_four_digits_and_one_patient_each(patients: set[str]) -> No
     assert folders.keys() == patients
     assert len(set(folders.values())) == len(patients)
     assert all(len(folder) == 4 and folder.isdecimal() for folder in folders.values())
-    assert all(int(folders[number]) == int(number) for number in {*map(str, range(10_000))} & patients)
+    assert all(int(folders[number]) == int(number) for number in OWN_NUMBERS & patients)
 
 
 @pytest.mark.parametrize(
