@@ -13,7 +13,7 @@ from src.evaluation.metrics import THRESHOLD, by_patient, classification_scores
 from src.evaluation.predictions import classification_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
-from src.training.engine import choose_device, fit, make_repeatable
+from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.run_folder import RunFolder, peak_memory_mb
 
 
@@ -38,9 +38,10 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
+        state = resumed(run, blank) if arguments.resume else blank
+        run.begin(settings, sys.argv, afresh=state is blank)
         parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings, device), run, settings, blank, arguments.resume)
+        fit(as_trainable(task, parts, settings, device), run, settings, state)
 
     # ---------------------------------------------------------------- test
     best = checkpoints.load(run.best)
@@ -56,7 +57,7 @@ def main() -> None:
     write_predictions(run.results / "predictions.csv", ["label", "probability"], rows)
 
     # ---------------------------------------------------------------- results
-    history = run.history()
+    history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     _, patient_labels, patient_probabilities = by_patient(parts.test.patients, labels, probabilities)
     figures.roc_and_confusion(
@@ -64,7 +65,7 @@ def main() -> None:
     )
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
 
 

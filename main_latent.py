@@ -9,8 +9,7 @@ from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
-from src.training.engine import choose_device, fit, make_repeatable
+from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
 from src.training.pretraining import Pretraining, encode_for_pictures
 from src.training.run_folder import RunFolder, peak_memory_mb
 
@@ -36,11 +35,11 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
+        blank = blank_checkpoint(settings, parts)
+        state = resumed(run, blank) if arguments.resume else blank
+        run.begin(settings, sys.argv, afresh=state is blank)
         parts.save_split(run.split)
-        seen = sorted({*parts.train.patients, *parts.validation.patients})
-        blank = Checkpoint(model={}, settings=settings.model_dump(mode="json"), patients=seen)
-        fit(pretraining.trainable(parts), run, settings, blank, arguments.resume)
+        fit(pretraining.trainable(parts), run, settings, state)
 
     # ---------------------------------------------------------------- test
     best = checkpoints.load(run.best)
@@ -49,7 +48,7 @@ def main() -> None:
     scores |= {f"test/{name}": value for name, value in pretraining.evaluate(parts.test).items()}
 
     # ---------------------------------------------------------------- results
-    history = run.history()
+    history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     shown = parts.test.spread(4)
     pictures = encode_for_pictures(encoder, shown, device)
@@ -57,7 +56,7 @@ def main() -> None:
     figures.encoder_sheet(*pictures, names, settings.seed, run.figures / "latents.png")
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
 
 

@@ -11,7 +11,7 @@ from src.evaluation.metrics import dice_and_iou, region_scores
 from src.evaluation.predictions import segmentation_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
-from src.training.engine import choose_device, fit, make_repeatable
+from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.run_folder import RunFolder, peak_memory_mb
 
 
@@ -37,9 +37,10 @@ def main() -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
-        run.begin(settings, sys.argv, arguments.resume)
+        state = resumed(run, blank) if arguments.resume else blank
+        run.begin(settings, sys.argv, afresh=state is blank)
         parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings, device), run, settings, blank, arguments.resume)
+        fit(as_trainable(task, parts, settings, device), run, settings, state)
 
     # ---------------------------------------------------------------- test
     best = checkpoints.load(run.best)
@@ -54,7 +55,7 @@ def main() -> None:
     write_predictions(run.results / "predictions.csv", [f"dice/{name}" for name in names], rows)
 
     # ---------------------------------------------------------------- results
-    history = run.history()
+    history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
     shown = parts.test.spread(5)
     truth, predicted = predicted_classes(task.model, shown, device)
@@ -63,7 +64,7 @@ def main() -> None:
     figures.segmentation_sheet(frames, truth, predicted, captions, (names, background), run.figures / "regions.png")
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb()}
+        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
 
 

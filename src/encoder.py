@@ -84,7 +84,7 @@ class CUTSEncoder(nn.Module):
         x [B, C, H, W], hw int64 [B, S, 2] as (row, column) -> [B, S, L]. In eval mode equal to `forward(x)` at these
         places: each place's 17 x 17 window passes through the convolutions without padding, and before each further
         block the positions outside the image take the border's *features*, as replicate padding in each layer does.
-        In train mode BatchNorm sees the windows' positions, an unbiased sample of the image.
+        In train mode BatchNorm sees the windows' positions instead of the whole image's.
         """
         radius = BLOCKS * (KERNEL // 2)
         z = windows(x, hw, radius).flatten(0, 1)

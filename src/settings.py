@@ -18,6 +18,8 @@ from src.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
+FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
+"""(rows, columns) of the database's frames, which a run has by default."""
 
 
 def _check_ratio(text: str) -> str:
@@ -28,7 +30,10 @@ def _check_ratio(text: str) -> str:
 
 
 def _resolve(path: Path) -> Path:
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:  # '~name' of nobody
+        raise ValueError("a path whose home folder exists is accepted") from None
     return path if path.is_absolute() else REPOSITORY / path
 
 
@@ -55,7 +60,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
     dataset_name: str = "dmr"
+    """Which kind of collection lies at `dataset_path`, a name of the registry in src/datasets/__init__.py."""
     dataset_path: InputFolder = Path("data/DMR")
+    """The data folder (layout: data/README.md); a relative path starts at the repository."""
     annotation_file: PathText = Path("52_instances_default.json")
     """COCO regions; relative to `dataset_path`. It also decides which patients count as annotated in the split."""
     background: str = "ROI"
@@ -65,19 +72,27 @@ class Settings(BaseModel):
     views: Views = ()
     """DMR's view numbers to use (1 is frontal); empty means all."""
     output_root: OutputFolder = Path()
-    seed: int = Field(2021, ge=0)
+    """Where the run folders, the shared split and the decoded frames go; a relative path starts at the repository."""
+    seed: int = Field(2021, ge=0, lt=2**32)
+    """Of the split, the first weights and everything that is drawn in training."""
     test_ratio: float = Field(0.2, gt=0, lt=1)
+    """Fraction of all patients that are tested on, the same ones in all runs below `output_root`."""
     train_val_ratio: Ratio = "8:2"
+    """How the other patients are divided into those to train on and those to choose the best epoch on."""
     transductive: bool = False
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
     batch_size: int = Field(16, ge=1)
+    """Frames in one optimiser step."""
     min_steps_per_epoch: int = Field(1, ge=1)
     """Where the frames do not fill so many batches, an epoch draws them with replacement until they do."""
     max_epochs: int = Field(200, ge=1)
+    """Training ends after this many epochs at the latest."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better validation loss; null never stops early."""
     learning_rate: float = Field(gt=0)
+    """Step size of the optimiser: AdamW for the encoder, Adam for a decoder."""
     weight_decay: float = Field(0.0, ge=0)
+    """How far the optimiser draws the weights to zero."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
@@ -97,23 +112,40 @@ class LatentSettings(Settings):
     """Pretraining of the encoder (main_latent.py)."""
 
     task: Literal["latent"]
+    """Tells the three kinds of settings apart."""
     modality: Modality
+    """Frames to pretrain on: one channel (gray) or three (heat)."""
     num_kernels: int = Field(16, ge=1)
+    """Channels of the encoder's first layer; each of the other three doubles them, a latent has 8 times as many."""
     patch_size: int = Field(5, ge=3)
+    """Side of the patches that are compared and reconstructed, in pixels; odd."""
     sampled_patches_per_image: int = Field(16, ge=2)
+    """Anchors drawn in each frame at each step."""
     neighborhood: int = Field(5, ge=1)
     """A positive lies within this many rows and columns of its anchor."""
     candidates: int = Field(10, ge=1)
+    """Neighbours of an anchor among which the most similar one becomes its positive."""
     ssim_threshold: float = Field(0.5, ge=-1, le=1)
+    """Where no candidate's structural similarity exceeds this, the diagonal neighbour is the positive."""
     temperature: float = Field(0.5, gt=0)
+    """Divides the cosine similarities in the contrastive loss."""
     lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
+    """Weight of the contrastive loss; the reconstruction loss has the rest."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
+    """Both losses, or one alone whatever `lambda_contrastive_loss` says."""
     min_steps_per_epoch: int = Field(5, ge=1)
+    """As in every run, with another default."""
 
     @model_validator(mode="after")
-    def _patch_is_odd(self) -> "LatentSettings":
+    def _patch_is_odd_and_fits(self) -> "LatentSettings":
         if self.patch_size % 2 == 0:
             raise ValueError(f"patch_size: {self.patch_size}: an odd number is accepted")
+        size = self.image_size or FRAME_SIZE[self.modality]
+        if self.patch_size >= min(size):
+            raise ValueError(
+                f"patch_size: {self.patch_size}: less than the {size[0]} rows and {size[1]} columns of the frames is "
+                "accepted"
+            )
         return self
 
     @property
@@ -136,10 +168,20 @@ class DecoderSettings(Settings):
     """What the two decoders share."""
 
     encoder_modality: Modality
+    """Frames that the encoder was pretrained on."""
     decoder_modality: Modality
+    """Frames of this run, which reach the encoder in its own number of channels."""
     base_channels: int = Field(64, ge=1)
+    """Channels of the UNet's first level; the lowest has 8 times as many."""
     latent_memory_mb: int = Field(2048, ge=0)
     """Memory for latents of the frozen encoder, which are kept so that each frame is encoded once; 0 keeps none."""
+
+    @model_validator(mode="after")
+    def _frame_is_large_enough(self) -> "DecoderSettings":
+        # Four halvings of less leave one pixel, and BatchNorm cannot train on one value.
+        if self.image_size and min(self.image_size) < 32:
+            raise ValueError(f"image_size: {list(self.image_size)}: at least 32 rows and 32 columns are accepted")
+        return self
 
     @property
     def frame_modality(self) -> Modality:
@@ -156,6 +198,7 @@ class ClassificationSettings(DecoderSettings):
     """Healthy or sick (main_binary.py)."""
 
     task: Literal["classification"]
+    """Tells the three kinds of settings apart."""
 
     @property
     def run_name(self) -> str:
@@ -167,6 +210,7 @@ class SegmentationSettings(DecoderSettings):
     """Seven regions (main_seg.py)."""
 
     task: Literal["segmentation"]
+    """Tells the three kinds of settings apart."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 
@@ -221,7 +265,8 @@ for _tag, _pattern in _NUMBERS.items():
 def _read_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, RecursionError) as error:
+    # The last three: what PyYAML raises where a value does not fit its tag, as in 2020-13-45 or `!!bool maybe`.
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError) as error:
         detail = " ".join(str(error).split())
         raise UserError(f"{where}: not valid YAML: {detail}") from None
 
@@ -241,6 +286,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
     values = _read_yaml(text, str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path}: settings are 'key: value' lines, this file holds {type(values).__name__}")
+    for key in values:
+        if not isinstance(key, str):
+            raise UserError(f"{path}: key {key!r}: nothing reads this key; a key is a text")
     origin = dict.fromkeys(values, str(path))
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -306,8 +354,3 @@ def _type_words(annotation: Any) -> str:
     if origin is tuple:
         return "a list of " + _type_words(get_args(annotation)[0]).removeprefix("a ") + "s"
     return names.get(annotation, str(annotation))
-
-
-def dump(settings: RunSettings) -> str:
-    """The settings, resolved, as YAML that `load` reads back."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from src.datasets.phantom import write_phantom
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.load_profile("untimed")
 
 REGION_NAMES = ("left_breast", "right_breast", "ROI")
 
@@ -21,7 +25,7 @@ class DMRFolder:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
 
-    def frame(self, patient: str, visit: int = 1, view: int = 1, snap: bool = False, size: Any = (24, 32)) -> Path:
+    def frame(self, patient: str, visit: int = 1, view: int = 1, snap: bool = False, size: Any = (32, 40)) -> Path:
         """One frame of (rows, columns): gray, or coloured with `snap`. Its level tells the patient."""
         level = 40 + 7 * int(patient) % 200
         shape = (*size, 3) if snap else size
@@ -47,7 +51,7 @@ class DMRFolder:
         if diagnosis is not None:
             self.description(patient, f"<html><p>Diagnosis*: <span>{diagnosis}<br></span></p></html>")
 
-    def regions(self, shapes: Mapping[str, list[tuple[int, Any]]], size: tuple[int, int] = (24, 32)) -> Path:
+    def regions(self, shapes: Mapping[str, list[tuple[int, Any]]], size: tuple[int, int] = (32, 40)) -> Path:
         """The COCO file: (category id, segmentation) by file name."""
         images, annotations = [], []
         for number, (name, found) in enumerate(shapes.items(), start=1):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -247,6 +248,44 @@ def test_resume_with_other_settings_names_the_difference(
         encoder_run("run", "learning_rate=0.5", "--resume")
     assert end.value.code == 2
     assert "learning_rate: 0.001 then, 0.5 now" in capsys.readouterr().err
+
+
+def test_resume_after_another_encoder_or_split_is_refused(
+    chain: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dmr_runs", "dmr_runs_classification_h_enc_h_dec"):
+        shutil.copytree(chain / name, tmp_path / name)
+    (tmp_path / "split.json").write_bytes((chain / "split.json").read_bytes())
+    arguments = ["--resume", "--set", f"dataset_path={phantom}", f"output_root={tmp_path}", *TINY_DECODER]
+    saved = checkpoints.load(tmp_path / "dmr_runs" / "checkpoints" / "dmr_run.pty")
+    saved.model["conv1.bias"] += 1
+    checkpoints.save(tmp_path / "dmr_runs" / "checkpoints" / "dmr_run.pty", saved)
+    with pytest.raises(SystemExit):
+        run_here("main_binary.py", *arguments)
+    assert "encoder: another one now" in capsys.readouterr().err
+
+    split = json.loads((tmp_path / "split.json").read_text(encoding="utf-8"))
+    split["test"], split["rest"] = split["test"][1:], [*split["rest"], split["test"][0]]
+    (tmp_path / "split.json").write_text(json.dumps(split), encoding="utf-8")
+    record = (tmp_path / "dmr_runs_classification_h_enc_h_dec" / "results" / "split.json").read_bytes()
+    with pytest.raises(SystemExit):
+        run_here("main_binary.py", *arguments)
+    assert "patients" in capsys.readouterr().err
+    assert (tmp_path / "dmr_runs_classification_h_enc_h_dec" / "results" / "split.json").read_bytes() == record
+
+
+@pytest.mark.parametrize("memory", [0, 1])
+def test_keeping_latents_changes_no_result(chain: Path, phantom: Path, tmp_path: Path, memory: int) -> None:
+    runs = []
+    for kept in (memory, 2048):
+        root = tmp_path / str(kept)
+        root.mkdir()
+        (root / "split.json").write_bytes((chain / "split.json").read_bytes())
+        places = ["--encoder-ckpt-root", str(chain), "--set", f"dataset_path={phantom}", f"output_root={root}"]
+        # One frame's latents take 0.2 MB: 1 MB keeps some frames and not others.
+        run_here("main_seg.py", *places, *TINY_DECODER, "max_epochs=3", f"latent_memory_mb={kept}")
+        runs.append(root / "dmr_runs_seg_h_enc_h_dec")
+    assert_same_training(*runs)
 
 
 def test_early_stop_counts_from_the_best_epoch(encoder_run: Callable[..., Path]) -> None:

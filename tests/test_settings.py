@@ -1,12 +1,14 @@
 """Settings: the YAML that is shipped loads, and every mistake is one line that says what is accepted."""
 
+import ast
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from src.errors import UserError
-from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, dump, load
+from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]
@@ -74,6 +76,9 @@ def test_unknown_key_without_a_near_one_lists_what_is_accepted(write_yaml: Write
         ("train_val_ratio: '8:0'", "'7:3'"),
         ("train_val_ratio: 8", "a text"),
         ("patch_size: 4", "an odd number"),
+        ("patch_size: 121", "less than the 120 rows and 160 columns"),
+        ("seed: 4294967296", "a whole number >= 0 < 4294967296"),
+        ("output_root: ~nosuchuser/runs", "whose home folder exists"),
         ("dataset_path: /nowhere/at/all", "an existing folder"),
     ],
 )
@@ -84,6 +89,47 @@ def test_impossible_value(write_yaml: Writer, latent: list[str], line: str, acce
     for part in (str(path), key, value.strip("'").removeprefix("."), f"{accepted}"):
         assert part in text
     assert "accepted" in text
+
+
+def test_patch_as_large_as_the_frame(write_yaml: Writer, latent: list[str]) -> None:
+    path = write_yaml(*latent, "image_size: [33, 48]", "patch_size: 33")
+    assert "patch_size: 33: less than the 33 rows and 48 columns" in complaint(path)
+    assert isinstance(load(path, ["patch_size=31"]), LatentSettings)
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_frame_too_small_for_a_decoder(write_yaml: Writer, tmp_path: Path, task: str) -> None:
+    lines = ("encoder_modality: gray", "decoder_modality: heat", f"dataset_path: '{tmp_path}'", "learning_rate: 1e-3")
+    path = write_yaml(f"task: {task}", *lines, "image_size: [31, 64]")
+    assert "image_size: [31, 64]: at least 32 rows and 32 columns are accepted" in complaint(path)
+    assert load(path, ["image_size=[32, 32]"]).image_size == (32, 32)
+
+
+def test_every_key_is_explained() -> None:
+    source = (REPOSITORY / "src" / "settings.py").read_text(encoding="utf-8")
+    unexplained = [
+        one.target.id
+        for kind in ast.walk(ast.parse(source))
+        if isinstance(kind, ast.ClassDef) and kind.name.endswith("Settings")
+        for one, following in itertools.pairwise([*kind.body, ast.Pass()])
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
+        if not (isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant))
+    ]
+    assert unexplained == []
+
+
+@pytest.mark.parametrize("key", ["1", "on", "null", "1.5", "2020-10-10"])
+def test_a_key_that_is_no_text(write_yaml: Writer, latent: list[str], key: str) -> None:
+    path = write_yaml(*latent, f"{key}: 3")
+    text = complaint(path)
+    assert text.startswith(str(path))
+    assert "nothing reads this key" in text
+
+
+@pytest.mark.parametrize("value", ["2020-13-45", "!!int abc", "!!int ''", "!!float x", "!!bool maybe", "!!timestamp x"])
+def test_a_value_that_does_not_fit_its_tag(write_yaml: Writer, latent: list[str], value: str) -> None:
+    assert "not valid YAML" in complaint(write_yaml(*latent, f"seed: {value}"))
+    assert "--set" in complaint(write_yaml(*latent), f"seed={value}")
 
 
 def test_missing_key(write_yaml: Writer, latent: list[str]) -> None:
@@ -143,10 +189,9 @@ def test_mistake_in_an_override_names_the_override(write_yaml: Writer, latent: l
     assert "not valid YAML" in complaint(path, "seed=[1")
 
 
-def test_dump_loads_again(write_yaml: Writer, tmp_path: Path) -> None:
+def test_paths_start_at_the_repository(write_yaml: Writer, tmp_path: Path) -> None:
     lines = ("task: segmentation", "encoder_modality: gray", "decoder_modality: heat", f"dataset_path: '{tmp_path}'")
-    settings = load(write_yaml(*lines, "learning_rate: 5e-3", "image_size: [48, 64]", "output_root: runs"))
+    settings = load(write_yaml(*lines, "learning_rate: 5e-3", "output_root: runs"))
     assert isinstance(settings, SegmentationSettings)
     assert settings.output_root == REPOSITORY / "runs"
     assert settings.run_name == "dmr_runs_seg_g_enc_h_dec"
-    assert load(write_yaml(dump(settings))) == settings

@@ -1,6 +1,7 @@
 """Regions from a COCO file: joined on ids, drawn by category id, averaged to the frame's size."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeGuard
@@ -9,9 +10,11 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.datasets.images import MAX_PIXELS
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.files import read_json
+from src.settings import Modality
 
 Shape = tuple[int, Any]
 """Class index, and a list of polygons [points, 2] as (x, y) or one RLE dict."""
@@ -27,9 +30,15 @@ class AnnotatedImage:
     shapes: list[Shape] = field(default_factory=list)
 
     @property
-    def stem(self) -> str:
-        """The file's name without folder and suffix, as a `Frame` is named."""
-        return PurePosixPath(self.file_name.replace("\\", "/")).stem
+    def path(self) -> PurePosixPath:
+        """The file name as a path, whichever slashes it came with; its stem is what a `Frame` is named."""
+        return PurePosixPath(self.file_name.replace("\\", "/"))
+
+
+_Place = tuple[str, Path]
+"""Patient, and folder of a frame."""
+_Images = dict[int, AnnotatedImage | None]
+"""Images by id; None where the image is left out, which is counted already."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class Annotations:
 def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotations:
     """Read a COCO file with categories of ids 1..K, one of them named `background`.
 
-    Raises `UserError` if the file is no such COCO file; single damaged entries are skipped with their reason.
+    Raises `UserError` if the file is no such COCO file; single damaged entries are skipped with their reason, and an
+    image with one of them is left out whole: what its damaged region covers would pass for background.
     """
     content = read_json(path, "the region annotations")
     lists = content if isinstance(content, dict) else {}
@@ -52,29 +62,51 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
         if not isinstance(lists.get(key), list) or not all(isinstance(item, dict) for item in lists[key]):
             raise UserError(f"{path}: no COCO file: a list of objects named '{key}' is missing")
     names = _class_names(path, lists["categories"], background)
-    images = {}
-    for image in lists["images"]:
-        name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
-        if not (isinstance(name, str) and _whole(height) and _whole(width) and _whole(image.get("id"))):
-            skipped.add("annotated images without id, file_name, height or width", str(name))
-        else:
-            images[image["id"]] = AnnotatedImage(name, height, width)
+    images = _read_images(lists["images"], skipped)
     for number, annotation in enumerate(lists["annotations"]):
-        what = f"annotation {annotation.get('id', f'number {number + 1}')}"
         try:
             _add_shape(images, names, names.index(background), annotation)
         except ValueError as error:
-            skipped.add(str(error), what)
-    annotated = tuple(image for image in images.values() if image.shapes)
+            skipped.add(str(error), f"annotation {annotation.get('id', f'number {number + 1}')}")
+            _leave_out(images, annotation.get("image_id"), "annotated images with a skipped annotation", skipped)
+    annotated = tuple(image for image in images.values() if image and image.shapes)
     return Annotations(names, names.index(background), annotated)
 
 
-def _whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000_000
+def _read_images(entries: list[dict[str, Any]], skipped: Skipped) -> _Images:
+    images: _Images = {}
+    for entry in entries:
+        number, name, height, width = (entry.get(key) for key in ("id", "file_name", "height", "width"))
+        image = reason = None
+        if not (isinstance(name, str) and _whole(height, 1) and _whole(width, 1) and _whole(number)):
+            reason = "annotated images without id, file_name, height or width"
+        elif height * width > MAX_PIXELS:
+            reason = f"annotated images that declare more than {MAX_PIXELS // 1_000_000} megapixels"
+        elif number in images:  # which of the two an annotation means cannot be known
+            reason = "annotated images that share their id"
+            _leave_out(images, number, reason, skipped)
+        else:
+            image = AnnotatedImage(name, height, width)
+        if reason:
+            skipped.add(reason, str(name))
+        if _whole(number):
+            images[number] = image
+    return images
+
+
+def _leave_out(images: _Images, number: Any, reason: str, skipped: Skipped) -> None:
+    image = images.get(number) if _whole(number) else None
+    if image:
+        skipped.add(reason, image.file_name)
+        images[number] = None
+
+
+def _whole(value: Any, least: int = 0) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _class_names(path: Path, categories: list[dict[str, Any]], background: str) -> tuple[str, ...]:
-    by_id = {category.get("id"): category.get("name") for category in categories}
+    by_id = {item["id"]: item["name"] for item in categories if _whole(item.get("id")) and "name" in item}
     ids = list(range(1, len(categories) + 1))
     if set(by_id) != set(ids) or not all(isinstance(name, str) for name in by_id.values()):
         raise UserError(f"{path}: categories: ids 1 to {len(ids)}, each once and named, are accepted")
@@ -84,19 +116,16 @@ def _class_names(path: Path, categories: list[dict[str, Any]], background: str) 
     return names
 
 
-def _add_shape(
-    images: dict[int, AnnotatedImage], names: tuple[str, ...], background: int, annotation: dict[str, Any]
-) -> None:
+def _add_shape(images: _Images, names: tuple[str, ...], background: int, annotation: dict[str, Any]) -> None:
     """Check one annotation and append it to its image; ValueError gives the reason why it cannot be used."""
-    image, category = annotation.get("image_id"), annotation.get("category_id")
-    if not _whole(image) or image not in images:
+    number, category = annotation.get("image_id"), annotation.get("category_id")
+    if not _whole(number) or number not in images:
         raise ValueError("annotations whose image id is not in the file")
-    if not _whole(category) or category > len(names):
+    if not _whole(category, 1) or category > len(names):
         raise ValueError("annotations whose category id is not in the file")
-    index = category - 1
-    if index == background:
-        return  # what no region covers, not a region of its own
-    declared = images[image]
+    index, declared = category - 1, images[number]
+    if index == background or declared is None:
+        return  # the background is what no region covers, not a region of its own
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         declared.shapes.append((index, _checked_rle(segmentation, declared)))
@@ -109,7 +138,7 @@ def _add_shape(
 def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     try:
         polygon = np.asarray(points, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("annotations with a damaged polygon") from None
     if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
         raise ValueError("annotations with a damaged polygon")
@@ -178,7 +207,7 @@ def soft_target(image: AnnotatedImage, classes: int, background: int, size: tupl
     The shapes are drawn on a canvas that is the nearest whole multiple of `size` to the declared size (480 x 640 for a
     heat frame of 120 x 160, as the paper draws them) and averaged in floating point.
     """
-    factor = max(1, round(image.height / size[0]))
+    factor = max(1, round(min(image.height / size[0], image.width / size[1])))
     drawn = draw_classes(image, background, (size[0] * factor, size[1] * factor))
     shares = [
         cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
@@ -187,19 +216,48 @@ def soft_target(image: AnnotatedImage, classes: int, background: int, size: tupl
     return np.stack(shares)
 
 
-def match_frames(frames: Iterable[Frame], annotations: Annotations, skipped: Skipped) -> dict[Frame, AnnotatedImage]:
-    """The frames that have regions, found by the annotated file's name, or by its path where names repeat."""
-    by_name: dict[str, list[Frame]] = {}
-    for frame in frames:
-        by_name.setdefault(frame.name, []).append(frame)
-    found = {}
+def match_frames(
+    frames: Mapping[Modality, Sequence[Frame]], annotations: Annotations, skipped: Skipped
+) -> dict[Frame, AnnotatedImage]:
+    """The annotated image of each frame that has one, found by the file's name.
+
+    Where the annotated paths name patients' folders, the patient must agree too. `frames` are all that the collection
+    lists: without those that a run cannot use, another patient's frame of the same name would take their place.
+    """
+    places: dict[str, set[_Place]] = {}
+    counts: Counter[tuple[Modality, Path, str]] = Counter()
+    for modality, listed in frames.items():
+        for frame in listed:
+            places.setdefault(frame.name, set()).add((frame.patient, frame.path.parent))
+            counts[modality, frame.path.parent, frame.name] += 1
+    patients = {patient for found in places.values() for patient, _ in found}
+    by_patient = any(patients.intersection(image.path.parent.parts) for image in annotations.images)
+    images: dict[tuple[Path, str], list[AnnotatedImage]] = {}
     for image in annotations.images:
-        candidates = by_name.get(image.stem, [])
-        if len(candidates) > 1:
-            folder = PurePosixPath(image.file_name.replace("\\", "/")).parts[:-1]
-            candidates = [frame for frame in candidates if frame.path.parts[:-1] == folder]
-        if len(candidates) == 1:
-            found[candidates[0]] = image
-        else:
+        name = image.path.stem
+        found = _places_of(image, places.get(name, set()), by_patient)
+        if not found:
             skipped.add("annotated images without a frame of that name", image.file_name)
-    return found
+        elif len(found) > 1 or any(counts[modality, found[0], name] > 1 for modality in frames):
+            skipped.add("annotated images whose name fits several frames", image.file_name)
+        else:
+            images.setdefault((found[0], name), []).append(image)
+    for key, same in list(images.items()):
+        if len(same) > 1:  # each may hold a part of the regions, or another opinion
+            for image in same:
+                skipped.add("annotated images that share their frame", image.file_name)
+            del images[key]
+    everything = (frame for listed in frames.values() for frame in listed)
+    return {
+        frame: images[frame.path.parent, frame.name][0]
+        for frame in everything
+        if (frame.path.parent, frame.name) in images
+    }
+
+
+def _places_of(image: AnnotatedImage, places: set[_Place], by_patient: bool) -> list[Path]:
+    """The folders of these whose frame the image may mean; the whole path decides where the patient leaves several."""
+    parts = image.path.parent.parts
+    fitting = [folder for patient, folder in places if not (parts and by_patient) or patient in parts]
+    ending = [folder for folder in fitting if parts[-len(folder.parts) :] == folder.parts]
+    return ending if len(fitting) > 1 and ending else fitting

@@ -1,19 +1,19 @@
 """From settings to the three parts that a run trains on, chooses on, and tests on."""
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from src.datasets import DATASETS, splits
-from src.datasets.annotations import Annotations, match_frames, read_annotations
-from src.datasets.frame_cache import FRAME_SIZE, FrameCache, open_cache
-from src.datasets.source import SICK, Skipped, Source
-from src.datasets.splits import Split, stratified_sample
+from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
+from src.datasets.frame_cache import FrameCache, open_cache
+from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
+from src.datasets.splits import Division, Split, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import UserError
-from src.settings import ClassificationSettings, LatentSettings, RunSettings, SegmentationSettings
+from src.settings import FRAME_SIZE, ClassificationSettings, LatentSettings, RunSettings, SegmentationSettings
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +31,16 @@ class Parts(Generic[D]):
 
     def save_split(self, path: Path) -> None:
         """Write the shared split with this run's own division of it."""
-        parts = {"train": self.train, "validation": self.validation, "tested": self.test}
-        splits.save(path, self.split, **{name: sorted(set(part.patients)) for name, part in parts.items()})
+        parts = (self.train, self.validation, self.test)
+        splits.save(path, self.split, Division(*(tuple(sorted(set(part.patients))) for part in parts)))
 
 
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
-    """Every frame of the modality, without labels; test patients only in `test` unless `transductive`."""
+    """Every frame of the modality, without labels; test patients only in `test` unless `transductive`.
+
+    With `saved_split`, a file that `Parts.save_split` wrote, here and below the parts are that run's, whatever the
+    labels say today.
+    """
     collection = _Collection(settings)
     cache = collection.decode(settings)
     return collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
@@ -68,8 +72,7 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
             f"{settings.annotations_path}: one for each is accepted"
         )
     cache = collection.decode(settings)
-    regions = match_frames(cache.frames, collection.annotations, collection.skipped)
-    return collection.divide(RegionDataset(cache, regions, names, background), settings, saved_split)
+    return collection.divide(RegionDataset(cache, collection.regions, names, background), settings, saved_split)
 
 
 class _Collection:
@@ -85,9 +88,21 @@ class _Collection:
         classifies, segments = (isinstance(settings, kind) for kind in (ClassificationSettings, SegmentationSettings))
         self.diagnoses = self.source.diagnoses(self.skipped if classifies else Skipped())
         self.annotations: Annotations | None = None
-        if settings.annotations_path.is_file():
-            skipped = self.skipped if segments else Skipped()
-            self.annotations = read_annotations(settings.annotations_path, settings.background, skipped)
+        self.regions: dict[Frame, AnnotatedImage] = {}
+        self._read_regions(settings, segments)
+
+    def _read_regions(self, settings: RunSettings, needed: bool) -> None:
+        path, skipped = settings.annotations_path, self.skipped if needed else Skipped()
+        try:
+            if path.is_file():
+                self.annotations = read_annotations(path, settings.background, skipped)
+                self.regions = match_frames(self.source.all_frames, self.annotations, skipped)
+            elif not needed:
+                logger.warning("%s: no annotation file there: no patient counts as annotated", path)
+        except UserError as error:
+            if needed:
+                raise
+            logger.warning("%s: no patient counts as annotated", error)
 
     def decode(self, settings: RunSettings) -> FrameCache:
         """The frames that the settings ask for, decoded."""
@@ -102,23 +117,55 @@ class _Collection:
             self.skipped.reasons["frames of other views"] = [str(f.path) for f in frames if f not in set(chosen)]
         size = settings.image_size or FRAME_SIZE[modality]
         folder = settings.output_root / "dmr_cache"
-        return open_cache(folder, settings.dataset_path, chosen, modality, size, self.skipped)
+        cache = open_cache(folder, settings.dataset_path, chosen, modality, size, self.skipped)
+        if isinstance(settings, SegmentationSettings):
+            self._note_unused_regions(chosen, cache.frames)
+        return cache
+
+    def _note_unused_regions(self, chosen: Sequence[Frame], decoded: Sequence[Frame]) -> None:
+        wanted, used = (
+            {self.regions[frame].file_name for frame in frames if frame in self.regions} for frames in (chosen, decoded)
+        )
+        for name in sorted({image.file_name for image in self.regions.values()} - used):
+            reason = "cannot be decoded" if name in wanted else "is not of the modality and views asked for"
+            self.skipped.add(f"annotated images whose frame {reason}", name)
 
     def _strata(self) -> dict[str, Hashable]:
-        names = {image.stem for image in self.annotations.images} if self.annotations else set()
-        frames = [frame for found in self.source.all_frames.values() for frame in found]
-        annotated = {frame.patient for frame in frames if frame.name in names}
+        annotated = {frame.patient for frame in self.regions}
         return {patient: (self.diagnoses.get(patient), patient in annotated) for patient in self.source.patients}
 
     def divide(self, dataset: D, settings: RunSettings, saved_split: Path | None) -> Parts[D]:
-        """Report what was left out, then cut the dataset by the shared split and the task's own ratio."""
-        self.skipped.report(logger)
-        strata = self._strata()
-        if saved_split is not None:
-            split = splits.load(saved_split)
-        else:
-            split = splits.load_or_draw(settings.output_root / "split.json", strata, settings.test_ratio, settings.seed)
+        """Report what was left out, then cut the dataset as a run before it or by the shared split and a new draw."""
         usable = set(dataset.patients)
+        if saved_split is not None:
+            split, division = splits.load(saved_split), splits.load_division(saved_split)
+            known = {*division.train, *division.validation, *division.tested}
+            for patient in sorted(usable - known):
+                self.skipped.add(f"usable patients that {saved_split} does not know", patient)
+            for patient in sorted(known - usable):
+                self.skipped.add(f"patients of {saved_split} that can no longer be used", patient)
+        self.skipped.report(logger)
+        if saved_split is None:
+            split, division = self._draw(usable, settings)
+        parts = Parts(
+            dataset.of_patients(division.train),
+            dataset.of_patients(division.validation),
+            dataset.of_patients(division.tested),
+            split,
+        )
+        for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
+            found = set(part.patients)
+            if not found:
+                raise UserError(f"{saved_split}: none of its {name} patients can be used for this task any more")
+            labels = [self.diagnoses.get(patient) for patient in found]
+            counts = f"{labels.count(SICK)} sick, {labels.count(HEALTHY)} healthy, {labels.count(None)} undiagnosed"
+            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), counts)
+        return parts
+
+    def _draw(self, usable: set[str], settings: RunSettings) -> tuple[Split, Division]:
+        """The shared split, and of its patients that this task can use those to train and to choose on."""
+        strata = self._strata()
+        split = splits.load_or_draw(settings.output_root / "split.json", strata, settings.test_ratio, settings.seed)
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
@@ -128,13 +175,5 @@ class _Collection:
                 f"test patients; at least 1 test patient and 2 others are needed"
             )
         validation = stratified_sample(pool, 1 - settings.train_share, settings.seed)
-        parts = Parts(
-            dataset.of_patients(set(pool) - set(validation)),
-            dataset.of_patients(validation),
-            dataset.of_patients(tested),
-            split,
-        )
-        for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
-            sick = sum(self.diagnoses.get(patient) == SICK for patient in set(part.patients))
-            logger.info("%s: %d frames of %d patients (%d sick)", name, len(part), len(set(part.patients)), sick)
-        return parts
+        train = set(pool) - set(validation)
+        return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))

@@ -1,12 +1,12 @@
 """The layout of the Database for Mastology Research: one folder a patient.
 
-`<patient>/T<patient>.<visit>.<view>.<S|D>.<date>.<frame>.jpg` is a gray frame, `..._snap.jpg` its heat map, and
-`description.html` holds the diagnosis.
+`<patient>/T<patient>.<visit>.<view>.<S|D>.<date>.<frame>.jpg` is a gray frame, `..._snap.jpg` its heat map (both in
+either case of letters), and `description.html` holds the diagnosis.
 """
 
 import html
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
@@ -18,6 +18,21 @@ SUFFIXES = (".jpg", ".jpeg")
 _VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file counts as a frame or a snapshot."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def is_snapshot(path: PurePath) -> bool:
+    """Whether an image is a heat snapshot rather than a gray frame."""
+    return path.stem.lower().endswith(SNAP)
+
+
+def frame_name(path: Path) -> str:
+    """What a gray frame and its snapshot are both called."""
+    return path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem
 
 
 def read_diagnosis(path: Path) -> str:
@@ -45,11 +60,11 @@ class DMRDataset(Source):
         """Every JPEG in a patient's folder; one whose name ends in `_snap` is a heat frame."""
         found: dict[Modality, list[Frame]] = {"gray": [], "heat": []}
         for path in sorted(self.root.glob("*/**/*")):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if is_image(path):
                 relative = path.relative_to(self.root)
                 view = _VIEW.match(path.name)
-                frame = Frame(relative.parts[0], relative, path.stem.removesuffix(SNAP), int(view[1]) if view else None)
-                found["heat" if path.stem.endswith(SNAP) else "gray"].append(frame)
+                frame = Frame(relative.parts[0], relative, frame_name(path), int(view[1]) if view else None)
+                found["heat" if is_snapshot(path) else "gray"].append(frame)
         return found
 
     def diagnoses(self, skipped: Skipped) -> dict[str, int]:

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +25,6 @@ from src.settings import Modality
 logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
-FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 _CHUNK = 64  # frames decoded before they are written: bounds memory
 _VERSION = 1
 
@@ -64,28 +65,38 @@ class FrameCache:
         """The frames of these rows, uint8 [B, C, H, W].
 
         The map is opened for each call and dropped after it, so that pages once read do not stay resident.
+        Raises `UserError` if the file is no longer what `open_cache` found.
         """
-        data = np.memmap(self.path, np.uint8, "r", shape=(len(self.frames), *self.shape))
+        try:
+            data = np.memmap(self.path, np.uint8, "r", shape=(len(self.frames), *self.shape))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.path}: the decoded frames were deleted or changed during the run ({error}); start it again"
+            ) from None
         return torch.from_numpy(data[np.asarray(rows, dtype=np.int64)])
 
 
 def open_cache(
     folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int], skipped: Skipped
 ) -> FrameCache:
-    """The cache of these frames below `folder`, built if it is absent or if a file's size or time changed.
+    """The cache of these frames below `folder`, built if it is absent or damaged or if a file's size or time changed.
 
     Raises `UserError` if not one frame can be decoded.
     """
     files = []
     for frame in frames:
-        status = (root / frame.path).stat()
-        files.append([frame.patient, str(frame.path), status.st_size, status.st_mtime_ns])
+        try:
+            status = (root / frame.path).stat()
+            files.append([frame.patient, str(frame.path), status.st_size, status.st_mtime_ns])
+        except OSError:  # a broken link, which the decoder will report
+            files.append([frame.patient, str(frame.path), None, None])
     key = json.dumps([_VERSION, str(root.resolve()), modality, size, files])
     stem = f"{modality}_{size[0]}x{size[1]}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     index_path, data_path = folder / f"{stem}.json", folder / f"{stem}.u8"
-    if not (index_path.exists() and data_path.exists()):
-        _build(index_path, data_path, root, frames, modality, size)
-    index = read_json(index_path, "the index of decoded frames (delete it to decode again)")
+    shape = (CHANNELS[modality], *size)
+    index = _read_index(index_path, data_path, shape)
+    if index is None:
+        index = _build(index_path, data_path, root, frames, modality, size)
     for reason, names in index["notes"].items():
         for name in names:
             skipped.add(reason, name)
@@ -94,12 +105,27 @@ def open_cache(
     if not kept:
         reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index["notes"].items())
         raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
-    return FrameCache(data_path, kept, (CHANNELS[modality], *size))
+    return FrameCache(data_path, kept, shape)
+
+
+def _read_index(index_path: Path, data_path: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None:
+    """The index, or None where it or the decoded frames are absent or damaged."""
+    if not (index_path.exists() and data_path.exists()):
+        return None
+    try:
+        index = read_json(index_path, "the index of decoded frames")
+        whole = data_path.stat().st_size == len(index["usable"]) * math.prod(shape)
+        whole = whole and all(isinstance(names, list) for names in index["notes"].values())
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        logger.warning("%s: damaged; the frames are decoded again", index_path)
+    return index if whole else None
 
 
 def _build(
     index_path: Path, data_path: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int]
-) -> None:
+) -> dict[str, Any]:
     """Decode on all cores, write in the order given; the index comes last and makes the cache valid."""
 
     def decode(frame: Frame) -> tuple[np.ndarray | None, list[str]]:
@@ -125,4 +151,6 @@ def _build(
                     file.write(np.ascontiguousarray(pixels).tobytes())
                     usable.append(str(frame.path))
                 bar.update()
-    write_json(index_path, {"usable": usable, "notes": notes})
+    index = {"usable": usable, "notes": notes}
+    write_json(index_path, index)
+    return index

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal, get_args
 
+from src.datasets.dmr_dataset import is_snapshot
 from src.datasets.import_labels import Labels, gather, shortened
 from src.datasets.import_scan import Role, SourceFile, identical, scan
-from src.datasets.layouts import UNKNOWN_DATE, Clues, folder_labels, frame_stem, is_snap, read_clues
+from src.datasets.layouts import UNKNOWN_DATE, Clues, folder_labels, frame_stem, read_clues
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.files import read_json
@@ -138,7 +139,7 @@ def _frames(clues: dict[SourceFile, Clues], left_out: Skipped) -> Groups:
             del groups[key]
         elif {"matrix", "radiometric"} & {file.role for file in group}:
             # A camera's coloured picture with logo and scale is no snapshot of the database's kind.
-            for file in [file for file in group if file.role == "heat" and not is_snap(file.path)]:
+            for file in [file for file in group if file.role == "heat" and not is_snapshot(file.path)]:
                 left_out.add("pictures in colour beside their temperatures", file.path.as_posix())
                 del group[file]
     return groups

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES
+from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES, is_snapshot
 from src.datasets.images import is_colour, read_image
-from src.datasets.layouts import UNKNOWN_DATE, is_snap
+from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import looks_like_matrix
 from src.datasets.radiometric import is_radiometric
 from src.datasets.source import Skipped
@@ -100,7 +100,7 @@ def _inspect(path: Path) -> tuple[Role, str]:
         image = read_image(path, reduced=True)
         if is_radiometric(image):
             return "radiometric", _camera_day(image)
-        coloured = is_snap(path) or is_colour(np.asarray(image.convert("RGB")))
+        coloured = is_snapshot(path) or is_colour(np.asarray(image.convert("RGB")))
         return "heat" if coloured else "gray", _camera_day(image)
     if suffix in _TEXTS:
         if looks_like_matrix(path):

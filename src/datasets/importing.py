@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from src.datasets.dmr_dataset import DESCRIPTION, description, read_diagnosis
 from src.datasets.import_frames import Made, Row, Window, write_frame
-from src.datasets.import_plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, describe, make_plan
-from src.datasets.layouts import frame_stem
+from src.datasets.import_plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, PlannedFrame, describe, make_plan
+from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_code
 from src.errors import UserError
@@ -94,11 +94,7 @@ def _write(plan: Plan, out: Path, options: ImportOptions) -> None:
         raise UserError(f"{plan.source}: no frame could be read")
     rows = [row for result in done for row in result.rows]
     rows += _write_descriptions(plan, out, {frame.patient for frame in made})
-    names: dict[str, set[str]] = {}
-    for frame in made:
-        for path in frame.files.values():
-            names.setdefault(frame_stem(path), set()).add(frame.stem)
-    rows += [_write_annotations(plan, path, out, names) for path in plan.annotations]
+    rows += [_write_annotations(plan, path, out, made) for path in plan.annotations]
     rows += _rows_without_file(plan, {row.original for row in rows})
     with atomic_write(out / MAPPING_FILE) as file:
         file.write(_csv(rows).encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
@@ -133,21 +129,33 @@ def _write_descriptions(plan: Plan, out: Path, patients: set[str]) -> Iterator[R
             yield Row(own.as_posix(), "", folder, patient, label, note=f"its diagnosis is {word!r}")
 
 
-def _write_annotations(plan: Plan, path: PurePath, out: Path, names: dict[str, set[str]]) -> Row:
+def _write_annotations(plan: Plan, path: PurePath, out: Path, made: Iterable[PlannedFrame]) -> Row:
     """The COCO file with the new names of its images; entries of images without a frame stay as they are."""
+    places: dict[str, set[tuple[tuple[str, ...], str]]] = {}  # folders and new name, by the old name
+    for frame in made:
+        for original in frame.files.values():
+            places.setdefault(frame_stem(original), set()).add((original.parts[:-1], frame.stem))
     content = read_json(plan.source / path, "the annotations")
     absent = 0
     for image in content["images"]:
-        name = image.get("file_name") if isinstance(image, dict) else None
-        found = names.get(frame_stem(PurePosixPath(str(name).replace("\\", "/"))), set())
+        name = PurePosixPath(str(image.get("file_name") if isinstance(image, dict) else "").replace("\\", "/"))
+        within = read_clues(PurePosixPath(name.name)).tail is not None  # a database name tells its patient itself
+        known = places.get(frame_stem(name), set())
+        found = {new for folders, new in known if within or _one_place(name.parts[:-1], folders)}
         if len(found) == 1:
-            image["file_name"] = f"{next(iter(found))}.jpg"
+            image["file_name"] = f"{found.pop()}.jpg"
         else:
             absent += 1
     write_text(out / path.name, json.dumps(content))
     if absent:
         log.warning("%s: annotated images without a frame of that name: %d", path.name, absent)
     return Row(path.as_posix(), path.name)
+
+
+def _one_place(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two folders may be the same, each named from some folder above it."""
+    shared = min(len(one), len(other))
+    return one[len(one) - shared :] == other[len(other) - shared :]
 
 
 def _rows_without_file(plan: Plan, told: set[str]) -> Iterator[Row]:

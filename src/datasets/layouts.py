@@ -50,11 +50,6 @@ def frame_stem(path: PurePath) -> str:
     return _TAIL_OF_STEM.sub("", path.stem)
 
 
-def is_snap(path: PurePath) -> bool:
-    """Whether the file is called a heat snapshot."""
-    return path.stem.lower().endswith(SNAP)
-
-
 def folder_labels(path: PurePath) -> set[Label]:
     """The classes that the folders above a file are called."""
     return {label for part in path.parts[:-1] if (label := label_of(part))}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from src.datasets.dmr_dataset import SNAP, SUFFIXES
+from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
 from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
 from src.errors import UserError
@@ -80,8 +80,8 @@ def read_gray(path: Path) -> NDArray[np.float32]:
 
 def gray_frames(folder: Path) -> list[Path]:
     """Every gray frame below a folder, sorted: `*.jpg` that is not a snapshot."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(path for path in found if not path.stem.lower().endswith(SNAP) and path.is_file())
+    found = (path for path in folder.rglob("*") if is_image(path) and not is_snapshot(path))
+    return sorted(path for path in found if path.is_file())
 
 
 def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCounts:
@@ -97,9 +97,10 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     if not frames:
         raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders")
     counts = SnapshotCounts()
+    snapshots = (path for path in folder.rglob("*") if is_image(path) and is_snapshot(path) and path.exists())
+    shown = {(path.parent, frame_name(path)) for path in snapshots}
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
-        snapshot = frame.with_name(f"{frame.stem}{SNAP}.jpg")
-        if snapshot.exists():
+        if (frame.parent, frame.stem) in shown:
             counts.existed += 1
             continue
         matrix = frame.with_suffix(".txt")
@@ -109,6 +110,8 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
         except UserError as error:
             counts.skipped.setdefault(str(error), []).append(frame)
             continue
-        write_jpeg(snapshot, picture)  # a disk that cannot be written is no fault of the frame: it ends the run
+        # A disk that cannot be written is no fault of the frame: it ends the run.
+        write_jpeg(frame.with_name(f"{frame.stem}{SNAP}.jpg"), picture)
+        shown.add((frame.parent, frame.stem))
         counts.made += 1
     return counts

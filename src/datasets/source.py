@@ -90,4 +90,9 @@ class Source(ABC):
         for patient in self.patients:
             if patient not in having:
                 skipped.add(f"patients without a {modality} frame", patient)
+        if modality == "heat":
+            shown = {(frame.path.parent, frame.name) for frame in found}
+            for frame in self.all_frames["gray"]:
+                if (frame.path.parent, frame.name) not in shown:
+                    skipped.add("gray frames without a heat snapshot", str(frame.path))
         return found

@@ -1,8 +1,8 @@
 """Which patients are trained on, chosen on, and tested on: by patient, stratified, seeded, written to disk."""
 
 import logging
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,15 @@ class Split:
     test_ratio: float
     test: tuple[str, ...]
     rest: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Division:
+    """One run's own division of the patients it can use; `train` and `validation` have no patient in common."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    tested: tuple[str, ...]
 
 
 def stratified_sample(strata: Strata, share: float, seed: int) -> list[str]:
@@ -97,9 +106,22 @@ def load(path: Path) -> Split:
     return split
 
 
-def save(path: Path, split: Split, **more: Iterable[str]) -> None:
-    """Write a split, with further named lists of patients for the reader."""
-    write_json(path, asdict(split) | {name: list(patients) for name, patients in more.items()})
+def load_division(path: Path) -> Division:
+    """Read what `save` added to a run's copy of the split; `UserError` if it is damaged or trains on validation."""
+    content = read_json(path, "the patient split")
+    try:
+        division = Division(*(tuple(str(patient) for patient in content[field.name]) for field in fields(Division)))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: no division of a run: {error!r}") from None
+    both = sorted(set(division.train) & set(division.validation))
+    if both:
+        raise UserError(f"{path}: patients both in train and in validation: {_some(both)}")
+    return division
+
+
+def save(path: Path, split: Split, division: Division | None = None) -> None:
+    """Write a split, and beside it one run's division."""
+    write_json(path, asdict(split) | (asdict(division) if division else {}))
 
 
 def _some(patients: list[str], limit: int = 5) -> str:

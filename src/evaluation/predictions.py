@@ -1,4 +1,4 @@
-"""predictions.csv: one line a frame, from which every score can be computed again."""
+"""predictions.csv: one line a frame, from which the classification scores can be computed again."""
 
 import csv
 import io

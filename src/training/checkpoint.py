@@ -27,6 +27,8 @@ class Checkpoint:
     settings: dict[str, Any] = field(default_factory=dict)
     patients: list[str] = field(default_factory=list)
     """Those it was trained or chosen on."""
+    validation: list[str] = field(default_factory=list)
+    """Those of them it was chosen on."""
     encoder: State | None = None
     """The frozen encoder under a decoder."""
     epoch: int = 0

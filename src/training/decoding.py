@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +26,7 @@ from src.training.engine import (
     Scores,
     Trainable,
     batches_of,
+    blank_checkpoint,
     epoch_generator,
     mean_losses,
     steps_per_epoch,
@@ -63,7 +64,7 @@ def classification_task(
     return DecoderTask(
         model=LatentModel(encoder, decoder, encoder.in_channels),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(logits.device)),
-        judge=lambda logits, batch: logits.double().sigmoid().cpu().numpy(),
+        judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
         summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
     )
 
@@ -103,9 +104,7 @@ def frozen_encoder(
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
     encoder, pretrained = checkpoints.load_encoder(root or settings.output_root, settings.encoder_modality)
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
-    seen = sorted({*parts.train.patients, *parts.validation.patients})
-    fields = settings.model_dump(mode="json")
-    return encoder, Checkpoint(model={}, settings=fields, patients=seen, encoder=encoder.state_dict())
+    return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
 
 
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings, device: torch.device) -> Trainable:

@@ -16,12 +16,13 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from src.datasets.build import D, Parts
 from src.datasets.tasks import Batch, FrameDataset, as_is
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.settings import RunSettings, Settings
 from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
+from src.training.checkpoint import Checkpoint, State
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 Losses = dict[str, torch.Tensor]
 """Scalars by name, means over the batch; 'loss' is the one that is minimised."""
 Scores = dict[str, float]
+
+_MAY_CHANGE = {"max_epochs", "num_workers", "latent_memory_mb"}
+"""Settings that change no finished epoch."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -122,13 +126,15 @@ class Trainable:
     validate: Callable[[], Scores]
 
 
-def fit(task: Trainable, run: RunFolder, settings: RunSettings, blank: Checkpoint, resume: bool) -> None:
+def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
     """Train until `max_epochs` or until `patience` epochs brought no lower validation loss.
 
     Each epoch ends with metrics.jsonl and checkpoints/last.pty written, and dmr_run.pty when it is the best so far.
-    `blank` carries what every checkpoint of the run repeats: settings, patients, encoder.
+    `state` is what `resumed` found, or a blank one with what every checkpoint repeats: settings, patients, encoder.
     """
-    state = _resumed(task, run, blank) if resume else blank
+    if state.optimizer is not None:
+        task.model.load_state_dict(state.model)
+        task.optimizer.load_state_dict(state.optimizer)
     with (
         SummaryWriter(str(run.logs), purge_step=state.epoch + 1) as board,
         logging_redirect_tqdm(),
@@ -153,8 +159,18 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, blank: Checkpoin
     logger.info("trained %d epochs, the best is epoch %d", state.epoch, state.best_epoch)
 
 
-def _resumed(task: Trainable, run: RunFolder, blank: Checkpoint) -> Checkpoint:
-    """Put the last checkpoint's weights and optimizer back; without one, start afresh and say so."""
+def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
+    """What every checkpoint of a run repeats, before the first epoch."""
+    validation = sorted(set(parts.validation.patients))
+    patients = sorted({*parts.train.patients, *validation})
+    return Checkpoint(model={}, settings=settings.model_dump(mode="json"), patients=patients, validation=validation)
+
+
+def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
+    """Where the run stopped; `blank` where it has not begun, which is logged.
+
+    Raises `UserError` where what the run is made of has changed since: settings, patients or encoder.
+    """
     if not run.last.exists():
         logger.warning("%s: nothing to resume there, starting afresh", run.last)
         return blank
@@ -162,14 +178,30 @@ def _resumed(task: Trainable, run: RunFolder, blank: Checkpoint) -> Checkpoint:
     changed = [
         f"{key}: {state.settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
-        if state.settings.get(key) != value
+        if key not in _MAY_CHANGE and state.settings.get(key) != value
     ]
+    for what, then, now in (
+        (
+            "patients trained on",
+            set(state.patients) - set(state.validation),
+            set(blank.patients) - set(blank.validation),
+        ),
+        ("validation patients", set(state.validation), set(blank.validation)),
+    ):
+        if then != now:
+            changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
+    if not _same_weights(state.encoder, blank.encoder):
+        changed.append("encoder: another one now")
     if changed or state.optimizer is None:
-        raise UserError(f"{run.last}: cannot resume with other settings: {'; '.join(changed) or 'no optimizer state'}")
-    task.model.load_state_dict(state.model)
-    task.optimizer.load_state_dict(state.optimizer)
+        raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}")
     logger.info("resuming after epoch %d", state.epoch)
     return state
+
+
+def _same_weights(one: State | None, other: State | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())
 
 
 def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:

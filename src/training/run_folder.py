@@ -80,16 +80,21 @@ class RunFolder:
             logging.getLogger(package).setLevel(logging.DEBUG)
         logger.info("%s: %s of %s on %s frames", self.root, mode, settings.task, settings.frame_modality)
 
-    def begin(self, settings: RunSettings, command: list[str], resume: bool) -> None:
-        """Write down how the training is made; unless it goes on, remove what an earlier one left here."""
+    def begin(self, settings: RunSettings, command: list[str], afresh: bool) -> None:
+        """Write down how the training is made; if it starts afresh, remove what an earlier one left here."""
         self._write_settings(settings, command)
-        if not resume:
+        if afresh:
             self._clear()
 
     def _clear(self) -> None:
-        left = [self.best, self.last, self.logs / "metrics.jsonl", self.results / "metrics.json"]
-        for path in [*left, *self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]:
-            path.unlink(missing_ok=True)
+        left = [self.best, self.last, self.logs / "metrics.jsonl"]
+        left += [self.results / "metrics.json", self.results / "predictions.csv"]
+        left += [*self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]
+        found = [path for path in left if path.exists()]
+        for path in found:
+            path.unlink()
+        if found:
+            logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
     def _write_settings(self, settings: RunSettings, command: list[str]) -> None:
         """logs/settings.yaml: the resolved settings, and under `provenance` what they ran with."""
@@ -105,8 +110,12 @@ class RunFolder:
         write_text(self.logs / "settings.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def history(self) -> list[dict[str, Any]]:
-        """The scores of each epoch, as logs/metrics.jsonl holds them."""
-        return [json.loads(line) for line in (self.logs / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        """The scores of each epoch, as logs/metrics.jsonl holds them; none, with a warning, where it is gone."""
+        path = self.logs / "metrics.jsonl"
+        if not path.exists():
+            logger.warning("%s: gone; the curves end at the best epoch", path)
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
     def write_metrics(self, metrics: dict[str, float]) -> None:
         """Add to results/metrics.json and log; keys already there are replaced, others stay."""
@@ -117,9 +126,9 @@ class RunFolder:
         write_json(path, known | without_nan(metrics))
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MB, and on CUDA what its tensors took at most."""
-    if torch.cuda.is_available():
+def peak_memory_mb(device: torch.device) -> float:
+    """Largest resident memory of this process so far, in MB; on CUDA what its tensors took there at most."""
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -13,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from src.datasets.annotations import (
     AnnotatedImage,
+    Annotations,
     draw_classes,
     match_frames,
     read_annotations,
@@ -20,6 +21,7 @@ from src.datasets.annotations import (
 )
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
+from src.settings import Modality
 
 NAMES = ["left_breast", "right_breast", "left_nipple", "neck", "ROI"]
 HEIGHT, WIDTH = 480, 640
@@ -83,14 +85,6 @@ def test_a_polygon_that_leaves_the_image_keeps_its_shape_inside(tmp_path: Path) 
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     inside = columns + np.abs(rows - 240) <= 200
     assert ((classes == 0) != inside).mean() < 0.002
-
-
-def test_a_polygon_far_outside_its_image_is_skipped(tmp_path: Path) -> None:
-    annotations, reasons = read(tmp_path, coco(shape(1, box(0, 0, 9, 9)), shape(2, [0, 0, 1e300, 0, 9, 9])))
-    assert [index for index, _ in annotations.images[0].shapes] == [0]
-    assert reasons == {
-        "annotations whose polygon reaches further outside the image than the image is large": ["annotation 2"]
-    }
 
 
 def test_background_is_not_drawn(tmp_path: Path) -> None:
@@ -176,9 +170,16 @@ def test_soft_target_at_the_declared_size_is_one_hot(tmp_path: Path) -> None:
 
 GOOD = shape(1, box(100, 100, 300, 300))
 RLE = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
+FILE_NAME = "T0001.1.1.S.2012-10-01.00.jpg"
 DAMAGED = {
-    "annotations whose image id is not in the file": [GOOD | {"image_id": 8}, GOOD | {"image_id": None}],
-    "annotations whose category id is not in the file": [shape(6, box(0, 0, 9, 9)), GOOD | {"category_id": 0}],
+    "annotations whose category id is not in the file": [
+        shape(6, box(0, 0, 9, 9)),
+        GOOD | {"category_id": 0},
+        GOOD | {"category_id": [1]},
+    ],
+    "annotations whose polygon reaches further outside the image than the image is large": [
+        shape(2, [0, 0, 1e300, 0, 9, 9])  # type: ignore[list-item]
+    ],
     "annotations without a polygon or mask": [
         {"category_id": 1},
         shape(1),
@@ -192,6 +193,7 @@ DAMAGED = {
         {"category_id": 1, "segmentation": [[1, [2], 3, 4, 5, 6]]},
         {"category_id": 1, "segmentation": [[1, float("nan"), 3, 4, 5, 6]]},
         {"category_id": 1, "segmentation": [1, 2, 3, 4, 5, 6]},
+        {"category_id": 1, "segmentation": [[10**400, 2, 3, 4, 5, 6]]},
     ],
     "annotations whose mask has another size than their image": [
         {"category_id": 1, "segmentation": RLE | {"size": [10, 10]}},
@@ -210,19 +212,71 @@ DAMAGED = {
 @pytest.mark.parametrize(
     ("reason", "damaged"), [(reason, entry) for reason, entries in DAMAGED.items() for entry in entries]
 )
-def test_damaged_entry_is_skipped_with_its_reason(tmp_path: Path, reason: str, damaged: dict[str, Any]) -> None:
-    annotations, reasons = read(tmp_path, coco(damaged, GOOD))
-    assert reasons == {reason: ["annotation 1"]}
+def test_an_image_with_a_damaged_entry_is_left_out_whole(tmp_path: Path, reason: str, damaged: dict[str, Any]) -> None:
+    content = coco(GOOD, damaged, GOOD, GOOD | {"image_id": 9})
+    content["images"].append(content["images"][0] | {"id": 9, "file_name": "other.jpg"})
+    annotations, reasons = read(tmp_path, content)
+    assert reasons == {reason: ["annotation 2"], "annotated images with a skipped annotation": [FILE_NAME]}
+    assert [image.file_name for image in annotations.images] == ["other.jpg"]
+
+
+@pytest.mark.parametrize("image_id", [8, None, [7], {}, True, 7.5])
+def test_an_entry_of_no_image_costs_no_image(tmp_path: Path, image_id: Any) -> None:
+    annotations, reasons = read(tmp_path, coco(GOOD | {"image_id": image_id}, GOOD))
+    assert reasons == {"annotations whose image id is not in the file": ["annotation 1"]}
+    assert len(annotations.images) == 1
+
+
+def test_a_damaged_background_costs_no_image(tmp_path: Path) -> None:
+    annotations, reasons = read(tmp_path, coco(GOOD, {"category_id": 5, "segmentation": None}))
+    assert reasons == {}
     assert len(annotations.images[0].shapes) == 1
 
 
-@pytest.mark.parametrize("broken", [{"height": None}, {"width": "640"}, {"file_name": 3}, {"height": 0}])
-def test_damaged_image_is_skipped_with_its_reason(tmp_path: Path, broken: dict[str, Any]) -> None:
-    content = coco(GOOD, GOOD | {"image_id": 9})
+NO_SIZE = "annotated images without id, file_name, height or width"
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ({"height": None}, NO_SIZE),
+        ({"width": "640"}, NO_SIZE),
+        ({"file_name": 3}, NO_SIZE),
+        ({"height": 0}, NO_SIZE),
+        ({"id": [9]}, NO_SIZE),
+        ({"id": -1}, NO_SIZE),
+        ({"height": 999_999, "width": 999_999}, "annotated images that declare more than 50 megapixels"),
+    ],
+)
+def test_damaged_image_is_skipped_with_its_reason(tmp_path: Path, broken: dict[str, Any], reason: str) -> None:
+    content = coco(GOOD)
     content["images"].append(content["images"][0] | {"id": 9} | broken)
     annotations, reasons = read(tmp_path, content)
+    assert [image.file_name for image in annotations.images] == [FILE_NAME]
+    assert reasons == {reason: [str(content["images"][1]["file_name"])]}
+
+
+@pytest.mark.parametrize("number", [0, 1_000_000, 2**63])
+def test_any_whole_number_is_an_image_id(tmp_path: Path, number: int) -> None:
+    content = coco(GOOD | {"image_id": number})
+    content["images"][0]["id"] = number
+    annotations, reasons = read(tmp_path, content)
     assert len(annotations.images) == 1
-    assert len(reasons["annotated images without id, file_name, height or width"]) == 1
+    assert reasons == {}
+
+
+def test_images_that_share_their_id_are_left_out(tmp_path: Path) -> None:
+    content = coco(GOOD)
+    for name in ("second.jpg", "third.jpg"):
+        content["images"].append(content["images"][0] | {"file_name": name})
+    annotations, reasons = read(tmp_path, content)
+    assert annotations.images == ()
+    assert reasons == {"annotated images that share their id": [FILE_NAME, "second.jpg", "third.jpg"]}
+
+
+def test_a_declared_size_of_another_shape_needs_no_more_memory_than_it_declares() -> None:
+    image = AnnotatedImage("a.jpg", 999_999, 50, [(0, [np.array([[0.0, 0], [50, 0], [50, 999_999], [0, 999_999]])])])
+    assert_array_equal(soft_target(image, 2, 1, (120, 160))[0], 1)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +288,7 @@ def test_damaged_image_is_skipped_with_its_reason(tmp_path: Path, broken: dict[s
         ({"images": [3], "annotations": [], "categories": []}, "'images' is missing"),
         (coco() | {"categories": [{"id": 1, "name": "ROI"}, {"id": 3, "name": "neck"}]}, "ids 1 to 2"),
         (coco() | {"categories": [{"id": 1, "name": "ROI"}, {"id": 1, "name": "neck"}]}, "ids 1 to 2"),
+        (coco() | {"categories": [{"id": [1], "name": "ROI"}]}, "ids 1 to 1"),
         (coco() | {"categories": [{"id": 1, "name": "skin"}]}, "no category is named 'ROI'"),
     ],
 )
@@ -249,24 +304,63 @@ def test_absent_file(tmp_path: Path) -> None:
         read_annotations(tmp_path / "absent.json", "ROI", Skipped())
 
 
-def matched(*file_names: str) -> tuple[list[str], dict[str, list[str]]]:
+def matched(*file_names: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     polygon = [(0, [np.zeros((3, 2))])]
-    images = tuple(AnnotatedImage(name, HEIGHT, WIDTH, polygon) for name in file_names)
-    frames = [
-        Frame("0001", Path("0001/one.jpg"), "one"),
-        Frame("0001", Path("0001/twice.jpg"), "twice"),
-        Frame("0002", Path("0002/twice.jpg"), "twice"),
-    ]
+    annotations = Annotations(
+        ("region", "ROI"), 1, tuple(AnnotatedImage(name, HEIGHT, WIDTH, polygon) for name in file_names)
+    )
+    gray = ["0001/one.jpg", "0001/twice.jpg", "0002/twice.jpg", "0002/1/visit.jpg", "0002/2/visit.jpg"]
+    gray += ["0003/twin.jpg", "0003/twin.jpeg"]
+    heat = ["0001/one_snap.jpg", "0002/shown_snap.jpg"]
+    frames: dict[Modality, list[Frame]] = {
+        modality: [Frame(name[:4], Path(name), Path(name).stem.removesuffix("_snap")) for name in names]
+        for modality, names in (("gray", gray), ("heat", heat))
+    }
     skipped = Skipped()
-    annotations = type("Found", (), {"images": images})()
     found = match_frames(frames, annotations, skipped)
-    return sorted(frame.path.as_posix() for frame in found), skipped.reasons
+    return {frame.path.as_posix(): image.file_name for frame, image in found.items()}, skipped.reasons
 
 
-def test_frames_are_found_by_name_and_by_path_where_names_repeat() -> None:
-    assert matched("anywhere/one.jpg", "0002\\twice.jpg") == (["0001/one.jpg", "0002/twice.jpg"], {})
+def test_frames_of_both_modalities_are_found_by_name() -> None:
+    both = {"0001/one.jpg": "any/where/one.jpg", "0001/one_snap.jpg": "any/where/one.jpg"}
+    assert matched("any/where/one.jpg") == (both, {})
 
 
-def test_image_without_a_frame_is_skipped() -> None:
-    reason = "annotated images without a frame of that name"
-    assert matched("one.jpg", "absent.jpg", "twice.jpg") == (["0001/one.jpg"], {reason: ["absent.jpg", "twice.jpg"]})
+def test_frames_are_found_by_path_where_names_repeat() -> None:
+    names = ("0002\\twice.jpg", "images/0001/twice.jpg", "0002/2/visit.jpg")
+    found, reasons = matched(*names)
+    assert found == {"0002/twice.jpg": names[0], "0001/twice.jpg": names[1], "0002/2/visit.jpg": names[2]}
+    assert reasons == {}
+
+
+NO_FRAME, SEVERAL = "annotated images without a frame of that name", "annotated images whose name fits several frames"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent.jpg", NO_FRAME),
+        ("0002/one.jpg", NO_FRAME),  # patient 0001's name in patient 0002's folder
+        ("0002/absent/one.jpg", NO_FRAME),
+        ("0001/shown.jpg", NO_FRAME),
+        ("twice.jpg", SEVERAL),
+        ("0002/visit.jpg", SEVERAL),
+        ("twin.jpg", SEVERAL),
+    ],
+)
+def test_image_without_a_frame_of_its_own_is_skipped(name: str, reason: str) -> None:
+    assert matched(name) == ({}, {reason: [name]})
+
+
+def test_a_folder_is_a_patient_where_other_paths_name_patients() -> None:
+    # Patient 0009 is not in the data folder; 0001's frame of that name is not 0009's.
+    assert matched("0009/one.jpg", "0002/twice.jpg") == (
+        {"0002/twice.jpg": "0002/twice.jpg"},
+        {NO_FRAME: ["0009/one.jpg"]},
+    )
+
+
+def test_images_that_share_their_frame_are_left_out() -> None:
+    found, reasons = matched("one.jpg", "0002/twice.jpg", "0001/one.jpg")
+    assert found == {"0002/twice.jpg": "0002/twice.jpg"}
+    assert reasons == {"annotated images that share their frame": ["one.jpg", "0001/one.jpg"]}

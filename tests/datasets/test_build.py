@@ -1,6 +1,8 @@
 """From settings to parts: no patient on two sides, and no test patient near the encoder unless asked for."""
 
 import json
+import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
 
 Folder = Any  # tests/conftest.py: DMRFolder
-SIZE = (24, 32)
+SIZE = (32, 40)
 BUILDS: dict[str, Callable[..., Parts[Any]]] = {
     "latent": build_frames,
     "classification": build_diagnoses,
@@ -117,6 +119,34 @@ def test_split_of_a_run_can_be_used_again(cohort: Folder) -> None:
     assert not (cohort.root.parent / "out" / "split.json").exists()
 
 
+def test_saved_split_holds_whatever_the_labels_say_today(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    settings = settings_for("classification", cohort.root)
+    parts = build_diagnoses(settings)
+    path = cohort.root.parent / "run.json"
+    parts.save_split(path)
+    for number in range(1, 21):  # other diagnoses would draw other patients
+        cohort.patient(f"{number:04d}", "Sick" if number < 4 else "Healthy")
+    cohort.patient("0021", "Sick")
+    lost = parts.train.patients[0]
+    cohort.description(lost, "")
+    again = build_diagnoses(settings, path)
+    assert patients(again.train) == patients(parts.train) - {lost}
+    assert again.validation.names == parts.validation.names
+    assert again.test.names == parts.test.names
+    assert f"usable patients that {path} does not know: 1" in caplog.messages
+    assert f"patients of {path} that can no longer be used: 1" in caplog.messages
+
+
+def test_saved_split_of_other_patients_is_an_error(cohort: Folder) -> None:
+    parts = build("classification", cohort.root)
+    path = cohort.root.parent / "run.json"
+    parts.save_split(path)
+    for patient in patients(parts.validation):
+        cohort.description(patient, "")
+    with pytest.raises(UserError, match=r"run\.json: none of its validation patients can be used"):
+        build_diagnoses(settings_for("classification", cohort.root), path)
+
+
 def test_test_set_is_stratified(cohort: Folder) -> None:
     parts = build("classification", cohort.root, test_ratio=0.4)
     sick = sum(int(patient) % 2 for patient in parts.split.test)
@@ -137,6 +167,37 @@ def test_regions_only_from_annotated_frames(cohort: Folder) -> None:
     expected[0, 4:16, 4:16] = 1
     expected[2] = 1 - expected[0]
     assert_allclose(batch["target"][0], expected, atol=1e-6)
+
+
+def test_a_damaged_frame_does_not_lend_its_regions_to_another_patient(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {"0001": "img_snap.jpg", "0011": "img_snap.jpg", "0012": "own_snap.jpg"}
+    for patient, name in names.items():
+        frame = cohort.frame(patient, snap=True)
+        frame.rename(frame.with_name(name))
+    (cohort.root / "0011" / "img_snap.jpg").write_bytes(b"damaged")
+    (cohort.root / "0012" / "own_snap.jpg").write_bytes(b"damaged")
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    kept = {f"T{number:04d}.1.1.S.2012-10-01.00.jpg": [(1, square)] for number in range(2, 11)}
+    cohort.regions(kept | {"0011/img.jpg": [(1, square)], "own.jpg": [(1, square)]})
+    parts = build("segmentation", cohort.root, test_ratio=0.4)
+    used = patients(parts.train) | patients(parts.validation) | patients(parts.test)
+    assert used == {f"{number:04d}" for number in range(2, 11)}
+    assert "annotated images whose frame cannot be decoded: 2" in caplog.messages
+
+
+def test_annotated_frames_that_a_run_does_not_ask_for_are_counted(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    side = cohort.frame("0011", view=2, snap=True)
+    gray = cohort.frame("0012", visit=2)
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    names = [f"T{number:04d}.1.1.S.2012-10-01.00.jpg" for number in range(1, 11)]
+    annotated = [*names, side.name.replace("_snap", ""), gray.name]
+    cohort.regions({name: [(1, square)] for name in annotated})
+    build("segmentation", cohort.root, views=(1,))
+    assert "annotated images whose frame is not of the modality and views asked for: 2" in caplog.messages
 
 
 @pytest.mark.parametrize("task", BUILDS)
@@ -185,6 +246,28 @@ def test_errors_say_what_is_missing(cohort: Folder) -> None:
     for number in range(1, 22):
         (cohort.root / f"{number:04d}" / "description.html").unlink()
     assert "no patient is diagnosed as Healthy or Sick" in complaint("classification")
+
+
+@pytest.mark.parametrize("task", ["latent", "classification"])
+def test_annotations_that_cannot_be_used_stop_only_what_needs_them(
+    cohort: Folder, caplog: pytest.LogCaptureFixture, task: str
+) -> None:
+    build(task, cohort.root, background="skin")
+    assert any("no category is named 'skin'" in message for message in caplog.messages)
+    with pytest.raises(UserError, match="no category is named 'skin'"):
+        build("segmentation", cohort.root, background="skin")
+    caplog.clear()
+    build(task, cohort.root, annotation_file=Path("mistyped.json"))
+    path = cohort.root / "mistyped.json"
+    assert f"{path}: no annotation file there: no patient counts as annotated" in caplog.messages
+
+
+def test_log_tells_sick_healthy_and_undiagnosed(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    build("latent", cohort.root, test_ratio=0.5, train_val_ratio="5:5", transductive=True)
+    parts = [message for message in caplog.messages if message.startswith(("train:", "validation:"))]
+    counts = [[int(word) for word in re.findall(r"(\d+) (?:sick|healthy|undiagnosed)", part)] for part in parts]
+    assert np.sum(counts, axis=0).tolist() == [10, 10, 1]
 
 
 def test_too_few_patients_for_a_task(dmr: Folder) -> None:

@@ -79,7 +79,28 @@ def test_patient_without_a_snapshot_is_noted(dmr: Folder) -> None:
     dmr.patient("0002", "Sick", snap=False)
     skipped = Skipped()
     assert [frame.patient for frame in DMRDataset(dmr.root).frames("heat", skipped)] == ["0001"]
-    assert skipped.reasons == {"patients without a heat frame": ["0002"]}
+    assert skipped.reasons == {
+        "patients without a heat frame": ["0002"],
+        "gray frames without a heat snapshot": ["0002/T0002.1.1.S.2012-10-01.00.jpg"],
+    }
+
+
+def test_a_missing_snapshot_of_a_patient_with_another_is_noted(dmr: Folder) -> None:
+    dmr.patient("0001", "Sick")
+    second = dmr.frame("0001", visit=2)
+    skipped = Skipped()
+    DMRDataset(dmr.root).frames("heat", skipped)
+    assert skipped.reasons == {"gray frames without a heat snapshot": [f"0001/{second.name}"]}
+    gray = Skipped()
+    DMRDataset(dmr.root).frames("gray", gray)
+    assert gray.reasons == {}
+
+
+def test_snapshots_are_told_by_their_name_in_either_case(dmr: Folder) -> None:
+    gray, heat = dmr.frame("0001"), dmr.frame("0001", snap=True)
+    heat.rename(heat.with_name(f"{gray.stem}_SNAP.JPG"))
+    frames = DMRDataset(dmr.root).all_frames
+    assert [[frame.name for frame in frames[modality]] for modality in ("gray", "heat")] == [[gray.stem]] * 2
 
 
 def test_what_counts_as_a_frame(dmr: Folder) -> None:

@@ -1,12 +1,17 @@
 """The frame cache: whatever a folder holds is decoded, noted or skipped, once, and again when a file changes."""
 
+import io
 import os
+import struct
 import time
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
@@ -103,6 +108,92 @@ def test_bad_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
         assert_array_equal(cache.read([row])[0, 0], np.asarray(Image.open(root / f"{name}.jpg")))
 
 
+def dds() -> bytes:
+    """A header of a pixel format that Pillow knows by name only."""
+    return (
+        b"DDS "
+        + struct.pack("<7I", 124, 0x1007, 8, 8, 0, 0, 0)
+        + bytes(44)
+        + struct.pack("<8I", 32, 0, *[0] * 6)
+        + bytes(20)
+    )
+
+
+def encoded(kind: str, pixels: Image.Image) -> bytes:
+    file = io.BytesIO()
+    pixels.save(file, kind)
+    return file.getvalue()
+
+
+GRAY = Image.new("L", SIZE[::-1])
+BAD_BYTES = {
+    "a format that no camera writes": encoded("GIF", GRAY),
+    "a DDS of no pixel format": dds(),
+    "a PNG whose header is cut short": b"\x89PNG\r\n\x1a\n"
+    + struct.pack(">I", 4)
+    + b"IHDR"
+    + bytes(4)
+    + struct.pack(">I", zlib.crc32(b"IHDR" + bytes(4))),
+    "a BMP of a wrong palette": encoded("BMP", GRAY)[:46] + b"\xff\xff\xff\xff" + encoded("BMP", GRAY)[50:],
+    "colours that have no RGB": encoded("TIFF", Image.new("LAB", SIZE[::-1])),
+}
+
+
+@pytest.mark.parametrize("content", BAD_BYTES.values(), ids=BAD_BYTES.keys())
+def test_every_decoder_error_is_one_of_the_reasons(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "truncated broken"  # words of Pillow's messages, which name the file too
+    folder.mkdir()
+    path = folder / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^frames that cannot be read as images$"):
+        read_frame(path, "gray", SIZE)
+
+
+@settings(max_examples=200)
+@given(
+    kind=st.sampled_from(["JPEG", "PNG", "BMP", "TIFF"]),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.integers(0, 300),
+)
+def test_damaged_bytes_give_a_frame_or_a_reason(
+    kind: str, changes: list[tuple[int, int]], cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(encoded(kind, Image.fromarray(noise(*SIZE, 3))))
+    for place, value in changes:
+        content[place % len(content)] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.jpg"
+    path.write_bytes(content[: len(content) - cut])
+    try:
+        pixels, _ = read_frame(path, "heat", SIZE)
+    except ValueError as error:
+        reasons = (
+            "truncated frames",
+            "frames that cannot be read as images",
+            "frames that declare more than 50 megapixels",
+        )
+        assert str(error) in reasons  # noqa: PT017
+    else:
+        assert pixels.shape == (3, *SIZE)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
+def test_other_formats_of_cameras_are_read_whatever_the_suffix(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded(kind, Image.fromarray(noise(*SIZE))))
+    assert_array_equal(read_frame(path, "gray", SIZE)[0][0], noise(*SIZE))
+
+
+def test_a_broken_link_is_skipped_and_read_once_it_is_mended(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    (root / "b.jpg").symlink_to(tmp_path / "elsewhere.jpg")
+    cache, reasons = opened(root)
+    assert [frame.name for frame in cache.frames] == ["a"]
+    assert reasons == {"frames that cannot be read as images": ["b.jpg"]}
+    save(tmp_path / "elsewhere.jpg", noise(*SIZE))
+    assert [frame.name for frame in opened(root)[0].frames] == ["a", "b"]
+
+
 def test_a_huge_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.jpg", noise(*SIZE))
     monkeypatch.setattr(images, "MAX_PIXELS", SIZE[0] * SIZE[1] - 1)
@@ -162,6 +253,37 @@ def test_build_that_was_cut_short_is_done_again(tmp_path: Path) -> None:
     first.path.with_suffix(".json").unlink()
     first.path.write_bytes(b"")
     assert_array_equal(opened(root)[0].read([0]), pixels)
+
+
+@pytest.mark.parametrize(
+    "index", [None, "{}", "[]", "{", '{"usable": 3, "notes": {}}', '{"usable": ["a.jpg"], "notes": []}']
+)
+def test_damaged_cache_is_built_again(tmp_path: Path, index: str | None) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    first, _ = opened(root)
+    pixels = first.read([0])
+    if index is None:
+        first.path.write_bytes(first.path.read_bytes()[:-1])
+    else:
+        first.path.with_suffix(".json").write_text(index)
+    again, reasons = opened(root)
+    assert_array_equal(again.read([0]), pixels)
+    assert reasons == {}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short"])
+def test_cache_lost_during_a_run_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    cache, _ = opened(root)
+    cache.path.unlink()
+    if content is not None:
+        cache.path.write_bytes(content)
+    with pytest.raises(UserError, match="deleted or changed during the run") as caught:
+        cache.read([0])
+    assert str(caught.value).startswith(str(cache.path))
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_usable_is_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Imports of synthetic folders in the layouts seen in the wild: what the database's reader finds in them afterwards."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -139,21 +138,26 @@ def test_the_databases_own_layout(source: Folder, out: Path, folder: str) -> Non
             assert "Age: 61" in (out / patient / "description.html").read_text()
 
 
-def test_annotations_follow_their_frames(source: Folder, out: Path, dmr: Any) -> None:
+def test_annotations_follow_their_frames_and_keep_to_their_patient(source: Folder, out: Path, dmr: Any) -> None:
     source.picture("deep/0007/T0007.1.1.D.2012-10-08.00.jpg")
-    source.picture("other/3_healthy_008_50.jpg")
+    for name in ("other/3_healthy_008_50", "patient 9/IR_1", "patient 10/IR_1", "patient 11/IR_2"):
+        source.picture(f"{name}.jpg")
     square = [[4, 4, 16, 4, 16, 16, 4, 16]]
-    shapes = {"T0007.1.1.D.2012-10-08.00.jpg": [(1, square)], "x/3_healthy_008_50.jpg": [(2, square)], "gone.jpg": []}
-    dmr.regions(shapes, (H, W)).rename(source.root / "52_instances_default.json")
+    names = {
+        "x/T0007.1.1.D.2012-10-08.00.jpg": "0007",
+        "3_healthy_008_50.jpg": "0008",
+        "all\\patient 10\\IR_1.jpg": "0010",
+        "patient 12/IR_2.jpg": None,
+        "gone.jpg": None,
+    }
+    dmr.regions({name: [(1, square)] for name in names}, (H, W)).rename(source.root / "52_instances_default.json")
     source.text("notes.json", "{}")
     assert run(source, out) == 0
+    reader, skipped = DMRDataset(out), Skipped()
     annotations = read_annotations(out / "52_instances_default.json", "ROI", Skipped())
-    skipped = Skipped()
-    found = match_frames(read(out)[1], annotations, skipped)
-    assert {frame.patient for frame in found} == {"0007", "0008"}
-    assert not skipped.reasons
-    names = [image["file_name"] for image in json.loads((out / "52_instances_default.json").read_text())["images"]]
-    assert names[-1] == "gone.jpg"
+    found = match_frames(reader.all_frames, annotations, skipped)
+    assert {frame.patient for frame in found} == {"0007", "0008", "0010"}
+    assert skipped.reasons == {"annotated images without a frame of that name": ["patient 12/IR_2.jpg", "gone.jpg"]}
 
 
 def test_matrix_and_picture_of_one_frame_stay_together(source: Folder, out: Path, caplog: Any) -> None:

@@ -60,6 +60,14 @@ def test_snapshots_come_from_matrix_or_gray_and_never_replace_one(tmp_path: Path
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_a_snapshot_of_other_letters_counts_as_one(tmp_path: Path) -> None:
+    save_gray(tmp_path / "a.jpg", ramp())
+    (tmp_path / "a_SNAP.JPG").write_bytes(b"mine")
+    counts = derive_snapshots(tmp_path)
+    assert (counts.made, counts.existed) == (0, 1)
+    assert not (tmp_path / "a_snap.jpg").exists()
+
+
 def test_damaged_frames_are_reported_by_reason_and_the_rest_is_made(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.datasets.splits import load, load_or_draw, save, stratified_sample
+from src.datasets.splits import Division, load, load_division, load_or_draw, save, stratified_sample
 from src.errors import UserError
 
 COHORTS = st.dictionaries(
@@ -143,8 +143,14 @@ def test_three_patients_are_needed(tmp_path: Path) -> None:
     assert not (tmp_path / "split.json").exists()
 
 
-def test_further_lists_are_written_and_ignored(tmp_path: Path) -> None:
+def test_division_of_a_run_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
     split = load_or_draw(tmp_path / "split.json", COHORT, 0.2, 1)
-    save(tmp_path / "run.json", split, train=["0001"], validation=["0002"])
-    assert json.loads((tmp_path / "run.json").read_text())["validation"] == ["0002"]
-    assert load(tmp_path / "run.json") == split
+    division = Division(("0001",), ("0002",), ("0003",))
+    save(path, split, division)
+    assert (load(path), load_division(path)) == (split, division)
+    with pytest.raises(UserError, match=r"split\.json: no division of a run: KeyError\('train'\)"):
+        load_division(tmp_path / "split.json")
+    save(path, split, Division(("0001",), ("0002", "0001"), ("0003",)))
+    with pytest.raises(UserError, match="both in train and in validation: 0001"):
+        load_division(path)
