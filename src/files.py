@@ -55,3 +55,24 @@ def read_json(path: Path, what: str) -> Any:
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: {what} is not valid JSON: {error}") from None
+
+
+def is_complete(folder: Path, arguments: Any, record: str, partial: str, what: str) -> bool:
+    """Whether a folder holds the finished result of these arguments, as JSON knows them, by its file `record`.
+
+    An absent or empty folder, or an unfinished result with the same arguments in its file `partial`, is not complete.
+    Raises `UserError` where the folder holds anything else.
+    """
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; give a new folder for the {what}")
+    for name in (record, partial):
+        try:
+            if json.loads((folder / name).read_text(encoding="utf-8"))["arguments"] == arguments:
+                return name == record
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    if any(folder.iterdir()):
+        raise UserError(f"{folder} holds something other than this {what}; give an empty folder or delete that one")
+    return False

@@ -46,3 +46,5 @@ def test_pyproject_reads_the_same_list() -> None:
     assert "dependencies" not in content["project"]
     assert content["project"]["dynamic"] == ["dependencies"]
     assert content["tool"]["setuptools"]["dynamic"]["dependencies"] == {"file": ["requirements.txt"]}
+    extras = content["project"]["optional-dependencies"]
+    assert {pin for pins in extras.values() for pin in pins} <= set(lines("requirements-dev.txt"))

@@ -6,13 +6,14 @@ either case of letters), and `description.html` holds the diagnosis.
 
 import html
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar
 
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.settings import Modality
 
 SNAP = "_snap"
+DESCRIPTION = "description.html"
 SUFFIXES = (".jpg", ".jpeg")
 _VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
 _DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
@@ -24,7 +25,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def is_snapshot(path: Path) -> bool:
+def is_snapshot(path: PurePath) -> bool:
     """Whether an image is a heat snapshot rather than a gray frame."""
     return path.stem.lower().endswith(SNAP)
 
@@ -32,6 +33,22 @@ def is_snapshot(path: Path) -> bool:
 def frame_name(path: Path) -> str:
     """What a gray frame and its snapshot are both called."""
     return path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem
+
+
+def read_diagnosis(path: Path) -> str:
+    """What a description.html says after `Diagnosis`, in small letters; empty where it says nothing.
+
+    Raises OSError for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+    match = _DIAGNOSIS.search(text)
+    return html.unescape(match[1]).strip().lower() if match else ""
+
+
+def description(diagnosis: str) -> str:
+    """The text of the least description.html that holds a diagnosis."""
+    return f"<html><body><p>Diagnosis*: <span>{diagnosis}<br></span></p></body></html>\n"
 
 
 class DMRDataset(Source):
@@ -54,15 +71,11 @@ class DMRDataset(Source):
         """From each patient's description.html; other words than Healthy or Sick are left out."""
         found = {}
         for patient in self.patients:
-            path = self.root / patient / "description.html"
             try:
-                with path.open("rb") as file:
-                    text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+                word = read_diagnosis(self.root / patient / DESCRIPTION)
             except OSError:
-                skipped.add("patients without a readable description.html", patient)
+                skipped.add(f"patients without a readable {DESCRIPTION}", patient)
                 continue
-            match = _DIAGNOSIS.search(text)
-            word = html.unescape(match[1]).strip().lower() if match else ""
             if word in ("healthy", "sick"):
                 found[patient] = SICK if word == "sick" else HEALTHY
             else:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from src.datasets.images import read_image
+from src.datasets.images import is_colour, read_image
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.files import atomic_write, read_json, write_json
@@ -40,7 +40,7 @@ def read_frame(path: Path, modality: Modality, size: tuple[int, int]) -> tuple[n
     luminance = pixels if one_channel else np.asarray(image.convert("L"))
     notes = []
     if modality == "gray":
-        if not one_channel and np.ptp(pixels, axis=-1).mean() > 8:  # JPEG rounding of R = G = B stays below 2
+        if not one_channel and is_colour(pixels):
             notes.append("gray frames in colour, turned to gray by luminance")
         pixels = luminance
     elif one_channel:

@@ -3,7 +3,10 @@
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 50_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
@@ -15,8 +18,8 @@ _UNREADABLE = "frames that cannot be read as images"
 _DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
 
 
-def read_image(path: Path) -> Image.Image:
-    """Decode one image file of `FORMATS` whole.
+def read_image(path: Path, reduced: bool = False) -> Image.Image:
+    """Decode one image file of `FORMATS` whole; `reduced` gives a JPEG at an eighth of its size, much faster.
 
     Raises ValueError with the reason where it cannot be used: truncated, not such an image, absurdly large.
     """
@@ -28,6 +31,8 @@ def read_image(path: Path) -> Image.Image:
         ):
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if reduced:
+                image.draft("RGB", (image.width // 8, image.height // 8))
             image.load()
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
@@ -41,3 +46,8 @@ def read_image(path: Path) -> Image.Image:
     if image.mode == "LAB":  # a TIFF's: the one mode of these formats that Pillow does not turn to gray or RGB
         raise ValueError(_UNREADABLE)
     return image
+
+
+def is_colour(pixels: NDArray[Any]) -> bool:
+    """Whether an image [H, W, 3] is more than gray in three channels."""
+    return bool(np.ptp(pixels, axis=-1).mean() > 8)  # JPEG rounding of R = G = B stays below 2

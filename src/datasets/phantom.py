@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from src.datasets.dmr_dataset import DESCRIPTION, description
 from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
 from src.datasets.phantom_skin import draw_skin, render_frame
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
-from src.datasets.prepare import make_snapshot, write_jpeg
+from src.datasets.snapshots import make_snapshot, write_jpeg
 from src.errors import UserError
-from src.files import write_json, write_text
+from src.files import is_complete, write_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,7 @@ def _write_patient(folder: Path, number: int, patient: Patient) -> list[str]:
     """Writes one patient's folder; returns the gray frames' names."""
     folder.mkdir(exist_ok=True)
     diagnosis = "Sick" if patient.tumour else "Healthy"
-    html = f"<html><body><p>Diagnosis*: <span>{diagnosis}<br></span></p></body></html>\n"
-    (folder / "description.html").write_text(html, encoding="utf-8")
+    (folder / DESCRIPTION).write_text(description(diagnosis), encoding="utf-8")
     names = []
     for frame, temperatures in enumerate(patient.frames):
         stem = f"T{number:04d}.1.1.D.{patient.day.isoformat()}.{frame:02d}"
@@ -157,23 +157,6 @@ def _coco(frames: list[tuple[str, dict[str, Points]]]) -> dict[str, Any]:
         "images": images,
         "annotations": annotations,
     }
-
-
-def _is_complete(out: Path, arguments: dict[str, Any]) -> bool:
-    """Whether the folder holds this phantom already; raises UserError where it holds anything else."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise UserError(f"{out} is a file; give a new folder for the phantom")
-    for name in (RECORD_FILE, PARTIAL_FILE):
-        try:
-            if json.loads((out / name).read_text(encoding="utf-8"))["arguments"] == arguments:
-                return name == RECORD_FILE
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    if any(out.iterdir()):
-        raise UserError(f"{out} holds something other than this phantom; give an empty folder or delete that one")
-    return False
 
 
 def _checked_arguments(**arguments: Any) -> dict[str, Any]:
@@ -232,7 +215,7 @@ def write_phantom(
         diameter=diameter,
         variety=variety,
     )
-    if _is_complete(out, arguments):
+    if is_complete(out, arguments, RECORD_FILE, PARTIAL_FILE, "phantom"):
         log.info("%s holds this phantom already", out)
         return
     out.mkdir(parents=True, exist_ok=True)

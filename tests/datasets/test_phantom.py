@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from pycocotools.coco import COCO
 
+from src.datasets.matrices import read_matrix
 from src.datasets.phantom import (
     ANNOTATION_FILE,
     Patient,
@@ -20,7 +21,7 @@ from src.datasets.phantom import (
 )
 from src.datasets.phantom_anatomy import REGIONS, Draws, draw_anatomy, fill
 from src.datasets.phantom_tumour import tumour_spot, warm_spot
-from src.datasets.prepare import make_snapshot, read_matrix
+from src.datasets.snapshots import make_snapshot
 from src.errors import UserError
 
 # Median box centre (fraction of the frame) and area (% of the frame) in the database's annotations.

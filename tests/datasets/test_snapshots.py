@@ -5,32 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from PIL import Image
 
-from src.datasets.prepare import derive_snapshots, main, make_snapshot, read_matrix
-from src.errors import UserError
-
-LAYOUTS = {
-    "spaces": (" ", ".", "\n", 2),
-    "doubled carriage returns": (" ", ".", "\r\r\n", 2),
-    "semicolons": (";", ".", "\r\n", 5),
-    "tabs": ("\t", ".", "\r", 3),
-    "commas": (",", ".", "\n", 2),
-    "commas and spaces": (", ", ".", "\n", 2),
-    "decimal commas": (" ", ",", "\r\n", 2),
-    "semicolons and decimal commas": (";", ",", "\r\n", 3),
-}
-
-
-def write_text(
-    path: Path, matrix: np.ndarray, separator: str, point: str, end: str, digits: int, tail: str = ""
-) -> None:
-    lines = [separator.join(f"{value:.{digits}f}".replace(".", point) for value in row) + tail for row in matrix]
-    path.write_bytes((end.join(lines) + end + end).encode())
+from src.datasets.prepare import main
+from src.datasets.snapshots import derive_snapshots, make_snapshot
 
 
 def ramp(height: int = 48, width: int = 64) -> np.ndarray:
@@ -40,45 +19,6 @@ def ramp(height: int = 48, width: int = 64) -> np.ndarray:
 def save_gray(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(values.astype(np.uint8)).save(path, quality=95)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@given(
-    matrix=arrays(
-        np.float64,
-        st.tuples(st.integers(2, 5), st.integers(2, 5)),
-        elements=st.floats(-40, 120, allow_nan=False).map(lambda value: round(value, 2)),
-    ),
-    trailing=st.booleans(),
-)
-def test_every_layout_reads_the_same(
-    layout: str, matrix: np.ndarray, trailing: bool, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    separator, point, end, digits = LAYOUTS[layout]
-    path = tmp_path_factory.getbasetemp() / "matrix.txt"
-    write_text(path, matrix, separator, point, end, digits, separator if trailing else "")
-    read = read_matrix(path)
-    assert read.dtype == np.float32
-    assert_allclose(read, matrix, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "21.0 22.0",
-        "21 22\n23",
-        "21 22\n23 spam",
-        "21 nan\n23 24",
-        "21 inf\n23 24",
-        "21;;22\n23;;24",
-        "21,,22.5\n1,,2",
-    ],
-)
-def test_damaged_matrices_are_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "matrix.txt").write_text(text)
-    with pytest.raises(UserError, match="the matrix"):
-        read_matrix(tmp_path / "matrix.txt")
 
 
 def test_snapshot_spans_the_palette_over_the_frames_own_range() -> None:
@@ -106,7 +46,7 @@ def test_snapshots_come_from_matrix_or_gray_and_never_replace_one(tmp_path: Path
     save_gray(tmp_path / "0001" / "a.jpg", gray)
     save_gray(tmp_path / "0001" / "b.jpg", gray)
     save_gray(tmp_path / "0002" / "deep" / "c.jpg", gray)
-    write_text(tmp_path / "0001" / "b.txt", ramp()[::-1], " ", ".", "\r\r\n", 2)
+    np.savetxt(tmp_path / "0001" / "b.txt", ramp()[::-1], fmt="%.2f")
     (tmp_path / "0002" / "deep" / "c_snap.jpg").write_bytes(b"mine")
     counts = derive_snapshots(tmp_path)
     assert (counts.made, counts.existed, counts.skipped) == (2, 1, {})

@@ -1,0 +1,158 @@
+"""The files of a folder to import: what each one is, and which of them hold the same bytes."""
+
+import hashlib
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
+
+import numpy as np
+from PIL import ExifTags, Image
+from tqdm import tqdm
+
+from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES, is_snapshot
+from src.datasets.images import is_colour, read_image
+from src.datasets.layouts import UNKNOWN_DATE
+from src.datasets.matrices import looks_like_matrix
+from src.datasets.radiometric import is_radiometric
+from src.datasets.source import Skipped
+from src.errors import UserError
+
+Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
+_TABLES = (".csv", ".tsv")
+_TEXTS = (".txt", *_TABLES)
+_MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
+_HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
+
+
+@dataclass(frozen=True, order=True)
+class SourceFile:
+    """One file, its path inside the source, and the day that the camera wrote into it."""
+
+    path: PurePath
+    role: Role
+    size: int
+    changed: int
+    date: str = UNKNOWN_DATE
+
+
+def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
+    """Every file below `source` that could be part of a frame or a label, sorted; the others by reason in `left_out`.
+
+    Links are not followed, so that nothing outside of `source` is read.
+    """
+    paths = sorted(_walk(source, left_out))
+
+    def look(path: PurePath) -> SourceFile | str:
+        try:
+            status = (source / path).lstat()
+            if not stat.S_ISREG(status.st_mode):
+                return "not a plain file"
+            role, day = _inspect(source / path)
+            return SourceFile(path, role, status.st_size, status.st_mtime_ns, day)
+        except OSError:
+            return "files that cannot be read"
+        except ValueError as error:
+            return str(error)
+
+    found = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looked = pool.map(look, paths)
+        for path, result in zip(paths, tqdm(looked, "looking", len(paths), unit="file", disable=None), strict=True):
+            if isinstance(result, str):
+                left_out.add(result, path.as_posix())
+            else:
+                found.append(result)
+    return found
+
+
+def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
+    def fail(error: OSError) -> None:
+        raise UserError(f"{error.filename}: the folder cannot be read: {error.strerror}")
+
+    for folder, folders, names in os.walk(source, onerror=fail):
+        here = Path(folder)
+        kept = []
+        for name in sorted(folders + names):
+            path = (here / name).relative_to(source)
+            if (here / name).is_symlink():
+                left_out.add("links, which are not followed", path.as_posix())
+            elif name.startswith(".") or name == "__MACOSX":
+                left_out.add("hidden files and folders", path.as_posix())
+            elif name not in folders:
+                yield path
+            elif _MASKS.search(name):
+                left_out.add("folders of masks or segmentations", path.as_posix())
+            else:
+                kept.append(name)
+        folders[:] = kept
+
+
+def _inspect(path: Path) -> tuple[Role, str]:
+    """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        image = read_image(path, reduced=True)
+        if is_radiometric(image):
+            return "radiometric", _camera_day(image)
+        coloured = is_snapshot(path) or is_colour(np.asarray(image.convert("RGB")))
+        return "heat" if coloured else "gray", _camera_day(image)
+    if suffix in _TEXTS:
+        if looks_like_matrix(path):
+            return "matrix", UNKNOWN_DATE
+        if suffix in _TABLES:
+            return "table", UNKNOWN_DATE
+        raise ValueError("text files that do not begin with a row of temperatures")
+    if path.name.lower() == DESCRIPTION:
+        return "description", UNKNOWN_DATE
+    if suffix == ".json":
+        return "json", UNKNOWN_DATE
+    if suffix in Image.registered_extensions():
+        raise ValueError("pictures that are no JPEG")
+    raise ValueError("files of another kind")
+
+
+def _camera_day(image: Image.Image) -> str:
+    """The day of acquisition in the picture's EXIF, as the camera's clock had it; unknown where EXIF is damaged."""
+    try:
+        exif = image.getexif()
+        text = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal, exif.get(ExifTags.Base.DateTime))
+    except Exception:  # whatever a damaged block makes the parser raise, the picture itself was read
+        return UNKNOWN_DATE
+    match = re.match(r"((?:19|20)\d\d):(\d\d):(\d\d)", str(text))
+    return "-".join(match.groups()) if match else UNKNOWN_DATE
+
+
+def identical(source: Path, files: Iterable[SourceFile]) -> list[list[SourceFile]]:
+    """Files with the same bytes, in groups of two and more; only files of equal size are read."""
+    groups = _alike(files, lambda file: file.size)
+    for what, limit in (("comparing", _HEAD), ("comparing whole files", None)):
+        members = [file for group in groups for file in group]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            read = pool.map(_digest, [source / file.path for file in members], [limit] * len(members))
+            bar = tqdm(read, what, len(members), unit="file", disable=None if members else True)
+            digests = dict(zip(members, bar, strict=True))
+        groups = [same for group in groups for same in _alike(group, digests.__getitem__)]
+    return groups
+
+
+def _alike(files: Iterable[SourceFile], key: Callable[[SourceFile], Hashable]) -> list[list[SourceFile]]:
+    groups = defaultdict(list)
+    for file in files:
+        groups[key(file)].append(file)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _digest(path: Path, limit: int | None) -> bytes:
+    try:
+        with path.open("rb") as file:
+            if limit is not None:
+                return hashlib.sha256(file.read(limit)).digest()
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,117 @@
+"""Heat snapshots: the database's `<frame>_snap.jpg`, derived where they are missing."""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
+from src.datasets.images import read_image
+from src.datasets.matrices import read_matrix
+from src.errors import UserError
+from src.files import atomic_write
+
+SNAP_HEIGHT, SNAP_WIDTH = 120, 160
+DEFAULT_PALETTE = "jet"
+JPEG_QUALITY = 90
+PALETTES: dict[str, int] = {
+    name.removeprefix("COLORMAP_").lower(): getattr(cv2, name) for name in dir(cv2) if name.startswith("COLORMAP_")
+}
+
+
+@dataclass
+class SnapshotCounts:
+    """What `derive_snapshots` did: frames with a new snapshot, with one already there, and those skipped by reason."""
+
+    made: int = 0
+    existed: int = 0
+    skipped: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def palette_code(palette: str) -> int:
+    """OpenCV's number of a palette's name; raises UserError with the accepted names."""
+    code = PALETTES.get(palette.strip().lower().removeprefix("colormap_"))
+    if code is None:
+        raise UserError(f"unknown palette {palette!r}; choose one of {', '.join(sorted(PALETTES))}")
+    return code
+
+
+def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE) -> NDArray[np.uint8]:
+    """Heat snapshot uint8 [120, 160, 3] (RGB) of a frame [H, W] in degrees or gray levels, over its own range."""
+    frame = np.asarray(values, dtype=np.float32)
+    if frame.ndim != 2 or frame.size == 0 or not np.isfinite(frame).all():
+        raise UserError(f"a snapshot needs a frame [H, W] of finite numbers, not an array of shape {frame.shape}")
+    # Resampled before the palette is applied: a mean of two colours is not the colour of the mean temperature.
+    shrinks = frame.shape[0] >= SNAP_HEIGHT and frame.shape[1] >= SNAP_WIDTH
+    small = cv2.resize(frame, (SNAP_WIDTH, SNAP_HEIGHT), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    low, high = float(frame.min()), float(frame.max())
+    unit = (small - low) / (high - low) if high > low else np.zeros_like(small)
+    levels = np.round(np.clip(unit, 0.0, 1.0) * 255).astype(np.uint8)
+    coloured = cv2.applyColorMap(levels, palette_code(palette))
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
+    """The bytes of a JPEG file of an image uint8 [H, W, 3] (RGB)."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
+def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes an image uint8 [H, W, 3] (RGB) whole or not at all: a run cut short leaves no half file of that name."""
+    with atomic_write(path) as file:
+        file.write(encode_jpeg(image))
+
+
+def read_gray(path: Path) -> NDArray[np.float32]:
+    """Gray levels float32 [H, W] of a JPEG of one or three channels; raises UserError when it is damaged."""
+    try:
+        return np.asarray(read_image(path).convert("L"), dtype=np.float32)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def gray_frames(folder: Path) -> list[Path]:
+    """Every gray frame below a folder, sorted: `*.jpg` that is not a snapshot."""
+    found = (path for path in folder.rglob("*") if is_image(path) and not is_snapshot(path))
+    return sorted(path for path in found if path.is_file())
+
+
+def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCounts:
+    """Writes `<stem>_snap.jpg` beside each gray frame that lacks one, from its matrix `<stem>.txt` where there is one.
+
+    A snapshot that exists is never touched. A frame that cannot be read is skipped and counted by its reason. Raises
+    UserError for a missing folder, a folder without gray frames, or an unknown palette.
+    """
+    palette_code(palette)
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}")
+    frames = gray_frames(folder)
+    if not frames:
+        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders")
+    counts = SnapshotCounts()
+    snapshots = (path for path in folder.rglob("*") if is_image(path) and is_snapshot(path) and path.exists())
+    shown = {(path.parent, frame_name(path)) for path in snapshots}
+    for frame in tqdm(frames, desc="snapshots", unit="frame"):
+        if (frame.parent, frame.stem) in shown:
+            counts.existed += 1
+            continue
+        matrix = frame.with_suffix(".txt")
+        try:
+            values = read_matrix(matrix) if matrix.exists() else read_gray(frame)
+            picture = make_snapshot(values, palette)
+        except UserError as error:
+            counts.skipped.setdefault(str(error), []).append(frame)
+            continue
+        # A disk that cannot be written is no fault of the frame: it ends the run.
+        write_jpeg(frame.with_name(f"{frame.stem}{SNAP}.jpg"), picture)
+        shown.add((frame.parent, frame.stem))
+        counts.made += 1
+    return counts
