@@ -9,8 +9,8 @@ from src import cli
 from src.datasets.build import build_diagnoses
 from src.errors import run as run_script
 from src.evaluation import figures
-from src.evaluation.calibration import THRESHOLD
-from src.evaluation.classification import by_patient, classification_scores
+from src.evaluation.calibration import apply_temperature, reliability
+from src.evaluation.judging import Predicted, judge_classifier, write_intervals
 from src.evaluation.predictions import classification_rows, write_predictions
 from src.training import checkpoint as checkpoints
 from src.training import distributed
@@ -54,22 +54,24 @@ def main() -> None:
     best = checkpoints.load(run.best)
     checkpoints.restore(task.model.decoder, best.model, run.best)
     scores: dict[str, float] = {}
-    rows = []
+    rows, predicted = [], {}
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
         scores[f"{part}/loss"], probabilities = evaluate(task, dataset)
-        labels = np.array(dataset.labels)
-        found = classification_scores(dataset.patients, labels, probabilities)
-        scores |= {f"{part}/{name}": value for name, value in found.items()}
+        predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
         rows += classification_rows(part, dataset.names, dataset.labels, probabilities)
     write_predictions(run.results / "predictions.csv", ["label", "probability"], rows)
+    verdict = judge_classifier(predicted["val"], predicted["test"], settings.seed)
+    scores |= verdict.scores
+    write_intervals(run.results / "intervals.json", verdict.intervals)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
-    _, patient_labels, patient_probabilities = by_patient(parts.test.patients, labels, probabilities)
-    figures.roc_and_confusion(
-        patient_labels, patient_probabilities, THRESHOLD, "test patients", run.figures / "roc_and_confusion.png"
-    )
+    labels, probabilities = predicted["test"].by_patient()
+    auc, picture = verdict.intervals["test/patient_auc"], run.figures / "roc_and_confusion.png"
+    figures.roc_and_confusion(labels, probabilities, verdict.threshold, "test patients", picture, auc)
+    calibrated = reliability(labels, apply_temperature(probabilities, verdict.temperature))
+    figures.reliability_diagram(calibrated, "test patients", run.figures / "reliability.png")
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}

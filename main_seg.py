@@ -7,6 +7,7 @@ from src import cli
 from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
+from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import segmentation_rows, write_predictions
 from src.evaluation.segmentation import dice_and_iou, region_scores
 from src.training import checkpoint as checkpoints
@@ -32,11 +33,11 @@ def main() -> None:
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
         parts = build_regions(settings, run.split if arguments.mode == "test" else None)
-    names, background = parts.train.class_names, parts.train.background
+    classes = names, background = parts.train.class_names, parts.train.background
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = segmentation_task(encoder, settings, (names, background), device)
+    task = segmentation_task(encoder, settings, classes, device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
@@ -58,16 +59,21 @@ def main() -> None:
         found = region_scores(confusion.sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
         rows += segmentation_rows(part, dataset.names, dice_and_iou(confusion)[0])
+    truth, predicted = predicted_classes(task, parts.test)
+    by_image, intervals = judge_segmenter(parts.test.patients, truth, predicted, confusion, classes, settings.seed)
+    scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
+    write_intervals(run.results / "intervals.json", intervals)
     write_predictions(run.results / "predictions.csv", [f"dice/{name}" for name in names], rows)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
-    shown = parts.test.spread(5)
-    truth, predicted = predicted_classes(task, shown)
-    frames = shown.everything()["frame"].numpy()
-    captions = [patient for patient, _ in shown.names]
-    figures.segmentation_sheet(frames, truth, predicted, captions, (names, background), run.figures / "regions.png")
+    figures.dice_boxes(by_image["dice"], classes, run.figures / "dice.png")
+    for name, places in (("regions", parts.test.spread_places(5)), ("worst", worst_frames(by_image, 5))):
+        frames = parts.test.__getitems__(places)["frame"].numpy()
+        captions = [parts.test.patients[place] for place in places]
+        path = run.figures / f"{name}.png"
+        figures.segmentation_sheet(frames, truth[places], predicted[places], captions, classes, path)
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}

@@ -102,9 +102,9 @@ def test_each_run_leaves_its_files(chain: Path, name: str) -> None:
     for path in ("checkpoints/dmr_run.pty", "checkpoints/last.pty", "results/split.json", "logs/train.log"):
         assert (run / path).stat().st_size > 0, path
     assert list((run / "logs").glob("events.out.tfevents.*"))
-    pictures = {"dmr_runs": "latents", "dmr_runs_c": "roc_and_confusion", "dmr_runs_s": "regions"}
-    picture = pictures.get(name[:10], "latents")
-    assert {path.name for path in (run / "results" / "figures").iterdir()} == {f"{picture}.png", "loss_curves.png"}
+    pictures = {"dmr_runs_c": {"roc_and_confusion", "reliability"}, "dmr_runs_s": {"regions", "worst", "dice"}}
+    expected = pictures.get(name[:10], {"latents"}) | {"loss_curves"}
+    assert {path.stem for path in (run / "results" / "figures").iterdir()} == expected
     record = yaml.safe_load((run / "logs" / "settings.yaml").read_text(encoding="utf-8"))
     assert record["settings"]["max_epochs"] == 1
     assert record["provenance"]["packages"]["torch"] == "2.14.1"
@@ -147,8 +147,22 @@ def test_classification_scores_follow_from_the_predictions(chain: Path) -> None:
     rows = [row for row in rows_of(run) if row["part"] == "test"]
     labels, probabilities = (np.array([float(row[column]) for row in rows]) for column in ("label", "probability"))
     scores = scores_of(run)
-    for name, value in classification_scores([row["patient"] for row in rows], labels, probabilities).items():
+    patients, threshold = [row["patient"] for row in rows], scores["threshold"]
+    for name, value in classification_scores(patients, labels, probabilities, threshold).items():
         assert scores[f"test/{name}"] == pytest.approx(value), name
+
+
+@pytest.mark.parametrize("name", CHAIN[2:])
+def test_intervals_hold_the_scores_that_metrics_json_has(chain: Path, name: str) -> None:
+    scores = scores_of(chain / name)
+    intervals = json.loads((chain / name / "results" / "intervals.json").read_text(encoding="utf-8"))
+    main_score = "test/dice_macro" if "_seg_" in name else "test/patient_auc"
+    assert intervals[main_score]["value"] == pytest.approx(scores[main_score])
+    for found in intervals.values():
+        if found["low"] is None:
+            assert found["reason"] or found["value"] is None
+        else:
+            assert found["low"] <= found["value"] <= found["high"]
 
 
 def test_demo_settings_run_through(phantom: Path, tmp_path: Path) -> None:

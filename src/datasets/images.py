@@ -50,4 +50,5 @@ def read_image(path: Path, reduced: bool = False) -> Image.Image:
 
 def is_colour(pixels: NDArray[Any]) -> bool:
     """Whether an image [H, W, 3] is more than gray in three channels."""
-    return bool(np.ptp(pixels, axis=-1).mean() > 8)  # JPEG rounding of R = G = B stays below 2
+    # Every third row and column is enough, and a ninth of the work; JPEG rounding of R = G = B stays below 2.
+    return bool(np.ptp(pixels[::3, ::3], axis=-1).mean() > 8)

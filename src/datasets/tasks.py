@@ -57,10 +57,13 @@ class FrameDataset(Dataset[Any]):
         wanted = set(patients)
         return self._with_rows([row for row in self.rows if self.cache.frames[row].patient in wanted])
 
+    def spread_places(self, count: int) -> list[int]:
+        """At most `count` places, evenly spread over the dataset."""
+        return [int(place) for place in np.unique(np.linspace(0, len(self) - 1, count).round())]
+
     def spread(self, count: int) -> Self:
-        """At most `count` frames, evenly spread over the dataset."""
-        places = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
-        return self._with_rows([self.rows[place] for place in places])
+        """The dataset of at most `count` frames, evenly spread over this one."""
+        return self._with_rows([self.rows[place] for place in self.spread_places(count)])
 
     def _with_rows(self, rows: list[int]) -> Self:
         part = copy(self)

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from src.errors import UserError, run
 from src.files import read_json
@@ -9,10 +10,16 @@ from src.files import read_json
 _SHOWN = (
     "test/reconstruction",
     "test/patient_auc",
+    "test/patient_average_precision",
     "test/patient_balanced_accuracy",
+    "test/patient_sensitivity",
+    "test/patient_specificity",
+    "test/patient_brier_calibrated",
     "test/frame_auc",
     "test/dice_macro",
     "test/iou_macro",
+    "test/image_surface_dice_macro",
+    "test/image_hausdorff95_macro",
     "test/pixel_accuracy",
     "epochs",
     "seconds",
@@ -25,14 +32,23 @@ def summary(root: Path) -> str:
     lines = []
     for path in sorted(root.glob("dmr_runs*/results/metrics.json")):
         scores = read_json(path, "the metrics")
+        known = path.with_name("intervals.json")
+        intervals = read_json(known, "the intervals") if known.exists() else {}
         lines.append(path.parent.parent.name)
         for name in _SHOWN:
             if scores.get(name) is not None:
-                lines.append(f"  {name:32} {scores[name]:10.3f}")
+                lines.append(f"  {name:32} {scores[name]:10.3f}{_ends(intervals.get(name))}")
         lines.append(f"  pictures: {path.parent / 'figures'}")
     if not lines:
         raise UserError(f"{root}: no finished run (dmr_runs*/results/metrics.json) there")
     return "\n".join(lines)
+
+
+def _ends(interval: dict[str, Any] | None) -> str:
+    """A score's 95% interval, where it has one."""
+    if not interval or interval["low"] is None or interval["high"] is None:
+        return ""
+    return f"  ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
 def main() -> None:

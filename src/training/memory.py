@@ -1,7 +1,9 @@
 """How much memory there is and how much was used."""
 
+import re
 import resource
 import sys
+from pathlib import Path
 
 import psutil
 import torch
@@ -18,5 +20,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """Largest resident memory of this process so far, in MB; on CUDA what its tensors took there at most."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; what getrusage says there may be the peak of the process that started this one
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))[0]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

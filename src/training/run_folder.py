@@ -89,7 +89,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         left = [self.best, self.last, self.logs / "metrics.jsonl"]
-        left += [self.results / "metrics.json", self.results / "predictions.csv"]
+        left += [self.results / name for name in ("metrics.json", "intervals.json", "predictions.csv")]
         left += [*self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]
         found = [path for path in left if path.exists()]
         for path in found:

@@ -1,0 +1,88 @@
+"""How a trained decoder is judged: thresholds come from validation patients, scores and intervals from test patients."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature, reliability
+from src.evaluation.classification import by_patient, classification_intervals, classification_scores
+from src.evaluation.intervals import Interval, patient_bootstrap
+from src.evaluation.segmentation import image_scores, image_statistic, pooled_statistic
+from src.files import write_json
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Probabilities of being sick: whose each frame is, its label (1 for sick) and its probability, all [N]."""
+
+    patients: Sequence[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    def by_patient(self) -> tuple[np.ndarray, np.ndarray]:
+        """The label and the mean probability of each patient."""
+        return by_patient(self.patients, self.labels, self.probabilities)[1:]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What test patients say of a classifier whose threshold and temperature validation patients chose."""
+
+    threshold: float
+    temperature: float
+    scores: dict[str, float]
+    """`val/...` and `test/...`; `..._calibrated` are those of probabilities after the temperature."""
+    intervals: dict[str, Interval]
+    """Of the test scores by patient, `test/patient_...`."""
+
+
+def judge_classifier(validation: Predicted, test: Predicted, seed: int) -> Verdict:
+    """Choose threshold and temperature on validation patients, then score both parts with them."""
+    threshold = choose_threshold(*validation.by_patient())
+    temperature = fit_temperature(*validation.by_patient())
+    scores = {"threshold": threshold, "temperature": temperature}
+    for part, predicted in (("val", validation), ("test", test)):
+        found = classification_scores(predicted.patients, predicted.labels, predicted.probabilities, threshold)
+        scores |= {f"{part}/{name}": value for name, value in found.items()}
+    labels, probabilities = test.by_patient()
+    calibrated = apply_temperature(probabilities, temperature)
+    scores["test/patient_brier_calibrated"] = float(np.mean((calibrated - labels) ** 2))
+    scores["test/patient_ece_calibrated"] = reliability(labels, calibrated).error
+    intervals = classification_intervals(test.patients, test.labels, test.probabilities, threshold, seed)
+    return Verdict(threshold, temperature, scores, {f"test/{name}": found for name, found in intervals.items()})
+
+
+def judge_segmenter(
+    patients: Sequence[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    confusion: np.ndarray,
+    classes: tuple[tuple[str, ...], int],
+    seed: int,
+) -> tuple[dict[str, np.ndarray], dict[str, Interval]]:
+    """Scores of each region in each frame, [N, K] by measure, and intervals of their means and of the pooled scores.
+
+    patients: whose each frame is; truth, predicted: class indices uint8 [N, H, W]; confusion [N, K, K]; classes: the
+    names and the background's index.
+    """
+    names, background = classes
+    by_image = image_scores(truth, predicted, len(names), background)
+    intervals = patient_bootstrap(patients, pooled_statistic(confusion, names, background), seed)
+    intervals |= patient_bootstrap(patients, image_statistic(by_image, names, background), seed)
+    return by_image, {f"test/{name}": found for name, found in intervals.items()}
+
+
+def worst_frames(by_image: dict[str, np.ndarray], count: int) -> list[int]:
+    """The places of the frames with the lowest mean Dice over the regions that are there, lowest first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a frame without any region has no mean and comes last
+        means = np.nanmean(by_image["dice"], axis=1)
+    return [int(place) for place in np.argsort(means, kind="stable")[:count]]
+
+
+def write_intervals(path: Path, intervals: dict[str, Interval]) -> None:
+    """Write results/intervals.json: value, low, high and, where there is no interval, the reason of each score."""
+    write_json(path, {name: asdict(interval) for name, interval in intervals.items()})
