@@ -1,4 +1,4 @@
-"""How a trained decoder is judged: thresholds come from validation patients, scores and intervals from test patients."""
+"""How a decoder is judged: threshold and temperature from validation, scores and intervals from test patients."""
 
 import warnings
 from collections.abc import Sequence

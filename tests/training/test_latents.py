@@ -1,0 +1,96 @@
+"""Latents kept in memory, on disk or not at all are the same; activations computed twice change no gradient."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.heads import LatentModel, SegmentationModel
+from model.unet import UNet
+from src.datasets.build import build_frames
+from src.datasets.tasks import FrameDataset
+from src.encoder import CUTSEncoder
+from src.settings import LatentSettings, SegmentationSettings
+from src.training.latents import LatentStore
+from src.training.precision import compute_dtype
+
+CPU = torch.device("cpu")
+SIZE = (32, 40)
+
+
+@pytest.fixture(scope="module")
+def frames(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> FrameDataset:
+    root = tmp_path_factory.mktemp("frames")
+    fields = {"task": "latent", "modality": "heat", "learning_rate": 1e-3, "image_size": SIZE}
+    return build_frames(LatentSettings(dataset_path=phantom, output_root=root, **fields)).train
+
+
+def make_store(root: Path, memory: int, disk: int, channels: int = 3, bf16: bool = False) -> LatentStore:
+    torch.manual_seed(3)
+    encoder = CUTSEncoder(channels, num_kernels=16)
+    encoder(torch.randn(4, channels, *SIZE))  # BatchNorms with statistics of their own
+    encoder.freeze()
+    model = LatentModel(encoder.folded(), SegmentationModel(encoder.latent_dim, 3, 2), channels)
+    settings = SegmentationSettings.model_construct(
+        output_root=root, latent_memory_mb=memory, latent_disk_mb=disk, precision="bf16" if bf16 else "fp32"
+    )
+    return LatentStore(model, settings, CPU)
+
+
+def batch_of(frames: FrameDataset, places: list[int]) -> dict[str, torch.Tensor]:
+    return frames.__getitems__(places)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(
+    ("memory", "disk", "kept"), [(0, 0, (0, 0)), (1, 0, (1, 0)), (0, 100, (0, 6)), (1, 100, (1, 5))]
+)
+def test_where_latents_are_kept_changes_nothing(
+    frames: FrameDataset, tmp_path: Path, channels: int, bf16: bool, memory: int, disk: int, kept: tuple[int, int]
+) -> None:
+    # A frame's latents take 0.66 MB in float32: 1 MB holds one of a heat encoder's.
+    plain = make_store(tmp_path, 0, 0, channels, bf16)
+    store = make_store(tmp_path, memory, disk, channels, bf16)
+    for places in ([0, 1, 2], [3, 4, 5], [5, 0, 3, 3]):
+        batch = batch_of(frames, places)
+        assert torch.equal(store(frames, batch), plain(frames, batch, keep=False))
+    if channels == 3 and not bf16:
+        assert (len(store.in_memory), len(store.on_disk)) == kept
+    assert not list(tmp_path.iterdir())
+
+
+def test_folded_latents_are_the_encoders(frames: FrameDataset) -> None:
+    torch.manual_seed(1)
+    encoder = CUTSEncoder(3, num_kernels=4)
+    for _ in range(3):
+        encoder(torch.randn(4, 3, *SIZE) * 2 + 1)
+    encoder.freeze()
+    x = torch.rand(3, 3, *SIZE) * 2 - 1
+    torch.testing.assert_close(encoder.folded()(x), encoder(x), atol=1e-5, rtol=0)
+
+
+def test_activations_computed_twice_change_no_gradient_and_no_statistic() -> None:
+    torch.manual_seed(0)
+    once = UNet(6, 3, 4).train()
+    twice = copy.deepcopy(once)
+    twice.checkpoint_activations = True
+    x = torch.randn(4, 6, 33, 47)
+    for unet in (once, twice):
+        for _ in range(2):
+            unet(x).square().mean().backward()
+    assert all(torch.equal(a, b) for a, b in zip(once.state_dict().values(), twice.state_dict().values(), strict=True))
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(once.parameters(), twice.parameters(), strict=True))
+
+
+def test_auto_takes_bfloat16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in (
+        ({}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
+        assert compute_dtype("auto", CPU) == expected
+        assert compute_dtype("fp32", CPU) == torch.float32
+        assert compute_dtype("bf16", CPU) == torch.bfloat16
