@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from benchmarks import timing, workload
 from src.datasets.dmr_dataset import is_snapshot
@@ -65,9 +66,13 @@ def plot(path: Path) -> None:
         for row, (label, unit) in enumerate((("pretraining step", "s"), ("peak memory", "MB"))):
             axes[row, column].loglog(values, [pair[row] for pair in found], marker="o")
             axes[row, column].grid(True, which="both", alpha=0.3)
+            axes[row, column].set_xticks(values, [str(value) for value in values])
+            axes[row, column].xaxis.set_minor_locator(NullLocator())
             axes[row, column].set_xlabel(name if row else "")
             if not column:
                 axes[row, column].set_ylabel(f"{label} [{unit}]")
+    for formatter in (axes[1, 0].yaxis.set_major_formatter, axes[1, 0].yaxis.set_minor_formatter):
+        formatter(ScalarFormatter())
     figure.savefig(path, dpi=110)
 
 
