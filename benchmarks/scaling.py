@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import NullLocator
 
 from benchmarks import timing, workload
 from src.datasets.dmr_dataset import is_snapshot
@@ -18,6 +18,7 @@ SIDES = (120, 240, 480, 960)
 BATCHES = (1, 4, 16, 64)
 ANCHORS = (4, 16, 64, 256)
 FRAMES_OF_A_PATIENT = 20
+MEMORY_TICKS = (500, 1000, 2000, 4000)  # MB
 
 
 def collection(drawn: Path, folder: Path, frames: int) -> Path:
@@ -71,8 +72,9 @@ def plot(path: Path) -> None:
             axes[row, column].set_xlabel(name if row else "")
             if not column:
                 axes[row, column].set_ylabel(f"{label} [{unit}]")
-    for formatter in (axes[1, 0].yaxis.set_major_formatter, axes[1, 0].yaxis.set_minor_formatter):
-        formatter(ScalarFormatter())
+    axes[1, 0].set_ylim(500, 4000)
+    axes[1, 0].set_yticks(MEMORY_TICKS, [str(value) for value in MEMORY_TICKS])
+    axes[1, 0].yaxis.set_minor_locator(NullLocator())
     figure.savefig(path, dpi=110)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from model.unet import UNet
+from model.unet import Latents, UNet
 
 
 class ClassificationModel(nn.Module):
@@ -14,7 +14,7 @@ class ClassificationModel(nn.Module):
         self.unet = UNet(in_channels, 1, base_channels)
         self.project = nn.Linear(image_size[0] * image_size[1], 1)
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
         logits: torch.Tensor = self.project(self.unet(z).flatten(1))
         return logits[:, 0]
@@ -27,7 +27,7 @@ class SegmentationModel(nn.Module):
         super().__init__()
         self.unet = UNet(in_channels, num_classes, base_channels)
 
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
+    def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]."""
         logits: torch.Tensor = self.unet(z)
         return logits
@@ -50,7 +50,7 @@ class LatentModel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> the decoder's logits, [B] or [B, classes, H, W]."""
-        return self.decode(self.encode(x))
+        return self.decode(self.encode(x), x.shape[1])
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,16 @@ class LatentModel(nn.Module):
         z: torch.Tensor = self.encoder(x.flatten(0, 1))
         return z.view(*x.shape[:2], *z.shape[1:])
 
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Latents z [B, N, L, H, W] -> logits, averaged over each frame's N images, [B] or [B, classes, H, W]."""
-        logits: torch.Tensor = self.decoder(z.flatten(0, 1))
-        return logits.view(*z.shape[:2], *logits.shape[1:]).mean(1)
+    def decode(self, z: Latents, channels: int) -> torch.Tensor:
+        """Latents of frames with so many channels -> logits, averaged over each frame's N images, [B] or [B, K, H, W].
+
+        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`).
+        """
+        load = z if callable(z) else lambda: z
+        logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))
+        images = self.images(channels)
+        return logits.view(len(logits) // images, images, *logits.shape[1:]).mean(1)
+
+    def images(self, channels: int) -> int:
+        """How many images a frame with so many channels is to the encoder, N."""
+        return max(1, channels // self.encoder_channels)

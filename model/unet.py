@@ -1,6 +1,6 @@
 """The usual four-level UNet with bilinear upsampling."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -8,9 +8,15 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+Latents = torch.Tensor | Callable[[], torch.Tensor]
+"""Latents, or a function that gives them as often as they are needed, so that they need not stay in memory."""
+
 
 class DoubleConv(nn.Module):
     """Twice: 3 x 3 convolution without bias, BatchNorm, ReLU."""
+
+    frugal = False
+    """Keep only what BatchNorm needs of the whole batch; the rest is computed again, a frame at a time."""
 
     def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None) -> None:
         super().__init__()
@@ -24,10 +30,16 @@ class DoubleConv(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, in, H, W] -> [B, out, H, W]."""
-        y: torch.Tensor = self.double_conv(x)
-        return y
+    def forward(self, *maps: torch.Tensor, join: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
+        """The map x [B, in, H, W], or what `join` makes of several -> [B, out, H, W]."""
+        join = join or nn.Identity()
+        if not (self.frugal and self.training and torch.is_grad_enabled()):
+            y: torch.Tensor = self.double_conv(join(*maps))
+            return y
+        conv, norm, relu, conv_2, norm_2, relu_2 = self.double_conv
+        y = _frame_by_frame(lambda *frame: conv(join(*frame)), *maps)
+        y = _computed_again(lambda y: _frame_by_frame(conv_2, relu(norm(y))), norm, y)
+        return _computed_again(lambda y: relu_2(norm_2(y)), norm_2, y)
 
 
 class Down(nn.Module):
@@ -53,11 +65,14 @@ class Up(nn.Module):
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         """x [B, in - s, h, w], skip [B, s, H, W] -> [B, out, H, W]."""
+        y: torch.Tensor = self.conv(x, skip, join=self._joined)
+        return y
+
+    def _joined(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         x = self.up(x)
         rows, cols = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
         x = F.pad(x, (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2))
-        y: torch.Tensor = self.conv(torch.cat((skip, x), 1))
-        return y
+        return torch.cat((skip, x), 1)
 
 
 class OutConv(nn.Module):
@@ -83,7 +98,6 @@ class UNet(nn.Module):
         super().__init__()
         base = base_channels
         self.in_channels, self.base_channels = in_channels, base
-        self.checkpoint_activations = False
         self.inc = DoubleConv(in_channels, base)
         self.down1 = Down(base, 2 * base)
         self.down2 = Down(2 * base, 4 * base)
@@ -95,29 +109,45 @@ class UNet(nn.Module):
         self.up4 = Up(2 * base, base)
         self.outc = OutConv(base, num_classes)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16."""
-        skips = [self._run(self.inc, x)]
+    @property
+    def checkpoint_activations(self) -> bool:
+        """Compute activations again in the backward pass instead of keeping them: a third slower, a fraction of the
+        memory."""
+        return self.inc.frugal
+
+    @checkpoint_activations.setter
+    def checkpoint_activations(self, frugal: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, DoubleConv):
+                module.frugal = frugal
+
+    def forward(self, x: Latents) -> torch.Tensor:
+        """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16.
+
+        Where activations are computed again, a function that gives x is called again too.
+        """
+        load = x if callable(x) else lambda: x
+        skips = [self._run(self.inc, load=load)]
         for down in (self.down1, self.down2, self.down3, self.down4):
             skips.append(self._run(down, skips[-1]))
-        x = skips.pop()
+        maps = skips.pop()
         for up in (self.up1, self.up2, self.up3, self.up4):
-            x = self._run(up, x, skips.pop())
-        logits: torch.Tensor = self.outc(x)
+            maps = self._run(up, maps, skips.pop())
+        logits: torch.Tensor = self.outc(maps)
         return logits
 
-    def _run(self, block: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        """A block's output; with `checkpoint_activations` its inner activations are computed again when needed."""
-        y: torch.Tensor
-        if not (self.checkpoint_activations and self.training and torch.is_grad_enabled()):
-            y = block(*inputs)
+    def _run(
+        self, block: nn.Module, *maps: torch.Tensor, load: Callable[[], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """A block's output for the maps, or for what `load` gives."""
+
+        def run(*maps: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = block(load()) if load else block(*maps)
             return y
 
-        def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-            return nullcontext(), _statistics_kept(block)
-
-        y = checkpoint(block, *inputs, use_reentrant=False, context_fn=contexts)
-        return y
+        if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+            return _computed_again(run, block, *maps)
+        return run(*maps)
 
     def activation_bytes(self, pixels: int, bytes_per_value: int = 4) -> int:
         """About what a training step on so many pixels (over the batch) keeps, without checkpoints.
@@ -128,17 +158,32 @@ class UNet(nn.Module):
         return pixels * bytes_per_value * (21 * self.base_channels + self.in_channels)
 
 
+def _computed_again(run: Callable[..., torch.Tensor], owner: nn.Module, *maps: torch.Tensor) -> torch.Tensor:
+    """`run(*maps)`, whose inner activations the backward pass computes again; `owner` has all BatchNorms in it."""
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _statistics_kept(owner)
+
+    y: torch.Tensor = checkpoint(run, *maps, use_reentrant=False, context_fn=contexts)
+    return y
+
+
+def _frame_by_frame(run: Callable[..., torch.Tensor], *maps: torch.Tensor) -> torch.Tensor:
+    """`run(*maps)` of each frame by itself, computed again in the backward pass: for layers that do not mix frames."""
+    frames = zip(*(torch.split(values, 1) for values in maps), strict=True)
+    return torch.cat([checkpoint(run, *frame, use_reentrant=False) for frame in frames])
+
+
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """BatchNorms normalise by the batch but leave their running statistics alone: they were updated once already."""
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
+        norm.num_batches_tracked = None
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            if norm.num_batches_tracked is not None:
-                norm.num_batches_tracked -= 1
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, batches

@@ -62,9 +62,8 @@ class DecoderTask(Generic[D]):
 
     def logits(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
         """The batch's logits in float32; `keep` its latents for the next time."""
-        latents = self.latents(dataset, batch, keep)
         with computing_in(self.latents.dtype, self.latents.device):
-            return self.model.decode(latents).float()
+            return self.model.decode(lambda: self.latents(dataset, batch, keep), batch["frame"].shape[1]).float()
 
 
 def classification_task(
@@ -178,13 +177,14 @@ def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: Deco
     """Turn on the UNet's activation checkpoints where the settings ask for them or a batch would not fit otherwise."""
     unet = task.model.decoder.unet
     channels, height, width = dataset.cache.shape
-    images = settings.batch_size * max(1, channels // task.model.encoder_channels)
+    images = settings.batch_size * task.model.images(channels)
     needed = unet.activation_bytes(images * height * width, task.latents.dtype.itemsize)
     free = free_memory(task.latents.device)
     unet.checkpoint_activations = settings.checkpoint_activations == "on" or (
         settings.checkpoint_activations == "auto" and needed > _SHARE_OF_MEMORY * free
     )
     if unet.checkpoint_activations:
+        task.latents.memory_left = 0  # the batch needs the memory more
         logger.info("a batch's activations take about %.1f GB of %.1f GB free: checkpointed", needed / 1e9, free / 1e9)
 
 

@@ -143,9 +143,9 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     def _track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
-        assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        self.num_batches_tracked += 1
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked += 1
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
 
