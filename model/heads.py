@@ -16,7 +16,9 @@ class ClassificationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
-        logits: torch.Tensor = self.project(self.unet(z).flatten(1))
+        maps: torch.Tensor = self.unet(z).float()
+        with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
+            logits: torch.Tensor = self.project(maps.flatten(1))
         return logits[:, 0]
 
 
