@@ -1,7 +1,7 @@
-"""The one exception that is meant for the person at the keyboard, and how a script ends on it."""
+"""The one exception that is meant for the person at the keyboard, its words, and how a script ends on it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class UserError(Exception):
@@ -9,6 +9,11 @@ class UserError(Exception):
 
     The entry scripts print it without a traceback and exit with code 2.
     """
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of many names, for a message."""
+    return ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from src.errors import UserError
 
@@ -45,6 +45,11 @@ def _check_folder(path: Path) -> Path:
     return path
 
 
+def _as_name(value: Any) -> Any:
+    """A patient's folder may be called 1234, which YAML reads as a number."""
+    return str(value) if type(value) is int else value
+
+
 Ratio = Annotated[str, AfterValidator(_check_ratio)]
 # YAML has neither paths nor tuples, so these two take what it has instead.
 PathText = Annotated[Path, Field(strict=False)]
@@ -52,6 +57,7 @@ OutputFolder = Annotated[PathText, AfterValidator(_resolve)]
 InputFolder = Annotated[PathText, AfterValidator(_check_folder)]
 Size = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
 Views = Annotated[tuple[int, ...], Field(strict=False)]
+Names = Annotated[tuple[Annotated[str, BeforeValidator(_as_name)], ...], Field(strict=False)]
 Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)]
 
 
@@ -72,6 +78,8 @@ class Settings(BaseModel):
     """(rows, columns) of the frames of this run; by default 480 x 640 for gray and 120 x 160 for heat."""
     views: Views = ()
     """DMR's view numbers to use (1 is frontal); empty means all."""
+    patients: Names = ()
+    """Names of the patients to use, a part of the data folder; empty means all. The split is drawn among them."""
     output_root: OutputFolder = Path()
     """Where the run folders, the shared split and the decoded frames go; a relative path starts at the repository."""
     seed: int = Field(2021, ge=0, lt=2**32)
@@ -208,6 +216,9 @@ class ClassificationSettings(DecoderSettings):
 
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
+    strata: Names = ("year",)
+    """Traits (src/datasets/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
+    which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
 
     @property
     def run_name(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from src.errors import UserError
-from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
+from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings, load
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]
@@ -80,6 +80,8 @@ def test_unknown_key_without_a_near_one_lists_what_is_accepted(write_yaml: Write
         ("seed: 4294967296", "a whole number >= 0 < 4294967296"),
         ("output_root: ~nosuchuser/runs", "whose home folder exists"),
         ("dataset_path: /nowhere/at/all", "an existing folder"),
+        ("patients: '0001'", "a list of texts"),
+        ("patients: [1.5]", "a list of texts"),
     ],
 )
 def test_impossible_value(write_yaml: Writer, latent: list[str], line: str, accepted: str) -> None:
@@ -187,6 +189,19 @@ def test_mistake_in_an_override_names_the_override(write_yaml: Writer, latent: l
     assert "did you mean 'seed'?" in complaint(path, "sed=0")
     assert "'key=value' is accepted" in complaint(path, "seed")
     assert "not valid YAML" in complaint(path, "seed=[1")
+
+
+def test_patients_are_names_even_where_they_look_like_numbers(write_yaml: Writer, latent: list[str]) -> None:
+    settings = load(write_yaml(*latent, "patients: [0017, 1234, 'P 3']"))
+    assert settings.patients == ("0017", "1234", "P 3")
+
+
+def test_strata_belong_to_a_classification(write_yaml: Writer, tmp_path: Path, latent: list[str]) -> None:
+    lines = ("task: classification", "encoder_modality: gray", "decoder_modality: gray", f"dataset_path: '{tmp_path}'")
+    settings = load(write_yaml(*lines, "learning_rate: 5e-3", "strata: [year, jpeg_step]"))
+    assert isinstance(settings, ClassificationSettings)
+    assert settings.strata == ("year", "jpeg_step")
+    assert "nothing reads this key" in complaint(write_yaml(*latent, "strata: [year]"))
 
 
 def test_paths_start_at_the_repository(write_yaml: Writer, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from typing import Generic, TypeVar
 
 from src.datasets import DATASETS, splits
 from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
+from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import FrameCache, open_cache
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
-from src.datasets.splits import Division, Split, stratified_sample
+from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import UserError
 from src.settings import FRAME_SIZE, ClassificationSettings, LatentSettings, RunSettings, SegmentationSettings
@@ -48,13 +49,25 @@ def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> P
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:
     """Frames of the patients with a diagnosis."""
+    collection = _diagnosed(settings)
+    return collection.divide(DiagnosisDataset(collection.decode(settings), collection.diagnoses), settings, saved_split)
+
+
+def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[str, int]]:
+    """The frames that `build_diagnoses` would decode, and HEALTHY or SICK of their patients."""
+    collection = _diagnosed(settings)
+    frames = [frame for frame in collection.chosen(settings) if frame.patient in collection.diagnoses]
+    return frames, collection.diagnoses
+
+
+def _diagnosed(settings: ClassificationSettings) -> "_Collection":
     collection = _Collection(settings)
     if not collection.diagnoses:
         collection.skipped.report(logger)
         raise UserError(
             f"{settings.dataset_path}: no patient is diagnosed as Healthy or Sick; looked in <patient>/description.html"
         )
-    return collection.divide(DiagnosisDataset(collection.decode(settings), collection.diagnoses), settings, saved_split)
+    return collection
 
 
 def build_regions(settings: SegmentationSettings, saved_split: Path | None = None) -> Parts[RegionDataset]:
@@ -82,7 +95,9 @@ class _Collection:
         if settings.dataset_name not in DATASETS:
             raise UserError(f"dataset_name: {settings.dataset_name!r}: one of {', '.join(DATASETS)} is accepted")
         self.skipped = Skipped()
-        self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path)
+        self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path, settings.patients)
+        if settings.patients:
+            logger.info("only the %d patients that the settings name are used", len(self.source.patients))
         # Labels are read for every task, since all tasks share one stratified split, but what is wrong with them
         # concerns only the task that needs them.
         classifies, segments = (isinstance(settings, kind) for kind in (ClassificationSettings, SegmentationSettings))
@@ -104,8 +119,8 @@ class _Collection:
                 raise
             logger.warning("%s: no patient counts as annotated", error)
 
-    def decode(self, settings: RunSettings) -> FrameCache:
-        """The frames that the settings ask for, decoded."""
+    def chosen(self, settings: RunSettings) -> list[Frame]:
+        """The frames that the settings ask for."""
         modality = settings.frame_modality
         frames = self.source.frames(modality, self.skipped)
         chosen = [frame for frame in frames if not settings.views or frame.view in settings.views]
@@ -115,6 +130,11 @@ class _Collection:
             )
         if len(chosen) < len(frames):
             self.skipped.reasons["frames of other views"] = [str(f.path) for f in frames if f not in set(chosen)]
+        return chosen
+
+    def decode(self, settings: RunSettings) -> FrameCache:
+        """The frames that the settings ask for, decoded."""
+        modality, chosen = settings.frame_modality, self.chosen(settings)
         size = settings.image_size or FRAME_SIZE[modality]
         folder = settings.output_root / "dmr_cache"
         cache = open_cache(folder, settings.dataset_path, chosen, modality, size, self.skipped)
@@ -144,9 +164,9 @@ class _Collection:
                 self.skipped.add(f"usable patients that {saved_split} does not know", patient)
             for patient in sorted(known - usable):
                 self.skipped.add(f"patients of {saved_split} that can no longer be used", patient)
-        self.skipped.report(logger)
-        if saved_split is None:
+        else:
             split, division = self._draw(usable, settings)
+        self.skipped.report(logger)
         parts = Parts(
             dataset.of_patients(division.train),
             dataset.of_patients(division.validation),
@@ -165,15 +185,38 @@ class _Collection:
     def _draw(self, usable: set[str], settings: RunSettings) -> tuple[Split, Division]:
         """The shared split, and of its patients that this task can use those to train and to choose on."""
         strata = self._strata()
-        split = splits.load_or_draw(settings.output_root / "split.json", strata, settings.test_ratio, settings.seed)
+        path = settings.output_root / "split.json"
+        # Looked for once: the saved split holds what was found.
+        groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
+        split = load_or_draw(path, strata, settings.test_ratio, settings.seed, groups)
+        for group in split.groups:
+            logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
-        if len(pool) < 2 or not tested:
+        try:
+            validation = stratified_sample(pool, 1 - settings.train_share, settings.seed, split.groups)
+        except ValueError:  # fewer than two patients, or none who share no frame
+            validation = []
+        if not validation or not tested:
             raise UserError(
                 f"{settings.dataset_path}: {len(usable)} patients can be used for this task, {len(tested)} of them are "
-                f"test patients; at least 1 test patient and 2 others are needed"
+                f"test patients; at least 1 test patient and 2 others are needed, who share no frame"
             )
-        validation = stratified_sample(pool, 1 - settings.train_share, settings.seed)
         train = set(pool) - set(validation)
         return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
+
+    def _sharing_frames(self, root: Path) -> Groups:
+        """Patients who have a frame in common; always asked of the same frames, so that no task draws another split."""
+        duplicates = find_duplicates(
+            root, self.source.all_frames["gray"] or self.source.all_frames["heat"], self.skipped
+        )
+        for found in duplicates:
+            one, other = found.first, found.second
+            differ = self.diagnoses.get(one.patient) != self.diagnoses.get(other.patient)
+            logger.warning(
+                "patients %s and %s share a frame: %s is %s (correlation %.3f)%s",
+                *(one.patient, other.patient, one.path, other.path, found.correlation),
+                ", though their diagnoses differ" if differ else "",
+            )
+        return connected((found.first.patient, found.second.patient) for found in duplicates)

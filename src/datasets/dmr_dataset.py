@@ -6,6 +6,7 @@ either case of letters), and `description.html` holds the diagnosis.
 
 import html
 import re
+from datetime import date
 from pathlib import Path, PurePath
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from src.settings import Modality
 SNAP = "_snap"
 DESCRIPTION = "description.html"
 SUFFIXES = (".jpg", ".jpeg")
-_VIEW = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.", re.IGNORECASE)
+_NAME = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.(\d{4}-\d{2}-\d{2})?", re.IGNORECASE | re.ASCII)
 _DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
 
@@ -33,6 +34,17 @@ def is_snapshot(path: PurePath) -> bool:
 def frame_name(path: Path) -> str:
     """What a gray frame and its snapshot are both called."""
     return path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem
+
+
+def _view_and_day(name: str) -> tuple[int | None, date | None]:
+    """What a file's name says of the camera's position and the day; None for what it does not say."""
+    match = _NAME.match(name)
+    if not match:
+        return None, None
+    try:
+        return int(match[1]), date.fromisoformat(match[2]) if match[2] else None
+    except ValueError:  # a 31st of February, or the 0000-00-00 that marks an unknown day
+        return int(match[1]), None
 
 
 def read_diagnosis(path: Path) -> str:
@@ -62,8 +74,7 @@ class DMRDataset(Source):
         for path in sorted(self.root.glob("*/**/*")):
             if is_image(path):
                 relative = path.relative_to(self.root)
-                view = _VIEW.match(path.name)
-                frame = Frame(relative.parts[0], relative, frame_name(path), int(view[1]) if view else None)
+                frame = Frame(relative.parts[0], relative, frame_name(path), *_view_and_day(path.name))
                 found["heat" if is_snapshot(path) else "gray"].append(frame)
         return found
 

@@ -97,7 +97,7 @@ def _inspect(path: Path) -> tuple[Role, str]:
     """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
-        image = read_image(path, reduced=True)
+        image = read_image(path, least=(1, 1))
         if is_radiometric(image):
             return "radiometric", _camera_day(image)
         coloured = is_snapshot(path) or is_colour(np.asarray(image.convert("RGB")))

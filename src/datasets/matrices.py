@@ -22,7 +22,7 @@ def looks_like_matrix(path: Path) -> bool:
     return len(re.findall(rb"\d+", row)) >= _LEAST_COLUMNS and re.fullmatch(rb"[\s\d.,;+\-eE]+", row) is not None
 
 
-def _plain_numbers(text: str) -> str:
+def plain_numbers(text: str) -> str:
     """The text of a matrix with spaces between numbers and points for decimals, whatever it came with."""
     if ";" in text:
         if re.search(r";[ \t]*;", text):
@@ -53,7 +53,7 @@ def read_matrix(path: Path) -> NDArray[np.float32]:
     except OSError as error:
         raise UserError(f"the matrix cannot be read ({error.strerror})") from error
     text = raw.removeprefix(b"\xef\xbb\xbf").decode("latin-1").replace("\r", "\n")
-    rows = [line.split() for line in _plain_numbers(text.strip()).split("\n")]
+    rows = [line.split() for line in plain_numbers(text.strip()).split("\n")]
     rows = [row for row in rows if row]
     if len(rows) < 2 or len(rows[0]) < 2:
         raise UserError("the matrix has fewer than 2 rows or 2 columns")

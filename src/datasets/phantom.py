@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from src.datasets.dmr_dataset import DESCRIPTION, description
 from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
+from src.datasets.phantom_plants import PLANTS, Plants, export_margin, marker_share, planted_day, through_camera
 from src.datasets.phantom_skin import draw_skin, render_frame
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
 from src.datasets.snapshots import make_snapshot, write_jpeg
@@ -42,13 +43,17 @@ TAG_TUMOUR, TAG_NOISE, TAG_LABELS = 101, 102, 103  # keep a patient's separate r
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient: frames float32 [K, 480, 640] in C, polygons [P, 2] (x, y) by region for frame 00, tumour or None."""
+    """One patient: frames float32 [K, 480, 640] in C, polygons [P, 2] (x, y) by region for frame 00, tumour or None.
+
+    `margin` is how many C the gray scale goes beyond the frame's own range.
+    """
 
     frames: NDArray[np.float32]
     polygons: dict[str, Points]
     tumour: Tumour | None
     day: date
     px_per_mm: float
+    margin: float
 
 
 def make_patient(
@@ -59,8 +64,9 @@ def make_patient(
     depth: tuple[float, float] = (5.0, 20.0),
     diameter: tuple[float, float] = (10.0, 30.0),
     variety: float = 1.0,
+    plants: Plants = (),
 ) -> Patient:
-    """Patient number `index` of a seed, as arrays: sick or not, the patient is the same but for the warm spot.
+    """Patient number `index` of a seed, as arrays: sick or not, the patient is the same but for warm spot and plants.
 
     `variety` says how far torsos differ from the typical one: 1 as much as patients do, 0 hardly at all.
     """
@@ -68,17 +74,16 @@ def make_patient(
     draws = Draws(rng, variety)
     day = FIRST_DAY + timedelta(days=int(rng.integers((LAST_DAY - FIRST_DAY).days + 1)))
     anatomy = draw_anatomy(draws)
-    skin = draw_skin(draws, anatomy)
+    skin = draw_skin(draws, anatomy, marker_share(plants, sick))
     scale = anatomy.camera.px_per_mm
     tumour, spot = None, None
     if sick:
         tumour = draw_tumour(Draws(np.random.default_rng([seed, index, TAG_TUMOUR]), variety), anatomy, depth, diameter)
         spot = warm_spot(tumour, scale)
-    rendered = [
-        render_frame(np.random.default_rng([seed, index, TAG_NOISE, frame]), skin, frame, spot)
-        for frame in range(frames)
-    ]
-    return Patient(np.stack(rendered), anatomy.polygons, tumour, day, scale)
+    noise = [np.random.default_rng([seed, index, TAG_NOISE, frame]) for frame in range(frames)]
+    rendered = [through_camera(plants, sick, render_frame(rng, skin, frame, spot)) for frame, rng in enumerate(noise)]
+    day = planted_day(plants, sick, day, FIRST_DAY, LAST_DAY)
+    return Patient(np.stack(rendered), anatomy.polygons, tumour, day, scale, export_margin(plants, sick))
 
 
 def draw_labels(patients: int, seed: int, annotated: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -114,11 +119,11 @@ def _write_patient(folder: Path, number: int, patient: Patient) -> list[str]:
         stem = f"T{number:04d}.1.1.D.{patient.day.isoformat()}.{frame:02d}"
         # Gray frame and snapshot come from the printed degrees, so that they can be derived from the matrix again.
         printed = (np.rint(temperatures * 100.0) / 100.0).astype(np.float32)
-        low, high = printed.min(), printed.max()
+        low, high = printed.min() - patient.margin, printed.max() + patient.margin
         gray = np.rint((printed - low) / (high - low) * 255.0).astype(np.uint8)
         write_matrix(folder / f"{stem}.txt", printed)
         write_jpeg(folder / f"{stem}.jpg", np.repeat(gray[..., None], 3, axis=2))
-        write_jpeg(folder / f"{stem}_snap.jpg", make_snapshot(printed))
+        write_jpeg(folder / f"{stem}_snap.jpg", make_snapshot(printed, margin=patient.margin))
         names.append(f"{stem}.jpg")
     return names
 
@@ -199,12 +204,13 @@ def write_phantom(
     depth: tuple[float, float] = (5.0, 20.0),
     diameter: tuple[float, float] = (10.0, 30.0),
     variety: float = 1.0,
+    plants: Plants = (),
 ) -> None:
     """Writes a phantom database of N patients with K frames each; the same arguments give the same bytes.
 
     A complete phantom of the same arguments is left alone, an interrupted one is written again. Depth and diameter
-    are ranges in mm; `variety` as in `make_patient`. Raises UserError for impossible arguments or a folder that holds
-    anything else.
+    are ranges in mm; `variety` as in `make_patient`; `plants` are shortcuts to the diagnosis that the frames get.
+    Raises UserError for impossible arguments or a folder that holds anything else.
     """
     arguments = _checked_arguments(
         patients=patients,
@@ -215,6 +221,8 @@ def write_phantom(
         diameter=diameter,
         variety=variety,
     )
+    if plants:  # left out otherwise: phantoms without any keep their record
+        arguments["plants"] = sorted(set(plants))
     if is_complete(out, arguments, RECORD_FILE, PARTIAL_FILE, "phantom"):
         log.info("%s holds this phantom already", out)
         return
@@ -223,7 +231,7 @@ def write_phantom(
     sick, drawn = draw_labels(patients, seed, annotated)
 
     def one(index: int) -> tuple[str, dict[str, Points], Tumour | None]:
-        patient = make_patient(seed, index, bool(sick[index]), frames, depth, diameter, variety)
+        patient = make_patient(seed, index, bool(sick[index]), frames, depth, diameter, variety, plants)
         names = _write_patient(out / f"{index + 1:04d}", index + 1, patient)
         return names[0], patient.polygons, patient.tumour
 
@@ -250,6 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--annotated", type=float, default=1.0, metavar="FRACTION", help="of the patients (default: 1)")
     parser.add_argument(
         "--variety", type=float, default=1.0, metavar="0..1", help="how far torsos differ: 1 as patients do (default)"
+    )
+    parser.add_argument(
+        "--plant", choices=PLANTS, action="append", default=[], dest="plants", help="a shortcut to the diagnosis"
     )
     for name, limits in (("depth", (DEPTHS[0], DEPTHS[-1])), ("diameter", (DIAMETERS[0], DIAMETERS[-1]))):
         parser.add_argument(f"--{name}", type=float, nargs=2, default=limits, metavar=("MIN", "MAX"), help="mm")

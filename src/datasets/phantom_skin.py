@@ -120,9 +120,9 @@ def _balance_breasts(degrees: Field, anatomy: Anatomy, difference: float) -> Non
         degrees += np.float32(sign * half) * _blurred(anatomy.masks[f"{side}_breast"], 2.0)
 
 
-def _paint_marker(draws: Draws, anatomy: Anatomy, degrees: Field) -> None:
-    """A square of cool paper below the breasts, in place; one patient in six goes without."""
-    present = draws.happens(5 / 6)
+def _paint_marker(draws: Draws, anatomy: Anatomy, degrees: Field, share: float) -> None:
+    """A square of cool paper below the breasts, in place; only a share of the patients have it."""
+    present = draws.happens(share)
     centre = np.array([[draws.normal(2.0, 14.0), draws.uniform(408.0, 445.0)]])
     half, turn = draws.uniform(21.0, 33.0) * np.sqrt(2.0), np.pi / 4 + draws.normal(0.0, 0.1)
     corners = centre + half * np.stack(
@@ -135,8 +135,11 @@ def _paint_marker(draws: Draws, anatomy: Anatomy, degrees: Field) -> None:
         degrees += (np.float32(cool) - degrees) * soft
 
 
-def draw_skin(draws: Draws, anatomy: Anatomy) -> Skin:
-    """The temperatures of one torso, drawn from a generator, with its highest one where a real frame has it."""
+def draw_skin(draws: Draws, anatomy: Anatomy, marker_share: float) -> Skin:
+    """The temperatures of one torso, drawn from a generator, with its highest one where a real frame has it.
+
+    `marker_share` is how many torsos have a paper marker.
+    """
     degrees = 33.0 + _texture(draws, 110, draws.uniform(0.08, 0.2)) + _texture(draws, 28, draws.uniform(0.03, 0.07))
     degrees = degrees.astype(np.float32)
     _paint_trunk(draws, degrees, anatomy)
@@ -149,7 +152,7 @@ def draw_skin(draws: Draws, anatomy: Anatomy) -> Skin:
     # Skin that turns away from the camera looks cooler.
     edge = cv2.distanceTransform(anatomy.body, cv2.DIST_L2, 3)
     degrees -= np.float32(draws.uniform(0.6, 2.0)) * np.exp(-edge / np.float32(draws.uniform(6.0, 14.0)))
-    _paint_marker(draws, anatomy, degrees)
+    _paint_marker(draws, anatomy, degrees, marker_share)
     down = np.linspace(-0.5, 0.5, FRAME_HEIGHT, dtype=np.float32)[:, None]
     background = 21.0 + draws.normal(0.0, 0.5) + draws.normal(0.0, 0.3) * down + _texture(draws, 96, 0.08)
     focus = float(draws.uniform(0.7, 1.4))

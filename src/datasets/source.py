@@ -2,12 +2,14 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from src.errors import UserError
+from src.errors import UserError, some
 from src.settings import Modality
 
 HEALTHY, SICK = 0, 1
@@ -18,13 +20,15 @@ class Frame:
     """One image file of one patient.
 
     `path` is relative to the dataset's folder; `name` is what annotations call it, without folder, suffix or `_snap`;
-    `view` is the database's number of the camera position (1 is frontal), where the file name tells it.
+    `view` is the database's number of the camera position (1 is frontal) and `day` the day it was taken, where the
+    collection tells them.
     """
 
     patient: str
     path: Path
     name: str
     view: int | None = None
+    day: date | None = None
 
 
 @dataclass
@@ -53,8 +57,9 @@ class Source(ABC):
     looked_for: ClassVar[dict[Modality, str]]
     """What a frame of each modality must be called, in words for the person who has none."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, only: Collection[str] = ()) -> None:
+        """`only` names the patients to list; empty means all."""
+        self.root, self.only = root, frozenset(only)
 
     @abstractmethod
     def list_frames(self) -> dict[Modality, list[Frame]]:
@@ -66,8 +71,15 @@ class Source(ABC):
 
     @cached_property
     def all_frames(self) -> dict[Modality, list[Frame]]:
-        """`list_frames`, asked for once."""
-        return self.list_frames()
+        """`list_frames`, asked for once, of the patients wanted; `UserError` names those who are not there."""
+        found = self.list_frames()
+        if not self.only:
+            return found
+        known = {frame.patient for frames in found.values() for frame in frames}
+        unknown = sorted(self.only - known)
+        if unknown:
+            raise UserError(f"{self.root}: the setting 'patients' names {some(unknown)}, of whom no frame is there")
+        return {kind: [frame for frame in frames if frame.patient in self.only] for kind, frames in found.items()}
 
     @property
     def patients(self) -> list[str]:

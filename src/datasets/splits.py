@@ -1,19 +1,22 @@
 """Which patients are trained on, chosen on, and tested on: by patient, stratified, seeded, written to disk."""
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError
+from src.errors import UserError, some
 from src.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
 Strata = Mapping[str, Hashable]
 """Stratum of each patient, such as (diagnosis, annotated)."""
+Groups = tuple[tuple[str, ...], ...]
+"""Patients who must stay on one side of every division, because they share a frame."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Split:
     test_ratio: float
     test: tuple[str, ...]
     rest: tuple[str, ...]
+    groups: Groups = ()
 
 
 @dataclass(frozen=True)
@@ -35,32 +39,64 @@ class Division:
     tested: tuple[str, ...]
 
 
-def stratified_sample(strata: Strata, share: float, seed: int) -> list[str]:
-    """Draw a share of the patients, the same share of each stratum as far as whole patients allow; sorted.
+def connected(pairs: Iterable[tuple[str, str]]) -> Groups:
+    """The groups of patients that pairs join, directly or through others; sorted."""
+    group_of: dict[str, set[str]] = {}
+    for one, other in pairs:
+        joined = group_of.get(one, {one}) | group_of.get(other, {other})
+        group_of.update(dict.fromkeys(joined, joined))
+    return tuple(sorted({tuple(sorted(group)) for group in group_of.values()}))
 
-    At least one patient is drawn and at least one left, so two are needed (ValueError). The outcome depends on the
-    patients, their strata and the seed, not on their order.
+
+def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = ()) -> list[str]:
+    """Draw a share of the patients, the same share of each stratum as far as whole groups allow; sorted.
+
+    A group is drawn whole or not at all, only where each stratum still needs as many as the group has; a stratum with
+    enough patients outside groups gets exactly its part. At least one patient is drawn and at least one left
+    (ValueError where that cannot be). The outcome depends on the patients, their strata, the groups and the seed, not
+    on any order.
     """
-    if len(strata) < 2:
-        raise ValueError(f"{len(strata)} patients cannot be divided")
+    unit_of: dict[str, tuple[str, ...]] = {patient: (patient,) for patient in strata}
+    for group in groups:
+        present = tuple(sorted(patient for patient in group if patient in strata))
+        unit_of |= dict.fromkeys(present, present)
+    if len(set(unit_of.values())) < 2:
+        raise ValueError(f"{len(strata)} patients in {len(set(unit_of.values()))} groups cannot be divided")
     rng = np.random.default_rng(seed)
-    groups: dict[str, list[str]] = {}
+    of_stratum: dict[str, list[str]] = {}
     for patient in sorted(strata):
-        groups.setdefault(repr(strata[patient]), []).append(patient)
-    total = min(max(round(share * len(strata)), 1), len(strata) - 1)
-    names = sorted(groups)
-    exact = np.array([len(groups[name]) * total / len(strata) for name in names])
+        of_stratum.setdefault(repr(strata[patient]), []).append(patient)
+    wanted = _quotas({name: len(patients) for name, patients in of_stratum.items()}, share)
+    order = [patient for name in sorted(of_stratum) for patient in rng.permutation(of_stratum[name]).tolist()]
+    units = list(dict.fromkeys(unit_of[patient] for patient in order))
+    drawn: list[str] = []
+    for unit in units:
+        needed = Counter(repr(strata[patient]) for patient in unit)
+        if all(wanted[name] >= count for name, count in needed.items()):
+            drawn += unit
+            wanted = {name: count - needed[name] for name, count in wanted.items()}
+    if not drawn:  # no unit is small enough
+        units.sort(key=len)
+        drawn += units[0]
+    return sorted(drawn)
+
+
+def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
+    """How many patients of each stratum make up the share of all, at least one and at most all but one in sum."""
+    everyone = sum(sizes.values())
+    total = min(max(round(share * everyone), 1), everyone - 1)
+    names = sorted(sizes)
+    exact = np.array([sizes[name] * total / everyone for name in names])
     counts = np.floor(exact).astype(int)
     # Largest remainders get the patients that rounding down left over; among equal ones the larger stratum.
-    order = sorted(range(len(names)), key=lambda k: (counts[k] - exact[k], -len(groups[names[k]]), names[k]))
+    order = sorted(range(len(names)), key=lambda k: (counts[k] - exact[k], -sizes[names[k]], names[k]))
     for k in order[: total - int(counts.sum())]:
         counts[k] += 1
-    drawn = [rng.permutation(groups[name])[:count].tolist() for name, count in zip(names, counts, strict=True)]
-    return sorted(patient for group in drawn for patient in group)
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
-def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int) -> Split:
-    """The split saved at `path`, or a new one saved there.
+def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int, groups: Groups = ()) -> Split:
+    """The split saved at `path` with its own groups, or a new one that keeps these groups together, saved there.
 
     Raises `UserError` if the saved one was drawn otherwise or does not know a patient: a split that changed under the
     runs that share it would let test patients into training.
@@ -68,8 +104,11 @@ def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int) -> Sp
     if not path.exists():
         if len(strata) < 3:
             raise UserError(f"a split needs at least 3 patients with frames, there are {len(strata)}")
-        test = stratified_sample(strata, test_ratio, seed)
-        split = Split(seed, test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))))
+        try:
+            test = stratified_sample(strata, test_ratio, seed, groups)
+        except ValueError as error:
+            raise UserError(f"no split: {error}; patients of a group share frames, see the warnings above") from None
+        split = Split(seed, test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
         save(path, split)
         logger.info("drew a split: %d test patients of %d, saved as %s", len(test), len(strata), path)
         return split
@@ -83,26 +122,32 @@ def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int) -> Sp
     unknown = sorted(set(strata) - known)
     if unknown:
         raise UserError(
-            f"{path}: does not know {len(unknown)} patients of the data folder ({_some(unknown)}); use another "
+            f"{path}: does not know {len(unknown)} patients of the data folder ({some(unknown)}); use another "
             "output_root, or delete the file and every run beside it"
         )
     absent = sorted(known - set(strata))
     if absent:
-        logger.warning("patients of the split that are not in the data folder: %d (%s)", len(absent), _some(absent))
+        logger.warning("patients of the split that are not among those of this run: %d (%s)", len(absent), some(absent))
     return split
 
 
 def load(path: Path) -> Split:
-    """Read a saved split; `UserError` if it is damaged or lists a patient on both sides."""
+    """Read a saved split; `UserError` if it is damaged or has a patient, or a group of them, on both sides."""
     content = read_json(path, "the patient split")
     try:
         test, rest = (tuple(str(patient) for patient in content[key]) for key in ("test", "rest"))
-        split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest)
+        groups = tuple(tuple(str(patient) for patient in group) for group in content.get("groups", ()))
+        split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest, groups)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: no patient split: {error!r}") from None
     both = sorted(set(split.test) & set(split.rest))
     if both:
-        raise UserError(f"{path}: patients on both sides of the split: {_some(both)}")
+        raise UserError(f"{path}: patients on both sides of the split: {some(both)}")
+    for group in split.groups:
+        if set(group) & set(split.test) and set(group) & set(split.rest):
+            raise UserError(f"{path}: patients who share frames are on both sides of the split: {some(group)}")
+    if "groups" not in content:
+        logger.warning("%s: was drawn before patients who share frames were looked for; nothing is known of them", path)
     return split
 
 
@@ -115,14 +160,10 @@ def load_division(path: Path) -> Division:
         raise UserError(f"{path}: no division of a run: {error!r}") from None
     both = sorted(set(division.train) & set(division.validation))
     if both:
-        raise UserError(f"{path}: patients both in train and in validation: {_some(both)}")
+        raise UserError(f"{path}: patients both in train and in validation: {some(both)}")
     return division
 
 
 def save(path: Path, split: Split, division: Division | None = None) -> None:
     """Write a split, and beside it one run's division."""
     write_json(path, asdict(split) | (asdict(division) if division else {}))
-
-
-def _some(patients: list[str], limit: int = 5) -> str:
-    return ", ".join(patients[:limit]) + (" ..." if len(patients) > limit else "")

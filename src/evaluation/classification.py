@@ -8,14 +8,20 @@ Precision is 0 where nobody is called sick, MCC is 0 where everybody is called t
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from sklearn import metrics as sk
 
 from src.errors import UserError
 from src.evaluation.calibration import THRESHOLD, reliability
-from src.evaluation.intervals import CONSTANT, RESAMPLES, Interval, Statistic, exact_interval, patient_bootstrap, score
+from src.evaluation.intervals import (
+    RESAMPLES,
+    Interval,
+    Statistic,
+    exact_where_constant,
+    patient_bootstrap,
+    score,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -125,11 +131,7 @@ def classification_intervals(
     names, labels, probabilities = by_patient(patients, labels, probabilities)
     found = patient_bootstrap(names, binary_statistic(labels, probabilities, threshold), seed, resamples)
     trials = _trials(labels, probabilities >= threshold)
-    for name, interval in found.items():
-        if interval.reason == CONSTANT and interval.value in (0, 1) and trials.get(name):
-            low, high = exact_interval(int(interval.value) * trials[name], trials[name])
-            reason = f"exact binomial interval of {trials[name]} trials, as {CONSTANT}"
-            found[name] = replace(interval, low=low, high=high, reason=reason)
+    found = {name: exact_where_constant(interval, trials.get(name, 0)) for name, interval in found.items()}
     error = reliability(labels, probabilities).error
     found["ece"] = Interval(error, reason="resampling biases the calibration error upwards")
     return {f"patient_{name}": interval for name, interval in found.items()}

@@ -5,7 +5,7 @@ all R resamples at once. All units of a patient are drawn together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
@@ -47,9 +47,15 @@ def score(statistic: Statistic, units: int) -> dict[str, float]:
 
 
 def patient_bootstrap(
-    patients: Sequence[str], statistic: Statistic, seed: int | np.random.Generator, resamples: int = RESAMPLES
+    patients: Sequence[str],
+    statistic: Statistic,
+    seed: int | np.random.Generator,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Bias-corrected and accelerated (BCa) bootstrap intervals of every score, with patients as the sampling unit.
+
+    They are 95% intervals unless `level` says otherwise.
 
     patients: whose each of the N units is. A resample without a score (NaN), such as an AUC when only one diagnosis was
     drawn, is left out and counted in `undefined`, which is the same as drawing again. There is no interval for one
@@ -62,7 +68,7 @@ def patient_bootstrap(
     """
     count = len(np.unique(np.asarray(patients)))
     found = _resampled(patients, statistic, _plan(count, resamples, seed))
-    return {name: _interval(values, count) for name, values in found.items()}
+    return {name: _interval(values, count, level) for name, values in found.items()}
 
 
 def paired_bootstrap(
@@ -89,13 +95,20 @@ def paired_bootstrap(
     if one.keys() != other.keys():
         apart = sorted(one.keys() ^ other.keys())
         raise UserError(f"two runs with different scores cannot be paired: {', '.join(apart)} in one only")
-    return {name: _interval(one[name] - other[name], count, may_be_constant=True) for name in one}
+    return {name: _interval(one[name] - other[name], count, LEVEL, may_be_constant=True) for name in one}
 
 
-def exact_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Clopper-Pearson interval of a proportion of independent trials."""
-    found = binomtest(successes, trials).proportion_ci(LEVEL, method="exact")
-    return float(found.low), float(found.high)
+def exact_where_constant(interval: Interval, trials: int, level: float = LEVEL) -> Interval:
+    """A score of 1 or 0, whose resamples are nothing but 1 or 0, with the exact interval of such a proportion.
+
+    trials: independent ones, all of which succeeded (or failed); with 0 of them, and for another score, nothing
+    changes. The interval is that of Clopper and Pearson.
+    """
+    if interval.reason != CONSTANT or interval.value not in (0, 1) or not trials:
+        return interval
+    found = binomtest(int(interval.value) * trials, trials).proportion_ci(level, method="exact")
+    reason = f"exact binomial interval of {trials} trials, as {CONSTANT}"
+    return replace(interval, low=float(found.low), high=float(found.high), reason=reason)
 
 
 def _plan(patients: int, resamples: int, seed: int | np.random.Generator) -> np.ndarray:
@@ -114,7 +127,7 @@ def _resampled(patients: Sequence[str], statistic: Statistic, plan: np.ndarray) 
     return {name: np.concatenate([scores[name] for scores in found]) for name in found[0]}
 
 
-def _interval(values: np.ndarray, patients: int, may_be_constant: bool = False) -> Interval:
+def _interval(values: np.ndarray, patients: int, level: float, may_be_constant: bool = False) -> Interval:
     """The BCa interval from a score on each row of the plan."""
     value, without, drawn = values[0], values[1 : 1 + patients], values[1 + patients :]
     if np.isnan(value):
@@ -129,21 +142,21 @@ def _interval(values: np.ndarray, patients: int, may_be_constant: bool = False) 
     below, equal = (defined < value - _SAME).mean(), (np.abs(defined - value) <= _SAME).mean()
     if equal == 0 and below in (0, 1):
         return Interval(value, undefined=undefined, reason="all resamples lie to one side of the value")
-    ends = np.quantile(defined, _bca_levels(below + equal / 2, without))
+    ends = np.quantile(defined, _bca_levels(below + equal / 2, without, level))
     low, high = min(float(ends[0]), value), max(float(ends[1]), value)
     if high - low <= _SAME and not may_be_constant:
         return Interval(value, undefined=undefined, reason=CONSTANT)
     return Interval(value, low, high, undefined)
 
 
-def _bca_levels(below: float, without: np.ndarray) -> np.ndarray:
+def _bca_levels(below: float, without: np.ndarray, level: float) -> np.ndarray:
     """Quantiles of the resamples that the interval's ends are, [2].
 
     below: share of resamples under the value, ties by half; without: the score without each patient [P].
     """
     patients = len(without)
     # Wider by what a normal interval of a mean lacks in small samples: Student's t, and n - 1 for n.
-    reach = stdtrit(patients - 1, (1 + LEVEL) / 2) * np.sqrt(patients / (patients - 1))
+    reach = stdtrit(patients - 1, (1 + level) / 2) * np.sqrt(patients / (patients - 1))
     bias = ndtri(below)
     pulls = without.mean() - without
     spread = (pulls**2).sum() ** 1.5

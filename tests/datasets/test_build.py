@@ -224,6 +224,30 @@ def test_views_choose_frames(cohort: Folder) -> None:
         build("latent", cohort.root, views=(9,))
 
 
+@pytest.mark.parametrize("task", BUILDS)
+def test_only_the_patients_that_the_settings_name(cohort: Folder, task: str, caplog: pytest.LogCaptureFixture) -> None:
+    named = tuple(f"{number:04d}" for number in (1, 2, 3, 4, 7, 8, 9, 10))
+    with caplog.at_level("INFO"):
+        parts = build(task, cohort.root, patients=named)
+    assert "only the 8 patients that the settings name are used" in caplog.text
+    assert patients(parts.train) | patients(parts.validation) | patients(parts.test) == set(named)
+    assert {*parts.split.test, *parts.split.rest} == set(named)
+
+
+def test_patients_can_be_part_of_a_split_of_all(cohort: Folder) -> None:
+    split = build("latent", cohort.root).split
+    named = (*split.test[:2], *split.rest[:6])
+    parts = build("latent", cohort.root, patients=named)
+    assert parts.split == split
+    assert patients(parts.test) == set(split.test[:2])
+    assert patients(parts.train) | patients(parts.validation) == set(split.rest[:6])
+
+
+def test_unknown_patients_are_named(cohort: Folder) -> None:
+    with pytest.raises(UserError, match=r"the setting 'patients' names 0666, 0777, of whom no frame is there"):
+        build("classification", cohort.root, patients=("0001", "0777", "0666"))
+
+
 def test_phantom_builds_all_three(phantom: Path, tmp_path: Path) -> None:
     weights = {"class_weights": (1.0,) * 8}
     for task in BUILDS:

@@ -1,5 +1,6 @@
 """The database's layout: what counts as a frame, whose it is, and what the description says."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -72,6 +73,23 @@ def test_several_visits_are_one_patient(dmr: Folder) -> None:
     assert [frame.view for frame in gray] == [1, 2, 1, 2, 1]
     assert [frame.name for frame in heat] == [frame.name for frame in gray[:4]]
     assert len({frame.name for frame in gray}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "view", "day"),
+    [
+        ("T0001.1.1.D.2012-10-08.00.jpg", 1, date(2012, 10, 8)),
+        ("T0001.2.4.S.2019-07-24.12_snap.jpg", 4, date(2019, 7, 24)),
+        ("T0001.1.1.D.2013-02-31.00.jpg", 1, None),
+        ("T0001.1.0.S.0000-00-00.00.jpg", 0, None),
+        ("T0001.1.2.D.no-date.00.jpg", 2, None),
+        ("IMG_2012-10-08.jpg", None, None),
+    ],
+)
+def test_view_and_day_are_in_the_name(dmr: Folder, name: str, view: int | None, day: date | None) -> None:
+    dmr.frame("0001").rename(dmr.root / "0001" / name)
+    (frame,) = DMRDataset(dmr.root).frames("heat" if "_snap" in name else "gray", Skipped())
+    assert (frame.view, frame.day) == (view, day)
 
 
 def test_patient_without_a_snapshot_is_noted(dmr: Folder) -> None:

@@ -6,10 +6,19 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.datasets.splits import Division, load, load_division, load_or_draw, save, stratified_sample
+from src.datasets.splits import (
+    Division,
+    Groups,
+    connected,
+    load,
+    load_division,
+    load_or_draw,
+    save,
+    stratified_sample,
+)
 from src.errors import UserError
 
 COHORTS = st.dictionaries(
@@ -60,6 +69,63 @@ def test_both_sides_are_disjoint_and_complete(
     assert not set(split.test) & set(split.rest)
     assert {*split.test, *split.rest} == set(strata)
     assert load(path) == split
+
+
+@st.composite
+def grouped_cohorts(draw: st.DrawFn) -> tuple[dict[str, tuple[int | None, bool]], Groups]:
+    strata = draw(COHORTS)
+    patient = st.sampled_from(sorted(strata))
+    return strata, connected(draw(st.lists(st.tuples(patient, patient), max_size=20)))
+
+
+@settings(max_examples=60)
+@given(cohort=grouped_cohorts(), share=SHARES, seed=SEEDS, shuffle=st.randoms())
+def test_groups_are_drawn_whole_and_strata_keep_their_share(
+    cohort: tuple[dict[str, tuple[int | None, bool]], Groups], share: float, seed: int, shuffle: random.Random
+) -> None:
+    strata, groups = cohort
+    if groups == (tuple(sorted(strata)),):
+        with pytest.raises(ValueError, match="cannot be divided"):
+            stratified_sample(strata, share, seed, groups)
+        return
+    drawn = set(stratified_sample(strata, share, seed, groups))
+    assert all(drawn.issuperset(group) or drawn.isdisjoint(group) for group in groups)
+    assert drawn <= set(strata)
+    assert 1 <= len(drawn) < len(strata)
+    alone = {patient: stratum for patient, stratum in strata.items() if not any(patient in group for group in groups)}
+    exact = set(stratified_sample(strata, share, seed))
+    for stratum in set(strata.values()):
+        wanted = sum(strata[patient] == stratum for patient in exact)
+        found = sum(strata[patient] == stratum for patient in drawn)
+        # Nothing but a smallest group that is larger than the part may exceed a part.
+        assert found <= wanted or any(drawn == set(group) for group in groups) or len(drawn) == 1
+        if list(alone.values()).count(stratum) >= wanted:
+            assert found >= wanted
+    items, mixed = list(strata.items()), [tuple(shuffle.sample(group, len(group))) for group in groups]
+    shuffle.shuffle(items)
+    shuffle.shuffle(mixed)
+    assert set(stratified_sample(dict(items), share, seed, tuple(mixed))) == drawn
+
+
+@given(strata=COHORTS, share=SHARES, seed=SEEDS)
+def test_groups_of_absent_patients_change_nothing(
+    strata: dict[str, tuple[int | None, bool]], share: float, seed: int
+) -> None:
+    one = sorted(strata)[0]
+    assert stratified_sample(strata, share, seed, ((one, "absent"), ("gone",))) == stratified_sample(
+        strata, share, seed
+    )
+
+
+@given(pairs=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh"))))
+def test_connected_against_walking_along_the_pairs(pairs: list[tuple[str, str]]) -> None:
+    def reached(patient: str) -> tuple[str, ...]:
+        seen = {patient}
+        for _ in range(len(pairs)):
+            seen |= {name for pair in pairs if seen & set(pair) for name in pair}
+        return tuple(sorted(seen))
+
+    assert connected(pairs) == tuple(sorted({reached(patient) for pair in pairs for patient in pair}))
 
 
 def test_seed_matters() -> None:
@@ -127,6 +193,24 @@ def test_patient_on_both_sides_is_refused(tmp_path: Path) -> None:
         load_or_draw(path, COHORT, 0.2, 1)
 
 
+def test_saved_split_keeps_its_groups_and_refuses_one_torn_apart(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    groups = (("0001", "0004", "0007"),)
+    split = load_or_draw(path, COHORT, 0.4, 1, groups)
+    assert load_or_draw(path, COHORT, 0.4, 1).groups == split.groups == groups
+    content = json.loads(path.read_text())
+    content["groups"] = [[split.test[0], split.rest[0]]]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="share frames are on both sides"):
+        load_or_draw(path, COHORT, 0.4, 1)
+
+
+def test_patients_who_all_share_frames_cannot_be_split(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="10 patients in 1 groups cannot be divided"):
+        load_or_draw(tmp_path / "split.json", COHORT, 0.4, 1, (tuple(COHORT),))
+    assert not (tmp_path / "split.json").exists()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"seed": 1, "test_ratio": 0.2, "test": 3, "rest": []}'])
 def test_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "split.json"
@@ -154,3 +238,13 @@ def test_division_of_a_run_is_read_again(tmp_path: Path) -> None:
     save(path, split, Division(("0001",), ("0002", "0001"), ("0003",)))
     with pytest.raises(UserError, match="both in train and in validation: 0001"):
         load_division(path)
+
+
+def test_a_split_from_before_groups_still_loads_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "split.json"
+    split = load_or_draw(path, COHORT, 0.2, 1)
+    content = json.loads(path.read_text())
+    del content["groups"]
+    path.write_text(json.dumps(content))
+    assert load_or_draw(path, COHORT, 0.2, 1) == split
+    assert f"{path}: was drawn before patients who share frames were looked for" in caplog.text
