@@ -5,15 +5,18 @@ import time
 
 import numpy as np
 
+from main_latent import pretrain
 from src import cli
 from src.datasets.build import build_diagnoses
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, judge_classifier, write_intervals
-from src.evaluation.predictions import classification_rows, write_predictions
+from src.evaluation.pooling import pool_classifiers
+from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.settings import ClassificationSettings
 from src.training import checkpoint as checkpoints
-from src.training import distributed
+from src.training import distributed, protocols
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
 from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb
@@ -21,11 +24,16 @@ from src.training.run_folder import RunFolder
 
 
 def main() -> None:
-    started = time.perf_counter()
-
-    # ---------------------------------------------------------------- settings
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
+    protocols.run(settings, arguments, train_and_test, pretrain, pool_classifiers)
+
+
+def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -> None:
+    """One training, tested on the patients of its split."""
+    started = time.perf_counter()
+
+    # ---------------------------------------------------------------- run
     device = choose_device(arguments.device)
     distributed.join(device)
     make_repeatable(settings.seed)
@@ -59,7 +67,7 @@ def main() -> None:
         scores[f"{part}/loss"], probabilities = evaluate(task, dataset)
         predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
         rows += classification_rows(part, dataset.names, dataset.labels, probabilities)
-    write_predictions(run.results / "predictions.csv", ["label", "probability"], rows)
+    write_predictions(run.results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
     verdict = judge_classifier(predicted["val"], predicted["test"], settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)

@@ -8,6 +8,7 @@ from src.datasets.build import build_frames
 from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
+from src.settings import LatentSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
@@ -17,11 +18,15 @@ from src.training.run_folder import RunFolder
 
 
 def main() -> None:
+    arguments = cli.parse_latent(__doc__ or "")
+    pretrain(cli.latent_settings(arguments), arguments)
+
+
+def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
+    """One pretraining, tested on the patients of its split."""
     started = time.perf_counter()
 
-    # ---------------------------------------------------------------- settings
-    arguments = cli.parse_latent(__doc__ or "")
-    settings = cli.latent_settings(arguments)
+    # ---------------------------------------------------------------- run
     device = choose_device(arguments.device)
     distributed.join(device)
     make_repeatable(settings.seed)

@@ -3,15 +3,18 @@
 import sys
 import time
 
+from main_latent import pretrain
 from src import cli
 from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
-from src.evaluation.predictions import segmentation_rows, write_predictions
-from src.evaluation.segmentation import dice_and_iou, region_scores
+from src.evaluation.pooling import pool_segmenters
+from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
+from src.evaluation.segmentation import region_scores
+from src.settings import SegmentationSettings
 from src.training import checkpoint as checkpoints
-from src.training import distributed
+from src.training import distributed, protocols
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
 from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb
@@ -19,11 +22,16 @@ from src.training.run_folder import RunFolder
 
 
 def main() -> None:
-    started = time.perf_counter()
-
-    # ---------------------------------------------------------------- settings
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
+    protocols.run(settings, arguments, train_and_test, pretrain, pool_segmenters)
+
+
+def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> None:
+    """One training, tested on the patients of its split."""
+    started = time.perf_counter()
+
+    # ---------------------------------------------------------------- run
     device = choose_device(arguments.device)
     distributed.join(device)
     make_repeatable(settings.seed)
@@ -53,17 +61,16 @@ def main() -> None:
     best = checkpoints.load(run.best)
     checkpoints.restore(task.model.decoder, best.model, run.best)
     scores: dict[str, float] = {}
-    rows = []
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
         scores[f"{part}/loss"], confusion = evaluate(task, dataset)
         found = region_scores(confusion.sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
-        rows += segmentation_rows(part, dataset.names, dice_and_iou(confusion)[0])
     truth, predicted = predicted_classes(task, parts.test)
     by_image, intervals = judge_segmenter(parts.test.patients, truth, predicted, confusion, classes, settings.seed)
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
     write_intervals(run.results / "intervals.json", intervals)
-    write_predictions(run.results / "predictions.csv", [f"dice/{name}" for name in names], rows)
+    rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
+    write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from src.errors import UserError
 from src.settings import (
@@ -12,6 +12,7 @@ from src.settings import (
     DecoderSettings,
     LatentSettings,
     Modality,
+    Protocol,
     RunSettings,
     SegmentationSettings,
     load,
@@ -32,6 +33,8 @@ class Arguments:
     encoder: Modality
     decoder: Modality
     encoder_ckpt_root: Path | None
+    encoder_overrides: tuple[str, ...] = ()
+    seeds: int = 1
 
 
 def parse_latent(description: str) -> Arguments:
@@ -52,6 +55,19 @@ def parse_decoder(description: str) -> Arguments:
         metavar="DIR",
         help="folder that holds dmr_runs and dmr_runs_gray (default: the settings' output_root)",
     )
+    parser.add_argument(
+        "--protocol", choices=get_args(Protocol), help="as the setting; pretrains the encoders it needs"
+    )
+    parser.add_argument("--folds", type=int, metavar="K", help="as the setting")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="repeat with N seeds, encoder included")
+    parser.add_argument(
+        "--encoder-set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the encoders that --protocol and --seeds pretrain",
+    )
     return _parse(parser)
 
 
@@ -68,16 +84,22 @@ def _parse(parser: argparse.ArgumentParser) -> Arguments:
     flags = parser.parse_args()
     if flags.resume and flags.mode == "test":
         parser.error("--resume goes with --mode train")
+    if getattr(flags, "seeds", 1) < 1:
+        parser.error("--seeds: at least 1 is accepted")
+    chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
+    overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     return Arguments(
         cfg_path=flags.cfg_path,
         mode=flags.mode,
-        overrides=tuple(flags.overrides),
+        overrides=tuple(overrides),
         device=flags.device,
         resume=flags.resume,
         encoder="gray" if gray["gray"] or gray["gray_encoder"] else "heat",
         decoder="gray" if gray["gray_decoder"] else "heat",
         encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),
+        encoder_overrides=tuple(getattr(flags, "encoder_set", ())),
+        seeds=getattr(flags, "seeds", 1),
     )
 
 

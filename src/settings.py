@@ -19,6 +19,7 @@ from src.errors import UserError
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
+Protocol = Literal["holdout", "kfold", "published"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
 
@@ -82,6 +83,8 @@ class Settings(BaseModel):
     """Names of the patients to use, a part of the data folder; empty means all. The split is drawn among them."""
     output_root: OutputFolder = Path()
     """Where the run folders, the shared split and the decoded frames go; a relative path starts at the repository."""
+    cache_folder: OutputFolder | None = None
+    """Where decoded frames go; null: dmr_cache below output_root."""
     seed: int = Field(2021, ge=0, lt=2**32)
     """Of the split, the first weights and everything that is drawn in training."""
     test_ratio: float = Field(0.2, gt=0, lt=1)
@@ -108,6 +111,11 @@ class Settings(BaseModel):
     """Compile the networks with torch.compile on CUDA: slow to start, then faster."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
+
+    @property
+    def frame_cache(self) -> Path:
+        """Folder of the decoded frames."""
+        return self.cache_folder or self.output_root / "dmr_cache"
 
     @property
     def annotations_path(self) -> Path:
@@ -184,6 +192,11 @@ class DecoderSettings(Settings):
     """Frames that the encoder was pretrained on."""
     decoder_modality: Modality
     """Frames of this run, which reach the encoder in its own number of channels."""
+    protocol: Protocol = "holdout"
+    """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
+    code does, with the epoch chosen on the test patients, so optimistic. src/training/protocols.py."""
+    folds: int = Field(5, ge=2)
+    """Parts of the patients in kfold."""
     base_channels: int = Field(64, ge=1)
     """Channels of the UNet's first level; the lowest has 8 times as many."""
     latent_memory_mb: int = Field(2048, ge=0)
@@ -240,7 +253,8 @@ class SegmentationSettings(DecoderSettings):
         return f"dmr_runs_seg_{self.case}"
 
 
-RunSettings = LatentSettings | ClassificationSettings | SegmentationSettings
+DecoderRunSettings = ClassificationSettings | SegmentationSettings
+RunSettings = LatentSettings | DecoderRunSettings
 _TASKS: dict[str, type[RunSettings]] = {
     "latent": LatentSettings,
     "classification": ClassificationSettings,

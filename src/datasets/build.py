@@ -1,6 +1,7 @@
 """From settings to the three parts that a run trains on, chooses on, and tests on."""
 
 import logging
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,18 @@ from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, 
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import FrameCache, open_cache
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
-from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
+from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import UserError
-from src.settings import FRAME_SIZE, ClassificationSettings, LatentSettings, RunSettings, SegmentationSettings
+from src.settings import (
+    FRAME_SIZE,
+    ClassificationSettings,
+    DecoderRunSettings,
+    DecoderSettings,
+    LatentSettings,
+    RunSettings,
+    SegmentationSettings,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +67,11 @@ def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[
     collection = _diagnosed(settings)
     frames = [frame for frame in collection.chosen(settings) if frame.patient in collection.diagnoses]
     return frames, collection.diagnoses
+
+
+def draw_splits(settings: DecoderRunSettings) -> list[Split]:
+    """The splits by patient of the settings' protocol, the same ones for both tasks."""
+    return _Collection(settings).splits_of(settings)
 
 
 def _diagnosed(settings: ClassificationSettings) -> "_Collection":
@@ -136,8 +150,7 @@ class _Collection:
         """The frames that the settings ask for, decoded."""
         modality, chosen = settings.frame_modality, self.chosen(settings)
         size = settings.image_size or FRAME_SIZE[modality]
-        folder = settings.output_root / "dmr_cache"
-        cache = open_cache(folder, settings.dataset_path, chosen, modality, size, self.skipped)
+        cache = open_cache(settings.frame_cache, settings.dataset_path, chosen, modality, size, self.skipped)
         if isinstance(settings, SegmentationSettings):
             self._note_unused_regions(chosen, cache.frames)
         return cache
@@ -185,16 +198,15 @@ class _Collection:
     def _draw(self, usable: set[str], settings: RunSettings) -> tuple[Split, Division]:
         """The shared split, and of its patients that this task can use those to train and to choose on."""
         strata = self._strata()
-        path = settings.output_root / "split.json"
-        # Looked for once: the saved split holds what was found.
-        groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
-        split = load_or_draw(path, strata, settings.test_ratio, settings.seed, groups)
+        split = self._shared_split(settings, strata)
         for group in split.groups:
             logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
         try:
+            if isinstance(settings, DecoderSettings) and settings.protocol == "published":
+                return split, Division(tuple(sorted(pool)), tuple(sorted(tested)), tuple(sorted(tested)))
             validation = stratified_sample(pool, 1 - settings.train_share, settings.seed, split.groups)
         except ValueError:  # fewer than two patients, or none who share no frame
             validation = []
@@ -205,6 +217,31 @@ class _Collection:
             )
         train = set(pool) - set(validation)
         return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
+
+    def _shared_split(self, settings: RunSettings, strata: Strata) -> Split:
+        path = settings.output_root / "split.json"
+        # Looked for once: the saved split holds what was found.
+        groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
+        return load_or_draw(path, strata, settings.test_ratio, settings.seed, groups)
+
+    def splits_of(self, settings: DecoderRunSettings) -> list[Split]:
+        """The splits of the settings' protocol, drawn with the settings' seed."""
+        strata = self._strata()
+        if settings.protocol == "holdout":
+            return [self._shared_split(settings, strata)]
+        if settings.protocol == "published":
+            frames = Counter(frame.patient for frame in self.source.frames(settings.frame_modality, Skipped()))
+            tests, groups = [splits.largest_and_smallest(frames, settings.test_ratio)], Groups()
+        else:
+            groups = self._sharing_frames(settings.dataset_path)
+            try:
+                tests = splits.folds(strata, settings.folds, settings.seed, groups)
+            except ValueError as error:
+                raise UserError(f"folds: {settings.folds}: {error}; fewer folds are needed") from None
+        return [
+            Split(settings.seed, settings.test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
+            for test in tests
+        ]
 
     def _sharing_frames(self, root: Path) -> Groups:
         """Patients who have a frame in common; always asked of the same frames, so that no task draws another split."""

@@ -81,6 +81,33 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
     return sorted(drawn)
 
 
+def folds(strata: Strata, count: int, seed: int, groups: Groups = ()) -> list[list[str]]:
+    """Deal the patients into so many test sets, each stratified, each patient in exactly one, groups kept together.
+
+    Raises ValueError where there are fewer groups than folds.
+    """
+    dealt: list[list[str]] = []
+    left = dict(strata)
+    for fold in range(count, 1, -1):
+        dealt.append(stratified_sample(left, 1 / fold, seed, groups))
+        left = {patient: stratum for patient, stratum in left.items() if patient not in dealt[-1]}
+    if not left:
+        raise ValueError(f"{len(strata)} patients cannot be dealt into {count} folds")
+    return [*dealt, sorted(left)]
+
+
+def largest_and_smallest(frames: Mapping[str, int], share: float) -> list[str]:
+    """The patients with most and with fewest frames, in turns, until they have a share of all frames; sorted.
+
+    frames: how many each patient has. Source: the published code of arXiv 2404.06589, which takes folders this way.
+    """
+    ordered = sorted(frames, key=lambda patient: (frames[patient], patient))
+    total, taken = sum(frames.values()), list[str]()
+    while sum(frames[patient] for patient in taken) < share * total:
+        taken.append(ordered.pop(-1 if len(taken) % 2 == 0 else 0))
+    return sorted(taken)
+
+
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     """How many patients of each stratum make up the share of all, at least one and at most all but one in sum."""
     everyone = sum(sizes.values())

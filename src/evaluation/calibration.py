@@ -60,7 +60,7 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.exp(found))
 
 
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
     """Probabilities after their logits were divided by the temperature; ranks, and so AUC, stay."""
     return np.asarray(expit(_logits(probabilities) / temperature))
 

@@ -33,8 +33,12 @@ def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(sk.roc_auc_score(labels, probabilities)) if len(np.unique(labels)) == 2 else float("nan")
 
 
-def binary_statistic(labels: np.ndarray, probabilities: np.ndarray, threshold: float = THRESHOLD) -> Statistic:
+def binary_statistic(
+    labels: np.ndarray, probabilities: np.ndarray, threshold: float | np.ndarray = THRESHOLD
+) -> Statistic:
     """Every score but the calibration error, for `patient_bootstrap`; labels are 1 for sick; both [N].
+
+    threshold: of all, or of each [N].
 
     Raises `UserError` where a probability is not a number.
     """

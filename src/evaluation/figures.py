@@ -101,14 +101,15 @@ def segmentation_sheet(
 def roc_and_confusion(
     labels: np.ndarray,
     probabilities: np.ndarray,
-    threshold: float,
+    threshold: float | np.ndarray,
     what: str,
     path: Path,
     auc: Interval | None = None,
 ) -> None:
     """ROC curve and confusion matrix; labels are 1 for sick; both [N]; `what` they are of, such as patients.
 
-    auc: the interval of their AUC, for the legend.
+    threshold: from which probability on a patient is called sick, of all or of each [N]; auc: the interval of their
+    AUC, for the legend.
     """
     figure = Figure(figsize=(8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -130,7 +131,8 @@ def roc_and_confusion(
     for (row, col), count in np.ndenumerate(matrix):
         colour = "white" if count > matrix.max() / 2 else "black"
         right.text(col, row, str(count), ha="center", va="center", fontsize=16, color=colour)
-    right.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted", ylabel="true", title=f"threshold {threshold:.3g}")
+    limit = f"threshold {threshold:.3g}" if isinstance(threshold, float) else "threshold of each fold"
+    right.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted", ylabel="true", title=limit)
     right.set_xticklabels(["healthy", "sick"])
     right.set_yticklabels(["healthy", "sick"])
     figure.savefig(path, dpi=120)

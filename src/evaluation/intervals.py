@@ -46,6 +46,16 @@ def score(statistic: Statistic, units: int) -> dict[str, float]:
     return {name: float(values[0]) for name, values in statistic(np.ones((1, units))).items()}
 
 
+def mean_over_runs(statistics: Sequence[Statistic]) -> Statistic:
+    """The mean of each score over several runs that were tested on the same units, in one order."""
+
+    def statistic(counts: np.ndarray) -> dict[str, np.ndarray]:
+        found = [of_run(counts) for of_run in statistics]
+        return {name: np.mean([scores[name] for scores in found], axis=0) for name in found[0]}
+
+    return statistic
+
+
 def patient_bootstrap(
     patients: Sequence[str],
     statistic: Statistic,

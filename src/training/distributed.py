@@ -23,8 +23,8 @@ Losses = dict[str, torch.Tensor]
 
 
 def join(device: torch.device) -> None:
-    """Join the processes that torchrun started, if it did; a single process goes on alone."""
-    if processes_asked_for() > 1:
+    """Join the processes that torchrun started, if it did and this is the first call; a single one goes on alone."""
+    if processes_asked_for() > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(dist.destroy_process_group)
 
@@ -61,6 +61,12 @@ def writer_first() -> Iterator[None]:
         dist.barrier()
     yield
     if dist.is_initialized() and writes():
+        dist.barrier()
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
         dist.barrier()
 
 

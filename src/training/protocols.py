@@ -1,0 +1,148 @@
+"""Several trainings for one answer: folds, the published protocol, several seeds.
+
+Each trial is an ordinary run in an output root of its own below the settings', with its split and its encoder:
+
+    holdout, N seeds     seeds/seed_2021, seeds/seed_2022, ...
+    kfold                kfold_5/seed_2021/fold_1, ...
+    published            published/seed_2021
+
+What the trials say together lies in the run folder beside them, such as kfold_5/dmr_runs_seg_h_enc_h_dec. Both tasks
+and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from src import cli
+from src.datasets import splits
+from src.datasets.build import draw_splits
+from src.datasets.splits import Split
+from src.errors import UserError
+from src.settings import (
+    ClassificationSettings,
+    DecoderRunSettings,
+    LatentSettings,
+    SegmentationSettings,
+    encoder_run_name,
+)
+from src.training import checkpoint as checkpoints
+from src.training import distributed
+from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+S = TypeVar("S", ClassificationSettings, SegmentationSettings)
+
+_DATA = (
+    "dataset_name",
+    "dataset_path",
+    "annotation_file",
+    "background",
+    "views",
+    "patients",
+    "test_ratio",
+    "train_val_ratio",
+    "precision",
+    "num_workers",
+    "compile",
+)
+"""What a trial's encoder takes from its decoder's settings."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of several."""
+
+    seed: int
+    fold: int | None
+    root: Path
+    """Its output root."""
+
+
+def run(
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[[S, cli.Arguments], None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+    pool: Callable[[S, Sequence[Trial], RunFolder], None],
+) -> None:
+    """One run where the settings' protocol is holdout with one seed; else all trials, and what they say together.
+
+    With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained unless there is a
+    finished one of the same settings.
+    """
+    if settings.protocol == "holdout" and arguments.seeds == 1:
+        train_and_test(settings, arguments)
+        return
+    if arguments.encoder_ckpt_root is not None:
+        raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
+    parent = _place(settings)
+    with distributed.writer_first():
+        drawn = draw_splits(settings)
+    trials = []
+    for seed in range(settings.seed, settings.seed + arguments.seeds):
+        for fold, split in enumerate(drawn, 1):
+            root = parent / f"seed_{seed}" / (f"fold_{fold}" if settings.protocol == "kfold" else "")
+            trials.append(Trial(seed, fold if settings.protocol == "kfold" else None, root))
+            if distributed.writes():
+                _keep_split(root / "split.json", replace(split, seed=seed))
+    distributed.wait_for_all()
+    for trial in trials:
+        own = settings.model_copy(
+            update={"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
+            | ({"transductive": True} if settings.protocol == "published" else {})
+        )
+        if arguments.mode == "train" and not _is_finished(trial, own.run_name, arguments):
+            _pretrain(own, arguments, pretrain)
+            train_and_test(own, arguments)
+        elif arguments.mode != "train":
+            train_and_test(own, arguments)
+        distributed.wait_for_all()
+    if distributed.writes():
+        pool(settings, trials, RunFolder(parent / settings.run_name))
+
+
+def _place(settings: DecoderRunSettings) -> Path:
+    """Where the trials of a protocol go."""
+    names = {"holdout": "seeds", "kfold": f"kfold_{settings.folds}", "published": "published"}
+    return settings.output_root / names[settings.protocol]
+
+
+def _keep_split(path: Path, split: Split) -> None:
+    """Save a trial's split where there is none; `UserError` where there is another."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        splits.save(path, split)
+    elif splits.load(path) != split:
+        raise UserError(
+            f"{path}: was drawn from other patients, labels, folds or another seed; use another output_root, or delete "
+            f"{path.parent.parent.parent}"
+        )
+
+
+def _is_finished(trial: Trial, run_name: str, arguments: cli.Arguments) -> bool:
+    finished = arguments.resume and (RunFolder(trial.root / run_name).results / "metrics.json").exists()
+    if finished:
+        logger.info("%s: finished already", trial.root / run_name)
+    return finished
+
+
+def _pretrain(
+    settings: DecoderRunSettings, arguments: cli.Arguments, pretrain: Callable[[LatentSettings, cli.Arguments], None]
+) -> None:
+    """Pretrain the encoder of a trial, unless a finished one has the same settings."""
+    ours = replace(arguments, overrides=arguments.encoder_overrides, encoder=settings.encoder_modality)
+    latent = cli.latent_settings(ours)
+    shared = {name: getattr(settings, name) for name in _DATA}
+    shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
+    latent = latent.model_copy(update=shared)
+    folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
+    if (folder.results / "metrics.json").exists():
+        if checkpoints.load(folder.best).settings == latent.model_dump(mode="json"):
+            return
+        logger.info("%s: pretrained with other settings; again", folder.root)
+    pretrain(latent, ours)
+    distributed.wait_for_all()
