@@ -10,8 +10,9 @@ from src import cli
 from src.datasets.build import build_diagnoses
 from src.errors import run as run_script
 from src.evaluation import figures
+from src.evaluation.audit import run_audit
 from src.evaluation.calibration import apply_temperature, reliability
-from src.evaluation.judging import Predicted, judge_classifier, write_intervals
+from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.pooling import pool_classifiers
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.settings import ClassificationSettings
@@ -43,6 +44,9 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
         parts = build_diagnoses(settings, run.split if arguments.mode == "test" else None)
+    if distributed.writes():
+        shortcuts = run_audit(settings)
+        shortcuts.record(run.results / "audit.json")
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
@@ -68,7 +72,8 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
         predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
         rows += classification_rows(part, dataset.names, dataset.labels, probabilities)
     write_predictions(run.results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
-    verdict = judge_classifier(predicted["val"], predicted["test"], settings.seed)
+    strata = Strata(settings.strata, shortcuts.patient_strata)
+    verdict = judge_classifier(predicted["val"], predicted["test"], strata, settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
 

@@ -102,6 +102,7 @@ def test_each_run_leaves_its_files(chain: Path, name: str) -> None:
     for path in ("checkpoints/dmr_run.pty", "checkpoints/last.pty", "results/split.json", "logs/train.log"):
         assert (run / path).stat().st_size > 0, path
     assert list((run / "logs").glob("events.out.tfevents.*"))
+    assert (run / "results" / "audit.json").exists() == name.startswith("dmr_runs_classification")
     pictures = {"dmr_runs_c": {"roc_and_confusion", "reliability"}, "dmr_runs_s": {"regions", "worst", "dice"}}
     expected = pictures.get(name[:10], {"latents"}) | {"loss_curves"}
     assert {path.stem for path in (run / "results" / "figures").iterdir()} == expected

@@ -221,8 +221,7 @@ def write_phantom(
         diameter=diameter,
         variety=variety,
     )
-    if plants:  # left out otherwise: phantoms without any keep their record
-        arguments["plants"] = sorted(set(plants))
+    arguments |= {"plants": sorted(set(plants))} if plants else {}  # phantoms without any keep their record
     if is_complete(out, arguments, RECORD_FILE, PARTIAL_FILE, "phantom"):
         log.info("%s holds this phantom already", out)
         return

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 TOGETHER = "all together"
 WARN_ABOVE = 0.65
 MIN_PATIENTS = 10  # of each diagnosis: with fewer, two patients in a fold decide
-FOLDS, REPEATS = 5, 10
+FOLDS, REPEATS, SHUFFLES = 5, 10, 400
 FEW = 12  # so many values at most are told apart one by one; more are cut into fifths
 PENALTY = 3.0  # on squared weights, of which a trait has seven or so
 
@@ -42,14 +42,14 @@ class TraitAudit:
     auc: PairAUC
     corrected_low: float | None
     """Lower end of the AUC's interval at a level that is corrected for the number of traits tried (Bonferroni)."""
+    p: float
+    """Share of shuffled diagnoses that are told as well. The interval holds the predictions fixed and does not know how
+    they vary with the patients trained on, which with few sick patients is much."""
     within: PairAUC | None
     """The same predictions over pairs of patients of one stratum; None for what the strata are made of."""
 
-    @property
-    def warns(self) -> bool:
-        """Whether the diagnosis can be told from it."""
-        value, low = self.auc.interval.value, self.corrected_low
-        return value is not None and low is not None and value > WARN_ABOVE and low > 0.5
+    warns: bool
+    """Whether the diagnosis can be told from it."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,26 @@ class AuditResult:
             lines.append(f"not answered: {self.reason}")
         else:
             within = f"within the same {' and '.join(self.strata)}" if self.strata else ""
-            lines.append(f"{'trait':16}{'missing':>8}  {'AUC (95%)':20}{'corrected':>10}  {within}".rstrip())
+            lines.append(f"{'trait':16}{'missing':>8}  {'AUC (95%)':20}{'corrected':>10}  {'p':5}  {within}".rstrip())
         for row in self.traits:
             low = "-" if row.corrected_low is None else f"{row.corrected_low:.2f}"
             told = row.within or ("the stratum itself" if row.trait in self.strata else "")
-            lines.append(f"{row.trait:16}{row.missing:8}  {row.auc.interval!s:20}{low:>10}  {told}".rstrip())
+            lines.append(
+                f"{row.trait:16}{row.missing:8}  {row.auc.interval!s:20}{low:>10}  {row.p:5.3f}  {told}".rstrip()
+            )
         unknown = sum(stratum is None for stratum in self.patient_strata.values())
         if self.strata and unknown:
             lines.append(f"in no pair within strata, because {' or '.join(self.strata)} is unknown: {unknown} patients")
         if self.same_in_all:
             lines.append(f"the same in all patients, or missing: {', '.join(self.same_in_all)}")
         return "\n".join(lines)
+
+    def record(self, path: Path) -> None:
+        """Write the result as JSON and log it, the warnings as such."""
+        write_json(path, self.as_json())
+        for warning in self.warnings:
+            logger.warning("%s", warning)
+        logger.debug("%s", self.table())
 
     def as_json(self) -> dict[str, object]:
         """The result as `write_json` takes it."""
@@ -126,7 +135,8 @@ def audit(
     """Audit traits [N] by name, NaN where a patient has none; labels [N] are 1 for sick.
 
     Patients are held out in stratified folds, several times anew, and predicted from the others by a ridge
-    regression. A trait warns when its AUC is above `WARN_ABOVE` and the corrected lower end of its interval above 0.5.
+    regression. A trait warns when its AUC is above `WARN_ABOVE`, the corrected lower end of its interval above 0.5 and
+    its p as small as that correction asks for.
     """
     names = stratum_names(traits, strata, len(labels))
     columns = {name: indicators(values) for name, values in traits.items() if len(np.unique(values)) > 1}
@@ -138,18 +148,19 @@ def audit(
         return AuditResult(*cohort, (), constant, needed)
     if len(columns) > 1:
         columns[TOGETHER] = np.concatenate(list(columns.values()), axis=1)
-    corrected = 1 - (1 - LEVEL) / len(columns) if columns else LEVEL
+    risk = (1 - LEVEL) / max(len(columns), 1)
     alike = same_stratum(labels, names) if strata else None
     rows = []
     for name, found in columns.items():
-        wins, compared = held_out_wins(labels, found, seed)
+        wins, compared, p = held_out_wins(labels, found, seed)
         overall = auc_over_pairs(labels, wins, compared, seed)
-        low = auc_over_pairs(labels, wins, compared, seed, corrected).interval.low
+        low = auc_over_pairs(labels, wins, compared, seed, 1 - risk).interval.low
         within = None
         if alike is not None and name not in strata:
             within = auc_over_pairs(labels, wins * alike, compared * alike, seed)
         missing = int(np.isnan(traits[name]).sum()) if name in traits else 0
-        rows.append(TraitAudit(name, missing, overall, low, within))
+        warns = (overall.interval.value or 0) > WARN_ABOVE and (low or 0) > 0.5 and p <= risk
+        rows.append(TraitAudit(name, missing, overall, low, p, within, warns))
     rows.sort(key=lambda row: -(row.auc.interval.value or 0.0))
     return AuditResult(*cohort, tuple(rows), constant)
 
@@ -177,7 +188,7 @@ def coarse(values: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def ridge(columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Weights [K] of a ridge regression of labels [N] on columns [N, K], without its constant.
+    """Weights [K, L] of ridge regressions of labels [N, L] on columns [N, K], without their constants.
 
     scikit-learn's takes ten times as long for so few patients, which it spends on checks of its input.
     """
@@ -185,8 +196,8 @@ def ridge(columns: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.linalg.solve(centred.T @ centred + PENALTY * np.eye(columns.shape[1]), centred.T @ labels)
 
 
-def held_out_wins(labels: np.ndarray, columns: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often the sick patient of each pair scored higher, and how often the pair was compared, [S, H] each.
+def held_out_wins(labels: np.ndarray, columns: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """How often the sick patient of each pair scored higher, how often the pair was compared, [S, H] each, and p.
 
     Pairs are compared only inside one fold, where one model scored both: across folds a held-out patient lowers the
     share of its own diagnosis among the others, which would push the AUC of a trait that tells nothing below 0.5.
@@ -194,15 +205,23 @@ def held_out_wins(labels: np.ndarray, columns: np.ndarray, seed: int) -> tuple[n
     place = np.where(labels == 1, np.cumsum(labels == 1), np.cumsum(labels == 0)) - 1
     wins = np.zeros((int((labels == 1).sum()), int((labels == 0).sum())))
     compared = np.zeros_like(wins)
+    rng = np.random.default_rng(seed)
+    shuffled = np.stack([labels, *(rng.permutation(labels) for _ in range(SHUFFLES))], axis=1)
+    won, tried = np.zeros(1 + SHUFFLES), np.zeros(1 + SHUFFLES)
     folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=seed)
     for trained, held_out in folds.split(columns, labels):
         # Patients of the same value tie, in whatever order a sum was taken.
-        scores = (columns[held_out] @ ridge(columns[trained], labels[trained])).round(9)
-        of_fold = labels[held_out]
-        pairs = np.ix_(place[held_out][of_fold == 1], place[held_out][of_fold == 0])
-        wins[pairs] += wins_of(of_fold, scores)
+        scores = (columns[held_out] @ ridge(columns[trained], shuffled[trained])).round(9)
+        of_fold = shuffled[held_out]
+        sick = of_fold[:, 0] == 1
+        pairs = np.ix_(place[held_out][sick], place[held_out][~sick])
+        wins[pairs] += wins_of(of_fold[:, 0], scores[:, 0])
         compared[pairs] += 1
-    return wins, compared
+        count = of_fold.sum(axis=0)
+        won += (rankdata(scores, axis=0) * of_fold).sum(axis=0) - count * (count + 1) / 2
+        tried += count * (len(of_fold) - count)
+    aucs = won / tried
+    return wins, compared, float((aucs >= aucs[0] - 1e-9).mean())
 
 
 def stratum_names(traits: Mapping[str, np.ndarray], strata: Sequence[str], patients: int) -> list[str | None]:

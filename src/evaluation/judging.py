@@ -1,12 +1,13 @@
 """How a decoder is judged: threshold and temperature from validation, scores and intervals from test patients."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from src.evaluation.auc import within_strata_auc
 from src.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature, reliability
 from src.evaluation.classification import by_patient, classification_intervals, classification_scores
 from src.evaluation.intervals import Interval, patient_bootstrap
@@ -28,6 +29,14 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Strata:
+    """The traits by which patients are alike, and the stratum of each patient, None where it is unknown."""
+
+    traits: Sequence[str]
+    of_patient: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What test patients say of a classifier whose threshold and temperature validation patients chose."""
 
@@ -39,8 +48,12 @@ class Verdict:
     """Of the test scores by patient, `test/patient_...`."""
 
 
-def judge_classifier(validation: Predicted, test: Predicted, seed: int) -> Verdict:
-    """Choose threshold and temperature on validation patients, then score both parts with them."""
+def judge_classifier(validation: Predicted, test: Predicted, strata: Strata, seed: int) -> Verdict:
+    """Choose threshold and temperature on validation patients, then score both parts with them.
+
+    With strata there is also `test/patient_auc_within_<traits>`, over `..._pairs` pairs of patients of one: what
+    tells strata apart, such as the year, cannot raise it.
+    """
     threshold = choose_threshold(*validation.by_patient())
     temperature = fit_temperature(*validation.by_patient())
     scores = {"threshold": threshold, "temperature": temperature}
@@ -51,8 +64,16 @@ def judge_classifier(validation: Predicted, test: Predicted, seed: int) -> Verdi
     calibrated = apply_temperature(probabilities, temperature)
     scores["test/patient_brier_calibrated"] = float(np.mean((calibrated - labels) ** 2))
     scores["test/patient_ece_calibrated"] = reliability(labels, calibrated).error
-    intervals = classification_intervals(test.patients, test.labels, test.probabilities, threshold, seed)
-    return Verdict(threshold, temperature, scores, {f"test/{name}": found for name, found in intervals.items()})
+    of_test = classification_intervals(test.patients, test.labels, test.probabilities, threshold, seed)
+    intervals = {f"test/{name}": found for name, found in of_test.items()}
+    if strata.traits:
+        names = by_patient(test.patients, test.labels, test.probabilities)[0]
+        within = within_strata_auc(labels, probabilities, [strata.of_patient.get(name) for name in names], seed)
+        key = f"test/patient_auc_within_{'_and_'.join(strata.traits)}"
+        value = within.interval.value
+        scores |= {key: float("nan") if value is None else value, f"{key}_pairs": within.pairs}
+        intervals[key] = within.interval
+    return Verdict(threshold, temperature, scores, intervals)
 
 
 def judge_segmenter(

@@ -12,6 +12,7 @@ _SHOWN = (
     "test/patient_auc",
     "test/patient_average_precision",
     "test/patient_balanced_accuracy",
+    "test/patient_auc_within_year",
     "test/patient_sensitivity",
     "test/patient_specificity",
     "test/patient_brier_calibrated",
