@@ -182,7 +182,7 @@ def _section(reader: Reader, found: Run, lines: list[dict[str, str]]) -> RunSect
     charts = {stem: chart for stem, chart in drawn.items() if chart}
     pictures = [_picture(reader, path) for path in found.pictures if path.stem not in charts]
     return RunSection(
-        title=f"{found.task}, {found.case}",
+        title=report_scores.title_of(found),
         name=found.name,
         finished=finished_at(found),
         command=str(found.provenance.get("command") or ""),
@@ -250,9 +250,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the page (default: report.html in the output root)"
-    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html in output_root)")
     flags = parser.parse_args()
     root = output_root(flags.cfg_path or REPOSITORY / "config", flags.overrides)
     output = flags.output or root / "report.html"

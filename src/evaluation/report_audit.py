@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from src.evaluation.report_runs import Run, number
-from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits
+from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits, some
 
 
 def audit_warnings(runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -17,7 +17,7 @@ def audit_warnings(runs: Sequence[Run]) -> list[tuple[str, str]]:
             texts = [_trait_warning(trait) for trait in _traits(run.audit) if trait.get("warning")]
         for text in dict.fromkeys(texts):
             found.setdefault(text, []).append(run.name)
-    return [(text, ", ".join(names)) for text, names in found.items()]
+    return [(text, some(names)) for text, names in found.items()]
 
 
 def audit_tables(runs: Sequence[Run]) -> list[Table]:
@@ -39,11 +39,11 @@ def _audit_table(runs: Sequence[Run]) -> Table:
         notes.mark(f"duplicate: {_said(duplicate)}")
     counts = [f"{_said(audit[key])} {key}" for key in ("patients", "sick", "healthy") if audit.get(key) is not None]
     columns = ["trait", "AUC", "lower end, corrected for the number of traits", "AUC within strata", "remark"]
-    source = ", ".join(f"{run.name}/results/audit.json" for run in runs)
+    source = f"results/audit.json of {some([run.name for run in runs])}"
     remark = ("Of " + ", ".join(counts) + ". " if counts else "") + (
         "Each trait alone tells sick from healthy this well: far from 0.5, a decoder can learn it, not the disease."
     )
-    return Table("Audit", columns, rows, source, notes.lines(), remark)
+    return Table("Traits of frames and patients", columns, rows, source, notes.lines(), remark)
 
 
 def _trait_row(trait: Mapping[str, Any], notes: Notes) -> list[Cell]:

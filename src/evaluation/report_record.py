@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from src.evaluation.report_runs import Run
-from src.evaluation.report_tables import ABSENT, Cell, Table, digits, plain, plural
+from src.evaluation.report_tables import ABSENT, Cell, Table, digits, plain, plural, some
 
 
 def split_table(runs: Sequence[Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
@@ -23,7 +23,7 @@ def split_table(runs: Sequence[Run], counted: Mapping[str, Mapping[str, str]]) -
             cells.append(Cell(plural(len(patients), "patient"), below))
         rows.append(cells)
     source = "results/split.json (patients), logs/train.log and results/predictions.csv (frames, diagnoses) of each run"
-    return Table("Split by patient", ["run", "train", "validation", "test"], rows, source)
+    return Table("Split by patient", ["run", "train", "validation", "test"], rows, source, text=True)
 
 
 def training_table(runs: Sequence[Run]) -> Table:
@@ -57,11 +57,11 @@ def settings_tables(runs: Sequence[Run]) -> list[Table]:
     tables = []
     if shared:
         rows = [[Cell(key, kind="head"), Cell(values[key][0])] for key in shared]
-        tables.append(Table("Settings of all runs", ["setting", "value"], rows, source))
+        tables.append(Table("Settings of all runs", ["setting", "value"], rows, source, text=True))
     if len(shared) < len(keys):
         rows = [[Cell(key, kind="head"), *(Cell(value) for value in values[key])] for key in keys if key not in shared]
         columns = ["setting", *(f"{run.task} {run.case}" for run in runs)]
-        tables.append(Table("Settings that differ", columns, rows, source))
+        tables.append(Table("Settings that differ", columns, rows, source, text=True))
     return tables
 
 
@@ -73,6 +73,9 @@ def version_table(runs: Sequence[Run]) -> Table:
         listed = ", ".join(f"{name} {plain(version)}" for name, version in packages.items()) if packages else ""
         known = (str(run.provenance.get(key) or "unknown") for key in ("git_commit", "python", "platform"))
         rows.setdefault((*known, listed or "unknown"), []).append(run.name)
-    cells = [[Cell(", ".join(names), kind="head"), *(Cell(text) for text in found)] for found, names in rows.items()]
+    cells = []
+    for found, names in rows.items():
+        head = Cell(plural(len(names), "run"), some(names), kind="head")
+        cells.append([head, *(Cell(text) for text in found)])
     columns = ["runs", "git commit", "Python", "platform", "packages"]
-    return Table("Versions", columns, cells, "logs/settings.yaml of each run")
+    return Table("Versions", columns, cells, "logs/settings.yaml of each run", text=True)

@@ -159,7 +159,8 @@ class Reader:
     def groups(self) -> list[Group]:
         """The output root and the trials and pooled results below it, those without a run left out."""
         found = [Group(self.below(folder), self._runs(folder)) for folder in _roots(self.root)]
-        return [group for group in found if group.runs or not group.name]
+        # Optimistic results come last.
+        return sorted((group for group in found if group.runs or not group.name), key=lambda group: group.published)
 
     def below(self, path: Path) -> str:
         """A path as the report shows it: from the output root on."""
@@ -237,12 +238,12 @@ class Reader:
 
     def _history(self, path: Path) -> list[dict[str, Any]]:
         entries = []
-        for line in self._text(path).splitlines():
+        for place, line in enumerate(self._text(path).splitlines(), start=1):
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError) as error:
-                self.note(path, error)
-                break  # a run that was killed while it wrote
+                self.note(path, f"line {place}: {error}")  # as of a run that was killed while it wrote
+                continue
             entries.append(_mapping(entry))
         return entries
 
@@ -266,7 +267,7 @@ class Reader:
 
     def note(self, path: Path, error: Exception | str) -> None:
         """Log that a file is left out, and keep it for the page."""
-        text = f"{self.below(path)}: cannot be read, so it is left out: {error}"
+        text = f"{self.below(path)}: left out what cannot be read: {error}"
         logger.warning("%s", text)
         self.problems.append(text)
 

@@ -2,9 +2,10 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from src.evaluation.report_runs import BASELINES, CASES, Group, Results, Run, Task, number
+from src.evaluation.report_runs import BASELINES, CASES, PUBLISHED, Group, Results, Run, Task, number
 from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell
 
 NOT_RUN = "not run"
@@ -80,56 +81,64 @@ def result_cells(results: Results, names: Iterable[str], notes: Notes) -> list[C
     return [score_cell(results.metrics.get(name), results.intervals.get(name), notes) for name in names]
 
 
-def row_head(case: str, run: Run | None) -> Cell:
-    """The first cell of a row: the case and, where it is run, its folder."""
-    return Cell(case, run.name if run else "", kind="head")
+def case_head(case: str) -> Cell:
+    """The first cell of a row: the case, in letters and in words."""
+    words = {"h": "heat", "g": "gray"}
+    said = f"{words[case[0]]} encoder, {words[case[6]]} decoder" if "_enc_" in case else f"{case} frames"
+    return Cell(case, said, kind="head")
 
 
 def missing_row(task: Task, case: str, run: Run | None, width: int, commands: Commands | None) -> list[Cell]:
     """A row of a case without scores."""
-    text = "not finished" if run else NOT_RUN
     command = commands(task, case) if commands else ""
-    return [row_head(case, run), Cell(text, span=width, command=command, kind="absent")]
+    return [case_head(case), Cell("not finished" if run else NOT_RUN, span=width, command=command, kind="absent")]
 
 
 def case_tables(group: Group, task: Task, commands: Commands | None) -> list[Table]:
-    """The tables of four cases of one protocol."""
-    runs = group.of(task)
+    """The tables of four cases of one protocol; only the first lists cases that are not run."""
     if task == "classification":
         remark = "A patient's probability is the mean of its frames'."
         if not group.published:
             remark += " The threshold was chosen on validation patients."
-        title = "By patient, with 95% intervals"
-        by_patient = _case_table(title, PATIENT_SCORES, task, runs, commands, remark)
-        if not any(run.finished for run in runs.values()):
-            return [by_patient]
-        remark = "Without intervals: frames of one patient are not independent. Judge by patient."
-        return [by_patient, _case_table("By frame", FRAME_SCORES, task, runs, None, remark)]
-    regions, background = region_names(runs.values())
+        frames = "Without intervals: frames of one patient are not independent. Judge by patient."
+        tables = [
+            _case_table("By patient, with 95% intervals", PATIENT_SCORES, task, group, commands, remark),
+            _case_table("By frame", FRAME_SCORES, task, group, None, frames),
+        ]
+    else:
+        tables = _region_tables(group, commands)
+    run_only = [replace(table, rows=[row for row in table.rows if row[1].span == 1]) for table in tables[1:]]
+    return [tables[0], *(table for table in run_only if table.rows)]
+
+
+def _region_tables(group: Group, commands: Commands | None) -> list[Table]:
+    regions, background = region_names(group.of("segmentation").values())
     tables = []
     for measure, title in REGION_MEASURES.items():
-        columns = {f"test/{measure}/{name}": name.replace("_", " ") for name in regions}
-        columns = {f"test/{measure}_macro": "mean of regions", **columns}
+        columns = {f"test/{measure}_macro": "mean of regions"}
+        columns |= {f"test/{measure}/{name}": name.replace("_", " ") for name in regions}
+        remark = ""
         if background and measure in ("dice", "iou"):
             columns[f"test/{measure}/{background}"] = f"{background} (background)"
-        remark = "The background is not in the mean." if background and measure in ("dice", "iou") else ""
-        tables.append(_case_table(title, columns, task, runs, commands if measure == "dice" else None, remark))
-        if not regions:
-            break
+            remark = "The background is not in the mean."
+        tables.append(_case_table(title, columns, "segmentation", group, commands, remark))
     return tables
 
 
 def _case_table(
-    title: str, columns: Mapping[str, str], task: Task, runs: Mapping[str, Run], commands: Commands | None, remark: str
+    title: str, columns: Mapping[str, str], task: Task, group: Group, commands: Commands | None, remark: str
 ) -> Table:
-    notes, rows = Notes(), []
+    notes, rows, runs = Notes(), [], group.of(task)
     for case in CASES:
         run = runs.get(case)
         if run and run.finished:
-            rows.append([row_head(case, run), *result_cells(run.results, columns, notes)])
+            rows.append([case_head(case), *result_cells(run.results, columns, notes)])
         else:
             rows.append(missing_row(task, case, run, len(columns), commands))
-    return Table(title, ["case", *columns.values()], rows, f"{FILES} of each run", notes.lines(), remark)
+    folder = f"{group.name}/" if group.name else ""
+    folder += f"dmr_runs_{'seg' if task == 'segmentation' else task}_CASE/results"
+    files = "metrics.json" if columns is FRAME_SCORES else "metrics.json and intervals.json"
+    return Table(title, ["case", *columns.values()], rows, f"{folder}/{files}", notes.lines(), remark)
 
 
 def region_names(runs: Iterable[Run]) -> tuple[list[str], str]:
@@ -152,16 +161,17 @@ def encoder_table(group: Group, commands: Commands) -> Table:
     for case in ("heat", "gray"):
         run = group.of("latent").get(case)
         if run and run.finished:
-            rows.append([row_head(case, run), *result_cells(run.results, columns, notes)])
+            rows.append([case_head(case), *result_cells(run.results, columns, notes)])
         else:
             rows.append(missing_row("latent", case, run, len(columns), commands))
-    return Table("Encoders", ["frames", *columns.values()], rows, "results/metrics.json of each run", notes.lines())
+    source = "dmr_runs/results/metrics.json (heat) and dmr_runs_gray/results/metrics.json"
+    return Table("Encoders", ["encoder", *columns.values()], rows, source, notes.lines())
 
 
 def baseline_table(run: Run) -> Table:
     """A run, its baselines, and the run minus each of them."""
     columns, notes = MAIN_SCORES[run.task], Notes()
-    rows = [[Cell("this run", run.case, kind="head"), *result_cells(run.results, columns, notes)]]
+    rows = [[Cell("this run", kind="head"), *result_cells(run.results, columns, notes)]]
     # The two regressions have no regions to find.
     usual = BASELINES if run.task == "classification" else BASELINES[:2]
     for name in dict.fromkeys((*usual, *run.baselines, *run.differences)):
@@ -177,7 +187,13 @@ def baseline_table(run: Run) -> Table:
             rows.append([Cell("run minus baseline", kind="head difference"), *cells])
     source = f"{run.name}/baselines/*/results and {run.name}/baselines/differences.json"
     remark = "Differences are paired: both are scored on the same resamples of the same patients."
-    return Table(f"{run.case} and its baselines", ["", *columns.values()], rows, source, notes.lines(), remark)
+    title = f"Baselines: {title_of(run)}"
+    return Table(title, ["", *columns.values()], rows, source, notes.lines(), remark)
+
+
+def title_of(run: Run) -> str:
+    """Task and case of a run, and where its epoch was chosen on the test patients that."""
+    return f"{run.task}, {run.case}" + (f" ({PUBLISHED})" if run.published else "")
 
 
 def _difference(interval: Any, notes: Notes) -> Cell:

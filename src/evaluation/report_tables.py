@@ -53,6 +53,8 @@ class Table:
     source: str
     notes: Sequence[tuple[str, str]] = ()
     remark: str = ""
+    text: bool = False
+    """Whether the cells are words rather than numbers."""
 
 
 ABSENT = Cell("\N{EN DASH}", kind="absent")
@@ -78,6 +80,11 @@ def score_cell(value: Any, interval: Any, notes: Notes, kind: str = "", signed: 
     if not below and found and not reason:
         reason = "without an interval"
     return Cell((f"{known:+.3f}" if signed else digits(known)), below, notes.mark(reason), kind=kind)
+
+
+def some(names: Sequence[str], limit: int = 3) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def plural(count: int, noun: str) -> str:
