@@ -103,9 +103,9 @@ def report(root: Path, commands: report_scores.Commands) -> str:
 def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands: report_scores.Commands) -> Page:
     # A trial is told in the protocols' tables; the others have tables, curves and pictures of their own.
     shown = [group for group in groups if not group.is_trial]
-    main = [found for group in shown for found in group.runs.values() if found.finished]
-    predictions = {found.name: reader.predictions(found) for found in main}
-    sections = [_section(reader, found, predictions[found.name]) for found in main]
+    titled = {_title(group, found): found for group in shown for found in group.runs.values() if found.finished}
+    predictions = {found.name: reader.predictions(found) for found in titled.values()}
+    sections = [_section(reader, title, found, predictions[found.name]) for title, found in titled.items()]
     counted = {name: _frames(lines) for name, lines in predictions.items()}
     return Page(
         made=datetime.now().strftime("%Y-%m-%d %H:%M"),
@@ -117,14 +117,18 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         results=[_results(group, commands) for group in shown],
         roc=_roc(shown, predictions),
         encoders=report_scores.encoder_table(groups[0], commands),
-        baselines=[report_scores.baseline_table(found) for found in main if found.baselines or found.differences],
+        baselines=[
+            report_scores.baseline_table(title, found)
+            for title, found in titled.items()
+            if found.baselines or found.differences
+        ],
         protocols=_protocols(groups),
         audits=report_audit.audit_tables(runs),
         runs=sections,
         records=[
-            report_record.split_table(main, counted),
-            report_record.training_table(main),
-            *report_record.settings_tables(main),
+            report_record.split_table(titled, counted),
+            report_record.training_table(titled),
+            *report_record.settings_tables(titled),
             report_record.version_table(runs),
         ],
         checklist=checklist(groups),
@@ -173,7 +177,12 @@ def _protocols(groups: Sequence[Group]) -> list[Table]:
     return [table for table in (*seeds, *single) if table]
 
 
-def _section(reader: Reader, found: Run, lines: list[dict[str, str]]) -> RunSection:
+def _title(group: Group, found: Run) -> str:
+    """Task and case of a run, and its protocol where that is not the output root's."""
+    return f"{found.task}, {found.case}" + (f" ({group.label})" if group.name or group.published else "")
+
+
+def _section(reader: Reader, title: str, found: Run, lines: list[dict[str, str]]) -> RunSection:
     drawn: dict[str, report_charts.Chart | None] = {"loss_curves": report_charts.loss_chart(found)}
     if found.task == "classification":
         drawn["reliability"] = report_charts.reliability_chart(found, lines)
@@ -182,7 +191,7 @@ def _section(reader: Reader, found: Run, lines: list[dict[str, str]]) -> RunSect
     charts = {stem: chart for stem, chart in drawn.items() if chart}
     pictures = [_picture(reader, path) for path in found.pictures if path.stem not in charts]
     return RunSection(
-        title=report_scores.title_of(found),
+        title=title,
         name=found.name,
         finished=finished_at(found),
         command=str(found.provenance.get("command") or ""),

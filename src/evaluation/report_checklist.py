@@ -92,9 +92,7 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
     answers[10] = f"Only {views}." if views else "All views that the database has."
     left_out = [text for run in runs for text in run.log.warnings]
     if left_out:
-        answers[12] = (
-            "Frames and patients that cannot be used are left out and counted in the logs; see Runs, 'logged'."
-        )
+        answers[12] = "Frames and patients that cannot be used are left out and counted: warnings under Runs."
     answers[19] = (
         f"By {_said(runs, {'seed': 'seed {}'})}, stratified by diagnosis and annotation: "
         f"{_said(runs, {'test_ratio': 'test fraction {}'})}; "
@@ -148,13 +146,14 @@ def _evaluation(groups: Sequence[Group], runs: Sequence[Run]) -> dict[int, str]:
     protocols = [group.label for group in groups if not group.is_trial and group.runs]
     checks = []
     if len(protocols) > 1 or any(group.is_trial for group in groups):
-        checks.append("repeated over " + ", ".join(dict.fromkeys(group.label for group in groups if group.runs)))
+        trials = sum(group.is_trial for group in groups)
+        checks.append(f"protocols: {'; '.join(protocols)}" + (f", {plural(trials, 'single trial')}" if trials else ""))
     if any(name in run.baselines for run in runs for name in BASELINES):
         checks.append("compared with baselines")
     if any(run.audit for run in runs):
         checks.append("audited for traits that tell sick from healthy without the disease, and for duplicates")
     if checks:
-        answers[30] = "; ".join(checks).capitalize() + "."
+        answers[30] = f"{'; '.join(checks)}."
     answers[32] = f"On patients held out: {', '.join(protocols)}."
     decoders = tasks & {"classification", "segmentation"}
     if decoders:

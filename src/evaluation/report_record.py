@@ -6,11 +6,11 @@ from src.evaluation.report_runs import Run
 from src.evaluation.report_tables import ABSENT, Cell, Table, digits, plain, plural, some
 
 
-def split_table(runs: Sequence[Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
+def split_table(titled: Mapping[str, Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
     """Patients, frames and diagnoses of the parts of each run; `counted` are the frames of predictions.csv by run."""
     rows = []
-    for run in runs:
-        cells = [Cell(f"{run.task}, {run.case}", run.name, kind="head")]
+    for title, run in titled.items():
+        cells = [Cell(title, run.name, kind="head")]
         for logged, key in (("train", "train"), ("validation", "validation"), ("test", "tested")):
             patients = run.split.get(key)
             if not isinstance(patients, list):
@@ -23,45 +23,55 @@ def split_table(runs: Sequence[Run], counted: Mapping[str, Mapping[str, str]]) -
             cells.append(Cell(plural(len(patients), "patient"), below))
         rows.append(cells)
     source = "results/split.json (patients), logs/train.log and results/predictions.csv (frames, diagnoses) of each run"
-    return Table("Split by patient", ["run", "train", "validation", "test"], rows, source, text=True)
+    return Table("Split by patient", ["run", "train", "validation", "test"], _told(rows), source, text=True)
 
 
-def training_table(runs: Sequence[Run]) -> Table:
+def _told(rows: list[list[Cell]]) -> list[list[Cell]]:
+    """Rows without those that tell nothing, as of a pooled result, which has no split of its own."""
+    return [row for row in rows if any(cell != ABSENT for cell in row[1:])]
+
+
+def training_table(titled: Mapping[str, Run]) -> Table:
     """How long each run trained, and what was chosen on validation patients."""
-    columns = {
+    whole = {
         "epochs": "epochs",
         "best_epoch": "chosen epoch",
         "seconds": "seconds",
         "peak_memory_mb": "peak memory, MB",
-        "threshold": "threshold",
-        "temperature": "temperature",
     }
+    columns = whole | {"threshold": "threshold", "temperature": "temperature"}
     rows = []
-    for run in runs:
-        found = [run.results.value(name) for name in columns]
-        cells = [ABSENT if value is None else Cell(digits(value)) for value in found]
-        for place, name in enumerate(columns):
-            value = found[place]
-            if value is not None and name in ("epochs", "best_epoch", "seconds", "peak_memory_mb"):
-                cells[place] = Cell(f"{value:.0f}")
-        rows.append([Cell(f"{run.task}, {run.case}", run.name, kind="head"), *cells])
-    return Table("Training", ["run", *columns.values()], rows, "results/metrics.json of each run")
+    for title, run in titled.items():
+        cells = [Cell(title, run.name, kind="head")]
+        for name in columns:
+            value = run.results.value(name)
+            cells.append(ABSENT if value is None else Cell(f"{value:.0f}" if name in whole else digits(value)))
+        rows.append(cells)
+    return Table("Training", ["run", *columns.values()], _told(rows), "results/metrics.json of each run")
 
 
-def settings_tables(runs: Sequence[Run]) -> list[Table]:
-    """The settings that all runs share, and those that differ."""
+def settings_tables(titled: Mapping[str, Run]) -> list[Table]:
+    """The settings that all runs share, and those that differ; runs with the same settings share a column."""
+    runs = [run for run in titled.values() if run.settings]
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
     values = {key: [plain(run.settings.get(key, ABSENT.text)) for run in runs] for key in keys}
     shared = [key for key in keys if len(set(values[key])) == 1]
+    differing = [key for key in keys if key not in shared]
     source = "logs/settings.yaml of each run"
     tables = []
     if shared:
         rows = [[Cell(key, kind="head"), Cell(values[key][0])] for key in shared]
         tables.append(Table("Settings of all runs", ["setting", "value"], rows, source, text=True))
-    if len(shared) < len(keys):
-        rows = [[Cell(key, kind="head"), *(Cell(value) for value in values[key])] for key in keys if key not in shared]
-        columns = ["setting", *(f"{run.task} {run.case}" for run in runs)]
-        tables.append(Table("Settings that differ", columns, rows, source, text=True))
+    if differing:
+        columns: dict[tuple[str, ...], list[str]] = {}
+        for place, title in enumerate(title for title, run in titled.items() if run.settings):
+            columns.setdefault(tuple(values[key][place] for key in differing), []).append(title)
+        rows = [
+            [Cell(key, kind="head"), *(Cell(column[place]) for column in columns)]
+            for place, key in enumerate(differing)
+        ]
+        titles = ["setting", *("; ".join(names) for names in columns.values())]
+        tables.append(Table("Settings that differ", titles, rows, source, text=True))
     return tables
 
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from src.evaluation.report_runs import BASELINES, CASES, PUBLISHED, Group, Results, Run, Task, number
+from src.evaluation.report_runs import BASELINES, CASES, Group, Results, Run, Task, number
 from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell
 
 NOT_RUN = "not run"
-FILES = "results/metrics.json and results/intervals.json"
 PATIENT_SCORES = {
     "test/patient_auc": "AUC",
     "test/patient_average_precision": "average precision",
@@ -136,7 +135,7 @@ def _case_table(
         else:
             rows.append(missing_row(task, case, run, len(columns), commands))
     folder = f"{group.name}/" if group.name else ""
-    folder += f"dmr_runs_{'seg' if task == 'segmentation' else task}_CASE/results"
+    folder += f"{folder_of(task)}/results"
     files = "metrics.json" if columns is FRAME_SCORES else "metrics.json and intervals.json"
     return Table(title, ["case", *columns.values()], rows, f"{folder}/{files}", notes.lines(), remark)
 
@@ -168,7 +167,7 @@ def encoder_table(group: Group, commands: Commands) -> Table:
     return Table("Encoders", ["encoder", *columns.values()], rows, source, notes.lines())
 
 
-def baseline_table(run: Run) -> Table:
+def baseline_table(title: str, run: Run) -> Table:
     """A run, its baselines, and the run minus each of them."""
     columns, notes = MAIN_SCORES[run.task], Notes()
     rows = [[Cell("this run", kind="head"), *result_cells(run.results, columns, notes)]]
@@ -187,13 +186,7 @@ def baseline_table(run: Run) -> Table:
             rows.append([Cell("run minus baseline", kind="head difference"), *cells])
     source = f"{run.name}/baselines/*/results and {run.name}/baselines/differences.json"
     remark = "Differences are paired: both are scored on the same resamples of the same patients."
-    title = f"Baselines: {title_of(run)}"
     return Table(title, ["", *columns.values()], rows, source, notes.lines(), remark)
-
-
-def title_of(run: Run) -> str:
-    """Task and case of a run, and where its epoch was chosen on the test patients that."""
-    return f"{run.task}, {run.case}" + (f" ({PUBLISHED})" if run.published else "")
 
 
 def _difference(interval: Any, notes: Notes) -> Cell:
@@ -207,14 +200,20 @@ def trial_table(groups: Sequence[Group], task: Task) -> Table | None:
     columns, notes, rows = MAIN_SCORES[task], Notes(), []
     for group in groups:
         for case, run in group.of(task).items():
-            head = Cell(f"{group.label}: {case}", run.name, kind="head")
+            head = Cell(f"{group.label}: {case}", group.name, kind="head")
             if run.finished:
                 rows.append([head, *result_cells(run.results, columns, notes)])
             else:
                 rows.append([head, Cell("not finished", span=len(columns), kind="absent")])
     if not rows:
         return None
-    return Table(f"Single trials, {task}", ["trial", *columns.values()], rows, f"{FILES} of each", notes.lines())
+    source = f"TRIAL/{folder_of(task)}/results/metrics.json and intervals.json"
+    return Table(f"Single trials, {task}", ["trial", *columns.values()], rows, source, notes.lines())
+
+
+def folder_of(task: Task) -> str:
+    """Where the runs of a task lie, with CASE for the case."""
+    return {"latent": "dmr_runs*", "classification": "dmr_runs_classification_CASE"}.get(task, "dmr_runs_seg_CASE")
 
 
 def seed_table(group: Group, task: Task) -> Table | None:
