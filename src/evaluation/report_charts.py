@@ -128,7 +128,7 @@ def reliability_chart(run: Run, lines: Lines) -> Chart | None:
     if not len(labels):
         return None
     temperature = run.results.value("temperature")
-    if temperature:
+    if temperature and temperature > 0:
         probabilities = apply_temperature(probabilities, temperature)
     bins = reliability(labels, probabilities)
     scale = _Scale((0, 1), (0, 1))
@@ -189,7 +189,7 @@ def _test_patients(lines: Lines) -> tuple[np.ndarray, np.ndarray]:
             rows.append((line["patient"], int(line["label"]), float(line["probability"])))
         except (KeyError, ValueError):
             continue  # not a classifier's line
-    rows = [row for row in rows if math.isfinite(row[2])]
+    rows = [row for row in rows if row[1] in (0, 1) and math.isfinite(row[2])]
     if not rows:
         return np.empty(0, int), np.empty(0)
     patients, labels, probabilities = zip(*rows, strict=True)

@@ -80,7 +80,11 @@ def version_table(runs: Sequence[Run]) -> Table:
     rows: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         packages = run.provenance.get("packages")
-        listed = ", ".join(f"{name} {plain(version)}" for name, version in packages.items()) if packages else ""
+        listed = (
+            ", ".join(f"{name} {plain(version)}" for name, version in packages.items())
+            if isinstance(packages, Mapping)
+            else ""
+        )
         known = (str(run.provenance.get(key) or "unknown") for key in ("git_commit", "python", "platform"))
         rows.setdefault((*known, listed or "unknown"), []).append(run.name)
     cells = []
