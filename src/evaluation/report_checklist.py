@@ -115,7 +115,7 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     packages = known[0] if known else None
     if isinstance(packages, Mapping) and packages:
         answers[23] = ", ".join(f"{name} {plain(version)}" for name, version in packages.items()) + "; see Versions."
-    answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}; no weights from elsewhere."
+    answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}; a decoder's encoder has its pretrained weights."
     keys = {
         "learning_rate": "learning rate {}",
         "batch_size": "batch {}",
@@ -142,7 +142,9 @@ def _evaluation(groups: Sequence[Group], runs: Sequence[Run]) -> dict[int, str]:
         measures.append("Dice, IoU, surface Dice, Hausdorff distance by region")
     answers = {28: "; ".join(measures) + "."} if measures else {}
     if any(run.results.intervals for run in runs):
-        answers[29] = "95% bootstrap intervals that resample patients; differences to baselines are paired."
+        answers[29] = "95% bootstrap intervals that resample patients" + (
+            "; differences to baselines are paired." if any(run.differences for run in runs) else "."
+        )
     protocols = [group.label for group in groups if not group.is_trial and group.runs]
     checks = []
     if len(protocols) > 1 or any(group.is_trial for group in groups):
