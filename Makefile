@@ -7,7 +7,7 @@ DEMO := demo_runs
 PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.2
 CFG := --cfg-path config/demo
 
-.PHONY: demo test lint install clean
+.PHONY: demo paper test lint install clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,7 +16,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 
 install: $(VENV)/installed
 
-# Phantom, both encoders, and one decoder of each task; ends with the scores.
+# Phantom, both encoders, and one decoder of each task; ends with the scores and the report.
 demo: install
 	$(RUN) -m src.datasets.phantom $(DEMO)/phantom $(PHANTOM)
 	$(RUN) main_latent.py $(CFG)
@@ -24,6 +24,19 @@ demo: install
 	$(RUN) main_binary.py $(CFG)
 	$(RUN) main_seg.py $(CFG)
 	$(RUN) -m src.evaluation.summary $(DEMO)
+	$(RUN) -m src.evaluation.report $(CFG)
+
+# Both encoders and all eight decoders with the settings of config/, then the report. ARGS go to every command:
+# make paper ARGS="--set dataset_path=/data/DMR output_root=/data/runs".
+paper: install
+	$(RUN) main_latent.py $(ARGS)
+	$(RUN) main_latent.py --gray $(ARGS)
+	for script in main_binary.py main_seg.py; do \
+		for case in "" --gray_encoder "--gray_encoder --gray_decoder" --gray_decoder; do \
+			$(RUN) $$script $$case $(ARGS) || exit 1; \
+		done; \
+	done
+	$(RUN) -m src.evaluation.report $(ARGS)
 
 test: lint
 	$(RUN) -m pytest

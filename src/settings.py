@@ -339,6 +339,20 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         raise UserError(_explain(error, _TASKS[task], values, origin, str(path))) from None
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """The settings and the provenance that a run wrote to its logs/settings.yaml, as they stand there.
+
+    Raises `UserError` where the file cannot be read or holds something else.
+    """
+    try:
+        content = _read_yaml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the run's settings: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: no settings of a run, this file holds {type(content).__name__}")
+    return content
+
+
 def _explain(
     error: ValidationError, kind: type[RunSettings], values: dict[str, Any], origin: dict[Any, str], path: str
 ) -> str:
