@@ -12,6 +12,8 @@ from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, judge_classifier, write_intervals
 from src.evaluation.predictions import classification_rows, write_predictions
+from src.prediction.record import write_record
+from src.prediction.run import predict_files
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
@@ -26,6 +28,10 @@ def main() -> None:
     # ---------------------------------------------------------------- settings
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
+    if arguments.input is not None:
+        run_folder = settings.output_root / settings.run_name
+        predict_files(run_folder, "classification", arguments.input, arguments.output, arguments.device)
+        return
     device = choose_device(arguments.device)
     distributed.join(device)
     make_repeatable(settings.seed)
@@ -63,6 +69,7 @@ def main() -> None:
     verdict = judge_classifier(predicted["val"], predicted["test"], settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
+    write_record(run, task, parts)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

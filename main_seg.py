@@ -10,6 +10,8 @@ from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import segmentation_rows, write_predictions
 from src.evaluation.segmentation import dice_and_iou, region_scores
+from src.prediction.record import write_record
+from src.prediction.run import predict_files
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
@@ -24,6 +26,10 @@ def main() -> None:
     # ---------------------------------------------------------------- settings
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
+    if arguments.input is not None:
+        run_folder = settings.output_root / settings.run_name
+        predict_files(run_folder, "segmentation", arguments.input, arguments.output, arguments.device)
+        return
     device = choose_device(arguments.device)
     distributed.join(device)
     make_repeatable(settings.seed)
@@ -64,6 +70,7 @@ def main() -> None:
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
     write_intervals(run.results / "intervals.json", intervals)
     write_predictions(run.results / "predictions.csv", [f"dice/{name}" for name in names], rows)
+    write_record(run, task, parts, classes)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

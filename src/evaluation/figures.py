@@ -16,10 +16,10 @@ from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
 from src.evaluation.intervals import Interval
+from src.evaluation.palette import region_colour
 
 CLUSTERS = 8
 _FITTED_PIXELS = 20_000
-_COLOURS = ("#4477ff", "#22aa55", "#ff3344", "#ffd500", "#dd55dd", "#33ccdd", "#ff8822", "#996633", "#aaaaaa")
 
 
 def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
@@ -80,7 +80,7 @@ def segmentation_sheet(
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
     axes = figure.subplots(len(frames), 3, squeeze=False)
-    colours = ListedColormap([_COLOURS[index % len(_COLOURS)] for index in range(len(names))])
+    colours = ListedColormap([region_colour(index) for index in range(len(names))])
     for row, frame in enumerate(frames):
         for axis, regions in zip(axes[row], (None, truth[row], predicted[row]), strict=True):
             # Under regions the frame is gray, so that their colours are the legend's.
@@ -171,7 +171,7 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], path: Pat
     ]
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, showfliers=False, widths=0.6)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=_COLOURS[index % len(_COLOURS)], alpha=0.35)
+        box.set(facecolor=region_colour(index), alpha=0.35)
         # Dots side by side in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
         axes.plot(spread, values[place - 1], ".", color="black", markersize=4, alpha=0.6)
