@@ -51,13 +51,18 @@ def write_record(
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    typicality = None
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found))
+
+
+def save_record(path: Path, record: Record) -> None:
+    """Write the record as tensors and plain values."""
+    typicality, found = None, record.typicality
     if found is not None:
         arrays = {name: torch.from_numpy(getattr(found, name)).float() for name in ("mean", "scale", "precision")}
         typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": list(found.frames)}
-    content = {"format": _FORMAT, "class_names": list(classes[0]), "background": classes[1], "typicality": typicality}
-    with atomic_write(run.prediction) as file:
-        torch.save(content, file)
+    content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
+    with atomic_write(path) as file:
+        torch.save(content | {"typicality": typicality}, file)
 
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:

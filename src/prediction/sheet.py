@@ -21,7 +21,7 @@ article.unlike { border: 2px solid #b3261e; }
 article h3 { font-size: .9rem; margin: 0 0 .4rem; } img { width: 100%; display: block; }
 table { border-collapse: collapse; font-size: .85rem; margin-top: .5rem; width: 100%; }
 th, td { text-align: right; padding: .1rem .4rem; border-bottom: 1px solid #e4e6e9; font-weight: normal; }
-th:first-child, td:first-child { text-align: left; } thead th { color: #5f6368; }
+th:first-child, td:first-child { text-align: left; } .left td { text-align: left; } thead th { color: #5f6368; }
 .warning { color: #b3261e; font-weight: 600; margin: .4rem 0 0; } .fact { margin: .4rem 0 0; }
 """
 
@@ -78,7 +78,7 @@ def sheet(title: str, facts: Sequence[str], cards: Sequence[Card], left_out: Map
             f"{' ...' if len(items) > 5 else ''}</td></tr>"
             for reason, items in sorted(left_out.items())
         )
-        omitted = f"<h2>Left out or changed</h2><table><tbody>{rows}</tbody></table>"
+        omitted = f"<h2>Left out or changed</h2><table class=left><tbody>{rows}</tbody></table>"
     return (
         f'<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
         f"<title>{_text(title)}</title><style>{_STYLE}</style></head>\n<body><h1>{_text(title)}</h1>"
