@@ -35,12 +35,16 @@ class Arguments:
     encoder_ckpt_root: Path | None
     input: Path | None = None
     output: Path | None = None
+    export_latents: bool = False
+    clusters: int | None = None
 
 
 def parse_latent(description: str) -> Arguments:
     """Flags of main_latent.py."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--gray", action="store_true", help="gray frames instead of heat maps")
+    parser.add_argument("--export-latents", action="store_true", help="write the test frames' latents, float16")
+    parser.add_argument("--clusters", type=int, metavar="K", help="write a k-means segmentation of the test frames")
     return _parse(parser)
 
 
@@ -77,6 +81,9 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     given = {name: getattr(flags, name, None) for name in ("input", "output")}
     if (flags.mode == "predict") != (given["input"] is not None) or (given["output"] and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input and --output go with it")
+    clusters = getattr(flags, "clusters", None)
+    if clusters is not None and not 2 <= clusters <= 256:
+        parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     return Arguments(
         cfg_path=flags.cfg_path,
@@ -87,6 +94,8 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         encoder="gray" if gray["gray"] or gray["gray_encoder"] else "heat",
         decoder="gray" if gray["gray_decoder"] else "heat",
         encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),
+        export_latents=getattr(flags, "export_latents", False),
+        clusters=clusters,
         **given,
     )
 

@@ -15,11 +15,9 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
+from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
 from src.evaluation.intervals import Interval
 from src.evaluation.palette import region_colour
-
-CLUSTERS = 8
-_FITTED_PIXELS = 20_000
 
 
 def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
@@ -46,7 +44,7 @@ def encoder_sheet(
     """
     count, _, height, width = latents.shape
     pixels = latents.transpose(0, 2, 3, 1).reshape(-1, latents.shape[1])
-    fitted = np.random.default_rng(seed).permutation(len(pixels))[:_FITTED_PIXELS]
+    fitted = np.random.default_rng(seed).permutation(len(pixels))[:FITTED_PIXELS]
     components = PCA(3, random_state=seed).fit(pixels[fitted]).transform(pixels)
     low, high = np.percentile(components, (1, 99), axis=0)
     components = np.clip((components - low) / np.maximum(high - low, 1e-9), 0, 1).reshape(count, height, width, 3)
