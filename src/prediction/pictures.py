@@ -55,15 +55,21 @@ def overlay(result: Result) -> Image.Image:
 
 def _tinted(picture: NDArray[np.uint8], labels: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
     """The regions' colours over a picture [H, W, 3], and full colour along their borders."""
-    colours = np.array([ImageColor.getrgb(region_colour(index)) for index in range(256)], np.float32)
-    tint = colours[labels]
-    mixed = np.where((labels == background)[..., None], picture, (1 - _OPACITY) * picture + _OPACITY * tint)
+    tint = _colours()[labels]
+    outside = labels == background
+    mixed = np.asarray(cv2.addWeighted(picture, 1 - _OPACITY, tint, _OPACITY, 0), np.uint8)
+    mixed[outside] = picture[outside]
     padded = np.pad(labels, 1, mode="edge")
     smallest = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     largest = cv2.dilate(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    border = (smallest != largest) & (labels != background)
+    border = (smallest != largest) & ~outside
     mixed[border] = tint[border]
-    return mixed.round().astype(np.uint8)
+    return mixed
+
+
+@cache
+def _colours() -> NDArray[np.uint8]:
+    return np.array([ImageColor.getrgb(region_colour(index)) for index in range(256)], np.uint8)
 
 
 def _words(result: Result) -> list[tuple[str, str]]:
@@ -103,9 +109,8 @@ def label_picture(result: Segmentation) -> bytes:
 
     Its text fields hold the class names and the notice.
     """
-    image = Image.fromarray(result.labels).convert("P")
-    image.putdata(result.labels.ravel())  # the conversion alone would look for the nearest colours
-    palette = [value for index in range(256) for value in ImageColor.getrgb(region_colour(index))]
+    image = Image.frombytes("P", result.labels.shape[::-1], result.labels.tobytes())
+    palette = _colours().ravel().tolist()
     palette[3 * result.background : 3 * result.background + 3] = [0, 0, 0]
     image.putpalette(palette)
     text = PngInfo()
@@ -120,5 +125,5 @@ def png(image: Image.Image, text: PngInfo | None = None) -> bytes:
         text = PngInfo()
         text.add_text("Comment", NOTICE)
     file = io.BytesIO()
-    image.save(file, format="PNG", compress_level=3, pnginfo=text)
+    image.save(file, format="PNG", compress_level=1, pnginfo=text)
     return file.getvalue()

@@ -109,8 +109,9 @@ class Segmenter:
         self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
-        labels = on_pixels.argmax(-1).astype(np.uint8)
-        highest = on_pixels.max(-1)
+        chosen = on_pixels.argmax(-1)
+        labels = chosen.astype(np.uint8)
+        highest = np.take_along_axis(on_pixels, chosen[..., None], -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
         sums = np.bincount(labels.ravel(), weights=highest.ravel(), minlength=len(self.class_names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))

@@ -155,7 +155,7 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         "The run had too few frames to tell which are unlike its training data."
         if known is None
         else f"{collected.unlike} frame(s) are unlike the training data: further from it in latent space than "
-        f"{known.quantile:.0%} of the run's {known.frames[1]} validation frames (distance {known.threshold:.2f}). "
+        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames. "
         "What is predicted for them is worth little.",
     ]
     if isinstance(predictor, Classifier):

@@ -76,8 +76,7 @@ def _refuse_full_disk(encoder: CUTSEncoder, dataset: FrameDataset, folder: Path)
 
 
 def _indexed(labels: np.ndarray) -> bytes:
-    image = Image.new("P", labels.shape[::-1])
-    image.putdata(labels.ravel())
+    image = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
     image.putpalette([value for index in range(256) for value in ImageColor.getrgb(region_colour(index))])
     file = io.BytesIO()
     image.save(file, format="PNG")
