@@ -15,6 +15,8 @@ from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.pooling import pool_classifiers
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.prediction.record import write_record
+from src.prediction.run import predict_files
 from src.settings import ClassificationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed, protocols
@@ -27,6 +29,10 @@ from src.training.run_folder import RunFolder
 def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
+    if arguments.input is not None:
+        run_folder = settings.output_root / settings.run_name
+        predict_files(run_folder, "classification", arguments.input, arguments.output, arguments.device)
+        return
     protocols.run(settings, arguments, train_and_test, pretrain, pool_classifiers)
 
 
@@ -76,6 +82,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     verdict = judge_classifier(predicted["val"], predicted["test"], strata, settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
+    write_record(run, task, parts)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

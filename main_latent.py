@@ -12,6 +12,7 @@ from src.settings import LatentSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
+from src.training.latent_export import export_latents
 from src.training.memory import peak_memory_mb
 from src.training.pretraining import Pretraining, encode_for_pictures
 from src.training.run_folder import RunFolder
@@ -66,6 +67,7 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
     pictures = encode_for_pictures(encoder, shown, device)
     names = [patient for patient, _ in shown.names]
     figures.encoder_sheet(*pictures, names, settings.seed, run.figures / "latents.png")
+    export_latents(encoder, parts, run.results, arguments.export_latents, arguments.clusters, settings.seed)
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}

@@ -12,6 +12,8 @@ from src.evaluation.judging import judge_segmenter, worst_frames, write_interval
 from src.evaluation.pooling import pool_segmenters
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import region_scores
+from src.prediction.record import write_record
+from src.prediction.run import predict_files
 from src.settings import SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed, protocols
@@ -24,6 +26,10 @@ from src.training.run_folder import RunFolder
 def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
+    if arguments.input is not None:
+        run_folder = settings.output_root / settings.run_name
+        predict_files(run_folder, "segmentation", arguments.input, arguments.output, arguments.device)
+        return
     protocols.run(settings, arguments, train_and_test, pretrain, pool_segmenters)
 
 
@@ -71,6 +77,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     write_intervals(run.results / "intervals.json", intervals)
     rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
     write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
+    write_record(run, task, parts, classes)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
 Latents = torch.Tensor | Callable[[], torch.Tensor]
@@ -148,6 +150,14 @@ class UNet(nn.Module):
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
             return _computed_again(run, block, *maps)
         return run(*maps)
+
+    def fold(self) -> None:
+        """Put each BatchNorm into the convolution before it, for good: faster in prediction; only in eval mode."""
+        for block in [module for module in self.modules() if isinstance(module, DoubleConv)]:
+            layers: Any = block.double_conv
+            for place in (0, 3):
+                layers[place] = fuse_conv_bn_eval(layers[place], layers[place + 1])
+                layers[place + 1] = nn.Identity()
 
     def activation_bytes(self, pixels: int, bytes_per_value: int = 4) -> int:
         """About what a training step on so many pixels (over the batch) keeps, without checkpoints.

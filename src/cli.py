@@ -1,6 +1,7 @@
 """The flags of the three entry scripts, and how they end."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, get_args
@@ -35,12 +36,18 @@ class Arguments:
     encoder_ckpt_root: Path | None
     encoder_overrides: tuple[str, ...] = ()
     seeds: int = 1
+    input: Path | None = None
+    output: Path | None = None
+    export_latents: bool = False
+    clusters: int | None = None
 
 
 def parse_latent(description: str) -> Arguments:
     """Flags of main_latent.py."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--gray", action="store_true", help="gray frames instead of heat maps")
+    parser.add_argument("--export-latents", action="store_true", help="write the test frames' latents, float16")
+    parser.add_argument("--clusters", type=int, metavar="K", help="write a k-means segmentation of the test frames")
     return _parse(parser)
 
 
@@ -68,26 +75,35 @@ def parse_decoder(description: str) -> Arguments:
         metavar="KEY=VALUE",
         help="settings of the encoders that --protocol and --seeds pretrain",
     )
-    return _parse(parser)
+    parser.add_argument("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
+    return _parse(parser, ("train", "test", "predict"))
 
 
-def _parse(parser: argparse.ArgumentParser) -> Arguments:
+def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "test")) -> Arguments:
     parser.add_argument(
         "--cfg-path", type=Path, default=REPOSITORY / "config", metavar="DIR", help="folder of the YAML"
     )
-    parser.add_argument("--mode", choices=("train", "test"), default="train", help="train and then test, or test only")
+    words = "train and then test, or test only" + (", or predict frames of one's own" if "predict" in modes else "")
+    parser.add_argument("--mode", choices=modes, default="train", help=words)
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
     flags = parser.parse_args()
-    if flags.resume and flags.mode == "test":
+    if flags.resume and flags.mode != "train":
         parser.error("--resume goes with --mode train")
     if getattr(flags, "seeds", 1) < 1:
         parser.error("--seeds: at least 1 is accepted")
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
+    given = {name: getattr(flags, name, None) for name in ("input", "output")}
+    if (flags.mode == "predict") != (given["input"] is not None) or (given["output"] and flags.mode != "predict"):
+        parser.error("--mode predict needs --input PATH; --input and --output go with it")
+    clusters = getattr(flags, "clusters", None)
+    if clusters is not None and not 2 <= clusters <= 256:
+        parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     return Arguments(
         cfg_path=flags.cfg_path,
@@ -100,6 +116,9 @@ def _parse(parser: argparse.ArgumentParser) -> Arguments:
         encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),
         encoder_overrides=tuple(getattr(flags, "encoder_set", ())),
         seeds=getattr(flags, "seeds", 1),
+        export_latents=getattr(flags, "export_latents", False),
+        clusters=clusters,
+        **given,
     )
 
 
@@ -133,7 +152,9 @@ def _decoder_settings(arguments: Arguments, task: str, kind: type[S]) -> S:
 
 
 def _load(arguments: Arguments, name: str, kind: type[S]) -> S:
-    settings = load(arguments.cfg_path / name, arguments.overrides)
+    # A prediction reads frames of its own, so that the data folder of the training need not be there.
+    unread = [f"dataset_path={json.dumps(str(REPOSITORY))}"] if arguments.mode == "predict" else []
+    settings = load(arguments.cfg_path / name, [*arguments.overrides, *unread])
     if not isinstance(settings, kind):
         raise UserError(f"{arguments.cfg_path / name}: task: '{settings.task}': these settings are for another script")
     return settings

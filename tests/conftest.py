@@ -12,6 +12,8 @@ from PIL import Image
 
 from src.datasets.phantom import write_phantom
 
+pytest_plugins = ["trained_runs"]
+
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from src.evaluation.classification import classification_scores
 from src.settings import REPOSITORY
@@ -101,6 +102,7 @@ def test_each_run_leaves_its_files(chain: Path, name: str) -> None:
     run = chain / name
     for path in ("checkpoints/dmr_run.pty", "checkpoints/last.pty", "results/split.json", "logs/train.log"):
         assert (run / path).stat().st_size > 0, path
+    assert ("enc" in name) == (run / "checkpoints" / "prediction.pty").is_file()
     assert list((run / "logs").glob("events.out.tfevents.*"))
     assert (run / "results" / "audit.json").exists() == name.startswith("dmr_runs_classification")
     pictures = {"dmr_runs_c": {"roc_and_confusion", "reliability"}, "dmr_runs_s": {"regions", "worst", "dice"}}
@@ -346,3 +348,38 @@ def test_an_encoder_that_saw_test_patients_is_refused(
         run_here("main_binary.py", "--encoder-ckpt-root", str(chain), *places)
     assert end.value.code == 2
     assert "test patients" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- frames of one's own
+
+
+@pytest.mark.parametrize(("task", "case"), [("classification", ("g", "h")), ("seg", ("h", "g"))])
+def test_predict_mode_needs_no_data_folder(
+    chain: Path, phantom: Path, tmp_path: Path, task: str, case: tuple[str, str]
+) -> None:
+    patient = next(path for path in sorted(phantom.iterdir()) if path.is_dir())
+    shutil.copytree(patient, tmp_path / "mine")
+    (tmp_path / "mine" / "broken.jpg").write_bytes(b"nothing")
+    places = ["--input", str(tmp_path / "mine"), "--output", str(tmp_path / "out"), "--set", f"output_root={chain}"]
+    run_here(SCRIPTS[task], "--mode", "predict", *flags_of(task, *case), *places, "dataset_path=/nowhere")
+    with (tmp_path / "out" / "frames.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["unit"] == "C"
+    assert row["unlike_training"] in ("yes", "no")
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_latents_and_clusters_on_request(chain: Path, phantom: Path) -> None:
+    places = ["--set", f"output_root={chain}", f"dataset_path={phantom}", *TINY_ENCODER]
+    run_here("main_latent.py", "--mode", "test", "--export-latents", "--clusters", "3", *places)
+    results = chain / "dmr_runs" / "results"
+    latents = sorted((results / "latents").rglob("*.npy"))
+    clusters = sorted((results / "clusters").rglob("*.png"))
+    tested = json.loads((results / "split.json").read_text(encoding="utf-8"))["test"]
+    assert len(latents) == len(clusters) >= len(tested)
+    values = np.load(latents[0])
+    assert (values.dtype, values.shape) == (np.float16, (16, 48, 64))
+    assert latents[0].parent.name in tested
+    with Image.open(clusters[0]) as image:
+        assert np.unique(np.asarray(image)).max() < 3
+        assert image.size == (64, 48)

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -41,10 +41,10 @@ class SourceFile:
     date: str = UNKNOWN_DATE
 
 
-def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
+def scan(source: Path, left_out: Skipped, pictures: Collection[str] = SUFFIXES) -> list[SourceFile]:
     """Every file below `source` that could be part of a frame or a label, sorted; the others by reason in `left_out`.
 
-    Links are not followed, so that nothing outside of `source` is read.
+    `pictures` are the suffixes of image files. Links are not followed, so that nothing outside of `source` is read.
     """
     paths = sorted(_walk(source, left_out))
 
@@ -53,7 +53,7 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
             status = (source / path).lstat()
             if not stat.S_ISREG(status.st_mode):
                 return "not a plain file"
-            role, day = _inspect(source / path)
+            role, day = inspect_file(source / path, pictures)
             return SourceFile(path, role, status.st_size, status.st_mtime_ns, day)
         except OSError:
             return "files that cannot be read"
@@ -93,10 +93,10 @@ def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
         folders[:] = kept
 
 
-def _inspect(path: Path) -> tuple[Role, str]:
+def inspect_file(path: Path, pictures: Collection[str] = SUFFIXES) -> tuple[Role, str]:
     """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
+    if suffix in pictures:
         image = read_image(path, least=(1, 1))
         if is_radiometric(image):
             return "radiometric", _camera_day(image)

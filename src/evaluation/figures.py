@@ -15,11 +15,9 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
+from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
 from src.evaluation.intervals import Interval
-
-CLUSTERS = 8
-_FITTED_PIXELS = 20_000
-_COLOURS = ("#4477ff", "#22aa55", "#ff3344", "#ffd500", "#dd55dd", "#33ccdd", "#ff8822", "#996633", "#aaaaaa")
+from src.evaluation.palette import region_colour
 
 
 def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
@@ -46,7 +44,7 @@ def encoder_sheet(
     """
     count, _, height, width = latents.shape
     pixels = latents.transpose(0, 2, 3, 1).reshape(-1, latents.shape[1])
-    fitted = np.random.default_rng(seed).permutation(len(pixels))[:_FITTED_PIXELS]
+    fitted = np.random.default_rng(seed).permutation(len(pixels))[:FITTED_PIXELS]
     components = PCA(3, random_state=seed).fit(pixels[fitted]).transform(pixels)
     low, high = np.percentile(components, (1, 99), axis=0)
     components = np.clip((components - low) / np.maximum(high - low, 1e-9), 0, 1).reshape(count, height, width, 3)
@@ -80,7 +78,7 @@ def segmentation_sheet(
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
     axes = figure.subplots(len(frames), 3, squeeze=False)
-    colours = ListedColormap([_COLOURS[index % len(_COLOURS)] for index in range(len(names))])
+    colours = ListedColormap([region_colour(index) for index in range(len(names))])
     for row, frame in enumerate(frames):
         for axis, regions in zip(axes[row], (None, truth[row], predicted[row]), strict=True):
             # Under regions the frame is gray, so that their colours are the legend's.
@@ -173,7 +171,7 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], path: Pat
     ]
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, showfliers=False, widths=0.6)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=_COLOURS[index % len(_COLOURS)], alpha=0.35)
+        box.set(facecolor=region_colour(index), alpha=0.35)
         # Dots side by side in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
         axes.plot(spread, values[place - 1], ".", color="black", markersize=4, alpha=0.6)

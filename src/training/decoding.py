@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 D = TypeVar("D", bound=FrameDataset)
 _FEW_STEPS = 3
 _SHARE_OF_MEMORY = 0.6  # gradients and the libraries' workspace want the rest
-_PIXELS_AT_ONCE = 16 * 120 * 160  # in prediction: a batch of 16 heat frames, one gray frame
+PIXELS_AT_ONCE = 16 * 120 * 160  # in prediction: a batch of 16 heat frames, one gray frame
 
 
 @dataclass(frozen=True)
@@ -220,4 +220,4 @@ def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) 
 
 def _small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
     height, width = dataset.image_size
-    return iter(batches_of(dataset, places, max(1, _PIXELS_AT_ONCE // (height * width)), 0))
+    return iter(batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0))

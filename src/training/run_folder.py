@@ -36,6 +36,11 @@ class RunFolder:
         return self.root / "checkpoints" / "last.pty"
 
     @property
+    def prediction(self) -> Path:
+        """What predicting needs beside the weights: class names, and what training frames look like."""
+        return self.root / "checkpoints" / "prediction.pty"
+
+    @property
     def logs(self) -> Path:
         """settings.yaml, train.log, metrics.jsonl, TensorBoard events."""
         return self.root / "logs"
@@ -88,7 +93,7 @@ class RunFolder:
             self._clear()
 
     def _clear(self) -> None:
-        left = [self.best, self.last, self.logs / "metrics.jsonl"]
+        left = [self.best, self.last, self.prediction, self.logs / "metrics.jsonl"]
         left += [self.results / name for name in ("metrics.json", "intervals.json", "predictions.csv")]
         left += [*self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]
         found = [path for path in left if path.exists()]

@@ -1,0 +1,135 @@
+"""Writes a trained run as one file that other software runs: frames in, probabilities out.
+
+Input `frames`: float32 [B, C, H, W] with the values 0..255 of decoded pictures, one channel for gray frames and three
+(RGB) for heat maps, at the run's own rows and columns. Output `probabilities`: [B] of sick, before calibration, or
+[B, K, H, W] of each class, summing to 1 over K. The number of frames is free.
+"""
+
+import argparse
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from model.heads import ClassificationModel, LatentModel
+from src.datasets.tasks import as_input
+from src.errors import UserError
+from src.errors import run as run_script
+from src.files import atomic_write, read_json
+from src.prediction.predictors import NOTICE
+from src.prediction.trained import Trained, load_trained
+from src.training import checkpoint as checkpoints
+from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["onnx", "torchscript", "pt2"]
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
+INPUT, OUTPUT = "frames", "probabilities"
+_OPSET = 18
+
+
+class Exported(nn.Module):
+    """Encoder and decoder together, between the values of decoded pictures and probabilities."""
+
+    def __init__(self, model: LatentModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """frames float32 [B, C, H, W] in 0..255 -> probabilities [B] or [B, K, H, W]."""
+        logits: torch.Tensor = self.model(as_input(frames))
+        return logits.sigmoid() if isinstance(self.model.decoder, ClassificationModel) else logits.softmax(1)
+
+
+def export(run: Path, form: Format, path: Path | None = None) -> Path:
+    """Write the networks of a run folder to a file, by default in the run's folder `export`, and return its path.
+
+    Raises `UserError` where the run cannot be used, a library is missing, or the file cannot be written.
+    """
+    found = checkpoints.load(RunFolder(run).best).settings.get("task")
+    trained = load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")
+    model = Exported(trained.model).eval()
+    # Two frames: with one, exporters take the number of frames for a constant.
+    example = torch.zeros(2, 1 if trained.modality == "gray" else 3, *trained.size)
+    path = path or run / "export" / f"{run.resolve().name}{SUFFIXES[form]}"
+    writers: dict[Format, Callable[[nn.Module, torch.Tensor, Path, dict[str, str]], None]] = {
+        "onnx": _write_onnx,
+        "torchscript": _write_torchscript,
+        "pt2": _write_pt2,
+    }
+    with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # the exporters' own notes on what they will drop
+        writers[form](model, example, path, facts(trained))
+    return path
+
+
+def facts(trained: Trained) -> dict[str, str]:
+    """What the file says about itself, in its metadata."""
+    said: dict[str, Any] = {
+        "notice": NOTICE,
+        "input": f"{INPUT}: float32 [B, C, H, W], values 0..255 ({trained.modality} frames)",
+        "rows_columns": list(trained.size),
+        "class_names": list(trained.record.class_names),
+    }
+    if isinstance(trained.model.decoder, ClassificationModel):
+        scores = read_json(trained.run.results / "metrics.json", "the run's scores")
+        said |= {name: scores.get(name) for name in ("threshold", "temperature")}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}
+
+
+def _write_onnx(model: nn.Module, example: torch.Tensor, path: Path, said: dict[str, str]) -> None:
+    for library in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(library) is None:
+            raise UserError("ONNX files need two libraries: python -m pip install onnx==1.23.2 onnxscript==0.7.2")
+    import onnx
+
+    program = torch.onnx.export(
+        model,
+        (example,),
+        dynamo=True,
+        verbose=False,
+        opset_version=_OPSET,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+    )
+    assert program is not None
+    proto = program.model_proto
+    onnx.helper.set_model_props(proto, said)
+    with atomic_write(path) as file:
+        file.write(proto.SerializeToString())
+
+
+def _write_torchscript(model: nn.Module, example: torch.Tensor, path: Path, said: dict[str, str]) -> None:
+    traced = torch.jit.trace(model, example)  # type: ignore[no-untyped-call]
+    with atomic_write(path) as file:
+        torch.jit.save(traced, file, _extra_files={"facts.json": json.dumps(said)})
+
+
+def _write_pt2(model: nn.Module, example: torch.Tensor, path: Path, said: dict[str, str]) -> None:
+    program = torch.export.export(model, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with atomic_write(path) as file:
+        torch.export.save(program, file, extra_files={"facts.json": json.dumps(said)})
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m src.export", description=__doc__.partition("\n")[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of main_binary.py or main_seg.py")
+    parser.add_argument("--format", choices=tuple(SUFFIXES), required=True, dest="form")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run's folder export")
+    flags = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for library in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    logger.info("%s: %s", export(flags.run, flags.form, flags.output), NOTICE)
+
+
+if __name__ == "__main__":
+    run_script(main)

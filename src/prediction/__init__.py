@@ -1,0 +1,1 @@
+"""Trained runs applied to anyone's frames."""

@@ -1,0 +1,93 @@
+"""What is measured in each region of a frame, and how left and right differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.prediction.inputs import Unit
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One region of one frame; numbers in `unit`, None where the frame has no values or the region no pixel."""
+
+    region: str
+    area: int
+    """Pixels of the original frame."""
+    mean: float | None
+    median: float | None
+    maximum: float | None
+    sd: float | None
+    """Standard deviation over the pixels."""
+    unit: Unit
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Left minus right of a pair of regions, in `unit`; None where one of them is missing or nothing is measured."""
+
+    pair: str
+    area: int | None
+    mean: float | None
+    median: float | None
+    maximum: float | None
+    unit: Unit
+
+
+def measure(
+    labels: NDArray[np.uint8], values: NDArray[np.float32] | None, unit: Unit, classes: tuple[Sequence[str], int]
+) -> list[Measure]:
+    """Each region of a frame: labels [h, w] class indices, values [h, w] or None; classes: names and background."""
+    names, background = classes
+    found = []
+    for index, name in enumerate(names):
+        if index == background:
+            continue
+        inside = labels == index
+        area = int(np.count_nonzero(inside))
+        if values is None or not area:
+            found.append(Measure(name, area, None, None, None, None, unit))
+            continue
+        pixels = values[inside].astype(np.float64)
+        found.append(
+            Measure(
+                region=name,
+                area=area,
+                mean=float(pixels.mean()),
+                median=float(np.median(pixels)),
+                maximum=float(pixels.max()),
+                sd=float(pixels.std()),
+                unit=unit,
+            )
+        )
+    return found
+
+
+def differences(measures: Sequence[Measure]) -> list[Difference]:
+    """Left minus right of every pair of regions that are called left_... and right_...."""
+    by_name = {found.region.lower(): found for found in measures}
+    result = []
+    for name, left in by_name.items():
+        pair = name.removeprefix("left_")
+        right = by_name.get(f"right_{pair}")
+        if pair == name or right is None:
+            continue
+        result.append(
+            Difference(
+                pair=pair,
+                area=left.area - right.area if left.area and right.area else None,
+                mean=_minus(left.mean, right.mean),
+                median=_minus(left.median, right.median),
+                maximum=_minus(left.maximum, right.maximum),
+                unit=left.unit,
+            )
+        )
+    return result
+
+
+def _minus(left: float | None, right: float | None) -> float | None:
+    return None if left is None or right is None else left - right

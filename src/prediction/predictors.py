@@ -1,0 +1,165 @@
+"""`load_segmenter` and `load_classifier`: trained runs as objects that predict arrays and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from src.errors import UserError
+from src.evaluation.calibration import apply_temperature
+from src.prediction.inputs import Thermogram, from_array
+from src.prediction.letterbox import Letterbox
+from src.prediction.measures import Difference, Measure, differences, measure
+from src.prediction.trained import Outputs, Trained, load_trained
+
+NOTICE = "Research software: no medical device, no diagnosis."
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is said of any frame."""
+
+    notice: ClassVar[str] = NOTICE
+    thermogram: Thermogram
+    distance: float | None
+    """How far the frame is from those of training in latent space, about 1 for these; None where that is unknown."""
+    distance_threshold: float | None
+    """The distance that the run's validation frames reach, but for a hundredth of them."""
+
+    @property
+    def unlike_training(self) -> bool | None:
+        """Whether the frame is further than the threshold: its prediction is then worth little."""
+        if self.distance is None or self.distance_threshold is None:
+            return None
+        return self.distance > self.distance_threshold
+
+
+@dataclass(frozen=True)
+class Segmentation(Result):
+    """The regions of a frame."""
+
+    labels: NDArray[np.uint8]
+    """Class index of every pixel of the original frame, [h, w]."""
+    confidences: tuple[float | None, ...]
+    """Mean probability of each class where it was chosen; None where it was not."""
+    class_names: tuple[str, ...]
+    background: int
+
+    @property
+    def classes(self) -> tuple[tuple[str, ...], int]:
+        """The names and the background's index."""
+        return self.class_names, self.background
+
+    @cached_property
+    def regions(self) -> list[Measure]:
+        """Area, mean, median, maximum and standard deviation of each region."""
+        return measure(self.labels, self.thermogram.values, self.thermogram.unit, self.classes)
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """Left minus right of breasts, nipples and armpits."""
+        return differences(self.regions)
+
+
+@dataclass(frozen=True)
+class Classification(Result):
+    """The probability that a frame is of a sick patient."""
+
+    probability: float
+    """As the network says it."""
+    calibrated: float
+    """After the temperature that validation patients chose."""
+    threshold: float
+    """On `probability`, chosen on validation patients."""
+
+    @property
+    def reaches_threshold(self) -> bool:
+        """Whether the frame is called sick."""
+        return self.probability >= self.threshold
+
+
+class Segmenter:
+    """A trained run of main_seg.py."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        self.class_names, self.background = trained.record.class_names, trained.record.background
+
+    def predict(self, array: NDArray[Any]) -> Segmentation:
+        """The regions of one frame: uint8 [h, w] gray, uint8 [h, w, 3] RGB heat map, or float [h, w] in Celsius.
+
+        Any size: it is resized with its aspect kept. Raises `UserError` for other arrays.
+        """
+        thermogram = from_array(array)
+        return self.results([thermogram], self.trained([self.trained.frame_of(thermogram)]))[0]
+
+    def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Segmentation]:
+        """What the networks' outputs say of these frames."""
+        probabilities = outputs.logits.softmax(1).permute(0, 2, 3, 1).numpy()
+        rows = zip(thermograms, probabilities, outputs.boxes, outputs.distances, strict=True)
+        return [self._result(*row) for row in rows]
+
+    def _result(
+        self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
+    ) -> Segmentation:
+        on_pixels = box.restore(probabilities)
+        chosen = on_pixels.argmax(-1)
+        labels = chosen.astype(np.uint8)
+        highest = np.take_along_axis(on_pixels, chosen[..., None], -1)
+        counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
+        sums = np.bincount(labels.ravel(), weights=highest.ravel(), minlength=len(self.class_names))
+        means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
+        known = _threshold(self.trained)
+        return Segmentation(thermogram, distance, known, labels, means, self.class_names, self.background)
+
+
+class Classifier:
+    """A trained run of main_binary.py."""
+
+    def __init__(self, trained: Trained) -> None:
+        self.trained = trained
+        scores = trained.metrics()
+        try:
+            self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{trained.run.results / 'metrics.json'}: no threshold or temperature; this writes them: "
+                "python main_binary.py --mode test"
+            ) from None
+
+    def predict(self, array: NDArray[Any]) -> Classification:
+        """The probability for one frame; arrays as for `Segmenter.predict`."""
+        thermogram = from_array(array)
+        return self.results([thermogram], self.trained([self.trained.frame_of(thermogram)]))[0]
+
+    def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Classification]:
+        """What the networks' outputs say of these frames."""
+        probabilities = outputs.logits.double().sigmoid().numpy()
+        calibrated = apply_temperature(probabilities, self.temperature)
+        known = _threshold(self.trained)
+        rows = zip(thermograms, outputs.distances, probabilities.tolist(), calibrated.tolist(), strict=True)
+        return [
+            Classification(thermogram, distance, known, probability, after, self.threshold)
+            for thermogram, distance, probability, after in rows
+        ]
+
+
+def _threshold(trained: Trained) -> float | None:
+    typicality = trained.record.typicality
+    return None if typicality is None else typicality.threshold
+
+
+def load_segmenter(run: str | Path, device: str = "auto") -> Segmenter:
+    """The predictor of a run folder of main_seg.py, such as dmr_runs_seg_h_enc_h_dec; `UserError` where it is none."""
+    return Segmenter(load_trained(Path(run), "segmentation", device))
+
+
+def load_classifier(run: str | Path, device: str = "auto") -> Classifier:
+    """The predictor of a run folder of main_binary.py; `UserError` where it is none."""
+    return Classifier(load_trained(Path(run), "classification", device))

@@ -1,0 +1,91 @@
+"""What predicting needs beside the weights: the names of the classes, and what training frames look like.
+
+The training scripts write it to checkpoints/prediction.pty when they test, whatever the mode.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from src.datasets.build import Parts
+from src.datasets.tasks import FrameDataset
+from src.errors import UserError
+from src.evaluation.typicality import Typicality, fit_typicality
+from src.files import atomic_write
+from src.training.decoding import DecoderTask
+from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = "llft-prediction-1"
+_FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
+
+
+@dataclass(frozen=True)
+class Record:
+    """Class names in the order of the network's maps and the background's index, for regions; the typical frame."""
+
+    class_names: tuple[str, ...] = ()
+    background: int = 0
+    typicality: Typicality | None = None
+    """None where the run had too few frames."""
+
+
+def pooled(latents: torch.Tensor) -> np.ndarray:
+    """Latents [B, N, L, H, W] -> mean and standard deviation of each channel over a frame's pixels, [B, 2L]."""
+    flat = latents.float().permute(0, 2, 1, 3, 4).flatten(2)
+    return torch.cat((flat.mean(2), flat.std(2, correction=0)), 1).cpu().numpy()
+
+
+def write_record(
+    run: RunFolder, task: DecoderTask[Any], parts: Parts[Any], classes: tuple[Sequence[str], int] = ((), 0)
+) -> None:
+    """Write the record of a trained run; `classes`: the names and the background's index, for regions."""
+    found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
+    if found is None:
+        logger.warning("too few different training frames to tell which frames are unlike them")
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found))
+
+
+def save_record(path: Path, record: Record) -> None:
+    """Write the record as tensors and plain values."""
+    typicality, found = None, record.typicality
+    if found is not None:
+        arrays = {name: torch.from_numpy(getattr(found, name)).float() for name in ("mean", "scale", "precision")}
+        typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": list(found.frames)}
+    content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
+    with atomic_write(path) as file:
+        torch.save(content | {"typicality": typicality}, file)
+
+
+def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
+    task.model.eval()
+    few = dataset.spread(_FRAMES)
+    rows = [pooled(task.latents(few, few.__getitems__([place]), keep=False))[0] for place in range(len(few))]
+    return np.stack(rows)
+
+
+def read_record(path: Path, command: str) -> Record:
+    """Read the record; `UserError` names the `command` that writes it where it is missing or damaged."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError("another version")
+        typicality = content["typicality"]
+        if typicality is not None:
+            arrays = {name: typicality[name].double().numpy() for name in ("mean", "scale", "precision")}
+            threshold, quantile = float(typicality["threshold"]), float(typicality["quantile"])
+            frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
+            typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
+        names = tuple(str(name) for name in content["class_names"])
+        return Record(names, int(content["background"]), typicality)
+    except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
+        known = "missing" if isinstance(error, FileNotFoundError) else "damaged or of another version"
+        raise UserError(f"{path}: {known}; this writes it: {command}") from None

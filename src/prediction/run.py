@@ -1,0 +1,168 @@
+"""`--mode predict`: a folder or a file in, a folder of pictures, tables and a sheet out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from src.datasets.source import Skipped
+from src.errors import UserError
+from src.files import atomic_write, write_json, write_text
+from src.prediction.coco import CocoRegions
+from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
+from src.prediction.letterbox import Letterbox
+from src.prediction.pictures import label_picture, overlay, png
+from src.prediction.predictors import (
+    NOTICE,
+    Classifier,
+    Result,
+    Segmentation,
+    Segmenter,
+    load_classifier,
+    load_segmenter,
+)
+from src.prediction.sheet import Card, card, sheet
+from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
+from src.prediction.trained import Task
+
+logger = logging.getLogger(__name__)
+
+Read = tuple[Thermogram, tuple[NDArray[np.uint8], Letterbox]]
+
+
+@dataclass
+class _Collected:
+    """What is written once all frames are through; small for each frame."""
+
+    coco: CocoRegions | None
+    cards: list[Card] = field(default_factory=list)
+    frames: list[Row] = field(default_factory=list)
+    regions: list[Row] = field(default_factory=list)
+    differences: list[Row] = field(default_factory=list)
+    unlike: int = 0
+
+    def add(self, result: Result) -> None:
+        """A frame's share of the tables, the COCO file and the sheet."""
+        self.frames.append(frame_row(result))
+        self.cards.append(card(result, _picture(result)))
+        self.unlike += result.unlike_training is True
+        if isinstance(result, Segmentation) and self.coco is not None:
+            self.coco.add(result)
+            self.regions += region_rows(result)
+            self.differences += difference_rows(result)
+
+
+def predict_files(run: Path, task: Task, source: Path, output: Path | None, device: str) -> None:
+    """Predict every frame of a folder or the one of a file with a trained run, and write all there is to see.
+
+    Frames that cannot be read are skipped and counted. Raises `UserError` where nothing can be read, the run cannot be
+    used, or the output folder holds something already.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
+    out = output or run / "predictions" / (source.resolve().stem or "input")
+    _check(source, out)
+    skipped = Skipped()
+    frames = find_frames(source, skipped)
+    classes = (predictor.class_names, predictor.background) if isinstance(predictor, Segmenter) else None
+    collected = _Collected(CocoRegions(classes) if classes else None)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for results in _results(predictor, frames, skipped, pool):
+            list(pool.map(lambda result: _write_pictures(out, result), results))
+            for result in results:
+                collected.add(result)
+    skipped.report(logger)
+    if not collected.frames:
+        raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {'; '.join(sorted(skipped.reasons))}")
+    _write(out, predictor, source, collected, skipped)
+    logger.info("%d frame(s), %d unlike the training data: %s", len(collected.frames), collected.unlike, out)
+    logger.info("look at %s", out / "index.html")
+    logger.info(NOTICE)
+
+
+def _check(source: Path, out: Path) -> None:
+    if source.is_dir() and (out.resolve() == source.resolve() or source.resolve() in out.resolve().parents):
+        raise UserError(f"{out}: the output may not lie in the input {source}; give another --output")
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise UserError(f"{out}: cannot be read: {error.strerror}") from None
+    if taken:
+        raise UserError(f"{out} holds something already; give --output a new or empty folder")
+
+
+def _results(
+    predictor: Segmenter | Classifier, frames: Sequence[FrameFiles], skipped: Skipped, pool: ThreadPoolExecutor
+) -> Iterator[Sequence[Result]]:
+    """The results of each batch; frames that cannot be read are added to `skipped`."""
+    trained = predictor.trained
+
+    def read(frame: FrameFiles) -> Read | str:
+        try:
+            thermogram = read_thermogram(frame, skipped)
+            return thermogram, trained.frame_of(thermogram)
+        except UserError as error:
+            return str(error)
+
+    with tqdm(total=len(frames), desc="predicting", unit="frame", disable=None) as bar:
+        for start in range(0, len(frames), trained.at_once):
+            chunk = frames[start : start + trained.at_once]
+            usable: list[Read] = []
+            for frame, found in zip(chunk, pool.map(read, chunk), strict=True):
+                if isinstance(found, str):
+                    skipped.add(f"frames that cannot be read: {found}", str(frame.main))
+                else:
+                    usable.append(found)
+            if usable:
+                thermograms = [thermogram for thermogram, _ in usable]
+                yield predictor.results(thermograms, trained([frame for _, frame in usable]))
+            bar.update(len(chunk))
+
+
+def _picture(result: Result) -> PurePosixPath:
+    """Where the overlay lies in the output folder."""
+    return PurePosixPath("overlays") / f"{result.thermogram.name.as_posix()}.png"
+
+
+def _write_pictures(out: Path, result: Result) -> None:
+    with atomic_write(out / _picture(result)) as file:
+        file.write(png(overlay(result)))
+    if isinstance(result, Segmentation):
+        with atomic_write(out / "labels" / f"{result.thermogram.name}.png") as file:
+            file.write(label_picture(result))
+
+
+def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected: _Collected, skipped: Skipped) -> None:
+    trained = predictor.trained
+    write_table(out / "frames.csv", collected.frames)
+    if collected.coco is not None:
+        write_table(out / "regions.csv", collected.regions)
+        write_table(out / "differences.csv", collected.differences)
+        write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
+    known = trained.record.typicality
+    facts = [
+        f"{len(collected.frames)} frame(s), by the run {trained.run.root.name} (epoch {trained.best_epoch}).",
+        "The run had too few frames to tell which are unlike its training data."
+        if known is None
+        else f"{collected.unlike} frame(s) are unlike the training data: further from it in latent space than "
+        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames. "
+        "What is predicted for them is worth little.",
+    ]
+    if isinstance(predictor, Classifier):
+        facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
+    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": str(trained.run.root)}
+    record |= {"task": "classification" if isinstance(predictor, Classifier) else "segmentation"}
+    record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "unlike_training": collected.unlike}
+    write_json(out / "prediction.json", record | {"left_out_or_changed": skipped.reasons})
+    title = f"Predictions for {source.name or source}"
+    write_text(out / "index.html", sheet(title, facts, collected.cards, skipped.reasons))

@@ -1,0 +1,127 @@
+"""A trained run as a predictor: its networks, laid out for speed, and what its training found out about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from src.datasets.tasks import as_input
+from src.errors import UserError
+from src.files import read_json
+from src.prediction.inputs import Thermogram, as_frame
+from src.prediction.letterbox import Letterbox
+from src.prediction.record import Record, pooled, read_record
+from src.settings import FRAME_SIZE, Modality
+from src.training import checkpoint as checkpoints
+from src.training.checkpoint import Checkpoint
+from src.training.decoding import PIXELS_AT_ONCE
+from src.training.engine import choose_device
+from src.training.precision import compute_dtype, computing_in
+from src.training.run_folder import RunFolder
+
+Task = Literal["classification", "segmentation"]
+SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": "main_seg.py"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the networks say of a batch of frames."""
+
+    logits: torch.Tensor
+    """[B] or [B, K, H, W]"""
+    boxes: list[Letterbox]
+    distances: list[float | None]
+    """How far each frame is from those of training; None where the run had too few to tell."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One run's encoder and decoder."""
+
+    run: RunFolder
+    model: LatentModel
+    modality: Modality
+    size: tuple[int, int]
+    """(rows, columns) of the frames that the networks take."""
+    device: torch.device
+    dtype: torch.dtype
+    record: Record
+    best_epoch: int
+
+    @property
+    def at_once(self) -> int:
+        """Frames of one batch."""
+        return max(1, PIXELS_AT_ONCE // (self.size[0] * self.size[1]))
+
+    def frame_of(self, thermogram: Thermogram) -> tuple[NDArray[np.uint8], Letterbox]:
+        """The frame uint8 [C, H, W] that the networks take; `UserError` where it cannot be made."""
+        return as_frame(thermogram, self.modality, self.size)
+
+    @torch.inference_mode()
+    def __call__(self, frames: Sequence[tuple[NDArray[np.uint8], Letterbox]]) -> Outputs:
+        """The networks' answer to frames that `frame_of` made."""
+        x = as_input(torch.from_numpy(np.stack([frame for frame, _ in frames])).to(self.device))
+        boxes = [box for _, box in frames]
+        with computing_in(self.dtype, self.device):
+            z = self.model.encode(x)
+            logits = self.model.decode(z, x.shape[1]).float().cpu()
+        distances: list[float | None] = [None] * len(boxes)
+        if self.record.typicality is not None:
+            inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
+            distances = self.record.typicality.distances(np.concatenate([pooled(each) for each in inside])).tolist()
+        return Outputs(logits, boxes, distances)
+
+    def metrics(self) -> dict[str, Any]:
+        """The run's results/metrics.json; `UserError` where there is none."""
+        found: dict[str, Any] = read_json(self.run.results / "metrics.json", "the run's scores")
+        return found
+
+
+def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
+    """Read a run folder that main_binary.py or main_seg.py left.
+
+    Raises `UserError` where there is no such run, it is one of the other task, or it does not fit together.
+    """
+    run, script = RunFolder(folder), SCRIPTS[task]
+    if not run.best.is_file():
+        raise UserError(f"{folder}: no trained run there; train it first: python {script} --mode train")
+    found = checkpoints.load(run.best)
+    if found.settings.get("task") != task or found.encoder is None:
+        kind = found.settings.get("task", "unknown task")
+        raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
+    modality: Modality = found.settings["decoder_modality"]
+    rows, columns = found.settings.get("image_size") or FRAME_SIZE[modality]
+    chosen = choose_device(device)
+    dtype = compute_dtype(found.settings.get("precision", "auto"), chosen)
+    record = read_record(run.prediction, f"python {script} --mode test")
+    model = _networks(found, (rows, columns), run.best)
+    if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
+        raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
+    return Trained(run, model.to(chosen), modality, (rows, columns), chosen, dtype, record, found.best_epoch)
+
+
+def _networks(found: Checkpoint, size: tuple[int, int], path: Path) -> LatentModel:
+    """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
+    encoder = checkpoints.as_encoder(found.encoder or {}, path)
+    try:
+        width = found.model["unet.inc.double_conv.0.weight"].shape[0]
+        classes = found.model["unet.outc.conv.weight"].shape[0]
+    except (KeyError, AttributeError):
+        raise UserError(f"{path}: holds no decoder") from None
+    decoder: ClassificationModel | SegmentationModel
+    if "project.weight" in found.model:
+        decoder = ClassificationModel(encoder.latent_dim, size, width)
+    else:
+        decoder = SegmentationModel(encoder.latent_dim, classes, width)
+    checkpoints.restore(decoder, found.model, path)
+    decoder.eval().requires_grad_(False)
+    decoder.unet.fold()
+    # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
+    return LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()

@@ -1,0 +1,83 @@
+"""`main_latent.py --export-latents` and `--clusters`: the test frames' latents, and what k-means makes of them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+
+import numpy as np
+import torch
+from PIL import Image, ImageColor
+from tqdm import tqdm
+
+from src.datasets.build import Parts
+from src.datasets.tasks import FrameDataset, as_input
+from src.encoder import CUTSEncoder
+from src.errors import UserError
+from src.evaluation.clusters import clusters_of, fit_clusters
+from src.evaluation.palette import region_colour
+from src.files import atomic_write
+
+logger = logging.getLogger(__name__)
+
+_FITTED_FRAMES = 50  # of training
+
+
+def export_latents(
+    encoder: CUTSEncoder, parts: Parts[FrameDataset], results: Path, latents: bool, clusters: int | None, seed: int
+) -> None:
+    """Write for each test frame what is asked for, below `results`, by patient and file name.
+
+    `latents/<patient>/<file>.npy`: float16 [L, H, W]. `clusters/<patient>/<file>.png`: an indexed picture of k-means
+    with so many clusters, fitted on pixels of training frames, so that a colour means the same in every frame.
+    Raises `UserError` where the disk does not hold the latents.
+    """
+    if not latents and clusters is None:
+        return
+    encoder.eval()
+    means = None
+    if clusters is not None:
+        few = parts.train.spread(_FITTED_FRAMES)
+        means = fit_clusters(_latents(encoder, few, "k-means"), clusters, len(few), seed)
+    if latents:
+        _refuse_full_disk(encoder, parts.test, results)
+    for (_, file), z in zip(parts.test.names, _latents(encoder, parts.test, "latents"), strict=True):
+        name = PurePath(file).with_suffix("")
+        if latents:
+            with atomic_write(results / "latents" / name.parent / f"{name.name}.npy") as opened:
+                np.save(opened, z.astype(np.float16))
+        if means is not None:
+            with atomic_write(results / "clusters" / name.parent / f"{name.name}.png") as opened:
+                opened.write(_indexed(clusters_of(means, z)))
+    written = [folder for folder, asked in (("latents", latents), ("clusters", means is not None)) if asked]
+    logger.info("%s of %d test frames: %s", " and ".join(written), len(parts.test), results)
+
+
+@torch.no_grad()
+def _latents(encoder: CUTSEncoder, dataset: FrameDataset, words: str) -> Iterator[np.ndarray]:
+    """float32 [L, H, W] of each frame, one at a time: a gray frame's take 150 MB."""
+    device = encoder.recon.recon.weight.device
+    for place in tqdm(range(len(dataset)), desc=words, unit="frame", disable=None):
+        yield encoder(as_input(dataset.__getitems__([place])["frame"].to(device)))[0].float().cpu().numpy()
+
+
+def _refuse_full_disk(encoder: CUTSEncoder, dataset: FrameDataset, folder: Path) -> None:
+    height, width = dataset.image_size
+    needed = 2 * encoder.latent_dim * height * width * len(dataset)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder}: latents of {len(dataset)} frames take {needed / 1e9:.1f} GB, {free / 1e9:.1f} are free"
+        )
+    logger.info("latents of %d test frames take %.2f GB", len(dataset), needed / 1e9)
+
+
+def _indexed(labels: np.ndarray) -> bytes:
+    image = Image.frombytes("P", labels.shape[::-1], labels.tobytes())
+    image.putpalette([value for index in range(256) for value in ImageColor.getrgb(region_colour(index))])
+    file = io.BytesIO()
+    image.save(file, format="PNG")
+    return file.getvalue()

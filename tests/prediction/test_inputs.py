@@ -1,0 +1,124 @@
+"""What becomes of files and arrays, compared with what the import and the data layer make of them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.datasets.frame_cache import read_frame
+from src.datasets.importing import ImportOptions, import_folder
+from src.datasets.matrices import read_matrix
+from src.datasets.source import Skipped
+from src.errors import UserError
+from src.prediction.inputs import as_frame, find_frames, from_array, read_thermogram
+
+
+def matrix_file(path: Path, shape: tuple[int, int] = (120, 160), seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.random.default_rng(seed).uniform(24, 36, shape)
+    np.savetxt(path, rows, fmt="%.2f")
+    return path
+
+
+def picture(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def only(path: Path, notes: Skipped):  # type: ignore[no-untyped-def]
+    (frame,) = find_frames(path, notes)
+    return read_thermogram(frame, notes)
+
+
+@pytest.mark.parametrize("modality", ["gray", "heat"])
+def test_a_matrix_becomes_the_very_frame_that_import_and_training_make(tmp_path: Path, modality: str) -> None:
+    source = matrix_file(tmp_path / "source" / "T0012.txt").parent
+    import_folder(source, tmp_path / "out", ImportOptions())
+    (imported,) = (tmp_path / "out").rglob("*_snap.jpg" if modality == "heat" else "*00.jpg")
+    expected, _ = read_frame(imported, modality, (60, 80))
+    found, _ = as_frame(only(source, Skipped()), modality, (60, 80))
+    assert np.array_equal(found, expected)
+
+
+def test_files_of_one_name_are_one_frame_and_temperatures_win(tmp_path: Path) -> None:
+    levels = np.random.default_rng(1).integers(0, 256, (120, 160), np.uint8)
+    matrix = matrix_file(tmp_path / "deep" / "er" / "a.txt")
+    picture(tmp_path / "deep" / "er" / "a.png", levels)
+    picture(tmp_path / "b.png", levels)
+    picture(tmp_path / "b.bmp", levels)
+    frames = find_frames(tmp_path, Skipped())
+    assert [frame.name.as_posix() for frame in frames] == ["b", "b_png", "deep/er/a"]
+    found = read_thermogram(frames[2], Skipped())
+    assert found.unit == "C"
+    assert np.array_equal(found.values, read_matrix(matrix))
+    assert found.file.as_posix() == "deep/er/a.png"
+    assert np.array_equal(found.gray_picture(), levels)
+    assert read_thermogram(frames[0], Skipped()).unit == "gray level"
+
+
+def test_what_does_not_fit_together_is_left_aside_with_a_note(tmp_path: Path) -> None:
+    matrix_file(tmp_path / "a.txt", (120, 160))
+    picture(tmp_path / "a.png", np.zeros((120, 120), np.uint8))
+    (tmp_path / "b.txt").write_text("1 2 3 4 5 6 7 8 9\n1 2\n", encoding="utf-8")
+    picture(tmp_path / "b.png", np.zeros((12, 16), np.uint8))
+    notes = Skipped()
+    one, other = (read_thermogram(frame, notes) for frame in find_frames(tmp_path, notes))
+    assert one.levels is None
+    assert other.unit == "gray level"
+    assert len(notes.reasons) == 2
+
+
+def test_unreadable_files_say_why(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "b.md").write_text("words", encoding="utf-8")
+    picture(tmp_path / "c.png", np.zeros((4, 4), np.uint16))
+    notes = Skipped()
+    (frame,) = find_frames(tmp_path, notes)
+    with pytest.raises(UserError, match="more than 8 bits"):
+        read_thermogram(frame, notes)
+    assert sorted(notes.reasons) == ["files of another kind", "frames that cannot be read as images"]
+    for path, words in ((tmp_path / "none", "no such file"), (tmp_path / "b.md", "no frame there")):
+        with pytest.raises(UserError, match=words):
+            find_frames(path, Skipped())
+
+
+def test_colours_alone_are_heat_and_never_gray(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (30, 40, 3), np.uint8)
+    found = only(picture(tmp_path / "a.png", pixels), Skipped())
+    assert found.unit == "none"
+    assert found.values is None
+    assert as_frame(found, "heat", (30, 40))[0].transpose(1, 2, 0).tolist() == pixels.tolist()
+    with pytest.raises(UserError, match="false colours"):
+        as_frame(found, "gray", (30, 40))
+
+
+def test_flir_files_are_temperatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    degrees = np.linspace(20, 36, 60 * 80, dtype=np.float32).reshape(60, 80)
+    monkeypatch.setattr("src.datasets.import_scan.is_radiometric", lambda image: True)
+    monkeypatch.setattr("src.prediction.inputs.read_radiometric", lambda path: degrees)
+    pixels = np.zeros((240, 320), np.uint8)
+    found = only(picture(tmp_path / "IR_1.jpg", pixels), Skipped())
+    assert found.unit == "C"
+    assert found.size == (60, 80)
+    np.testing.assert_allclose(found.values, degrees, atol=1e-3)
+
+
+def test_arrays() -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    assert from_array(gray).unit == "gray level"
+    assert np.array_equal(from_array(np.repeat(gray[..., None], 3, 2)).gray_picture(), gray)
+    assert from_array(gray.astype(np.float64) / 10 + 20).unit == "C"
+    for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0]):
+        with pytest.raises(UserError, match="array"):
+            from_array(wrong)
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    outside = picture(tmp_path / "outside.png", np.zeros((4, 4), np.uint8))
+    (tmp_path / "in").mkdir()
+    shutil.copy(outside, tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").symlink_to(outside)
+    assert len(find_frames(tmp_path / "in", Skipped())) == 1

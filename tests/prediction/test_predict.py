@@ -1,0 +1,185 @@
+"""A folder in, everything out: for both scripts' tasks, with damaged files among the good ones."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import src
+from src.errors import UserError
+from src.prediction.measures import differences, measure
+from src.prediction.predictors import NOTICE
+from src.prediction.run import predict_files
+from src.settings import REPOSITORY
+
+MakeRun = Callable[..., Path]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Pictures(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.sources += [unquote(value or "") for name, value in attrs if tag == "img" and name == "src"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A matrix, a gray picture and a heat map of three sizes, with a damaged file and a hostile name."""
+    root = tmp_path / "mine"
+    (root / "deep").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    np.savetxt(root / "deep" / "a.txt", generator.uniform(25, 36, (30, 70)), fmt="%.2f")
+    Image.fromarray(generator.integers(0, 256, (96, 128), np.uint8)).save(root / "<b onload=x> & #1.jpg")
+    Image.fromarray(generator.integers(0, 256, (50, 40, 3), np.uint8)).save(root / "c_snap.jpg")
+    (root / "damaged.txt").write_text("1 2 3 4 5 6 7 8 9\n1 2\n", encoding="utf-8")
+    return root
+
+
+def test_segmentation_writes_all_there_is_to_see(make_run: MakeRun, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = make_run()
+    predict_files(run, "segmentation", folder, out, "cpu")
+    frames = {row["frame"]: row for row in rows_of(out / "frames.csv")}
+    assert {name: (row["rows"], row["columns"], row["unit"]) for name, row in frames.items()} == {
+        "<b onload=x> & #1": ("96", "128", "gray level"),
+        "c": ("50", "40", "none"),
+        "deep/a": ("30", "70", "C"),
+    }
+    assert {row["unlike_training"] for row in frames.values()} <= {"yes", "no"}
+    regions = rows_of(out / "regions.csv")
+    coco = json.loads((out / "regions.coco.json").read_text(encoding="utf-8"))
+    degrees = np.loadtxt(folder / "deep" / "a.txt")
+    for name, row in frames.items():
+        with Image.open(out / "labels" / f"{name}.png") as image:
+            assert image.mode == "P"
+            assert image.info["Comment"] == NOTICE
+            labels = np.asarray(image)
+        assert labels.shape == (int(row["rows"]), int(row["columns"]))
+        own = [found for found in regions if found["frame"] == name]
+        assert [int(found["area"]) for found in own] == [int((labels == index).sum()) for index in range(4)]
+        if name == "deep/a":
+            for index, found in enumerate(own):
+                if (labels == index).any():
+                    assert float(found["mean"]) == pytest.approx(degrees[labels == index].mean(), rel=1e-4)
+        if name == "c":
+            assert {found["mean"] for found in own} == {""}
+    assert [image["file_name"] for image in coco["images"]] == [row["file"] for row in frames.values()]
+    record = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    (reason,) = (reason for reason in record["left_out_or_changed"] if "different length" in reason)
+    assert record["left_out_or_changed"][reason] == ["damaged.txt"]
+    page = (out / "index.html").read_text(encoding="utf-8")
+    parsed = Pictures()
+    parsed.feed(page)
+    assert len(parsed.sources) == 3
+    assert all((out / source).is_file() for source in parsed.sources)
+    assert not {"script", "b", "link"} & parsed.tags
+    assert "http" not in page
+    for path in ("frames.csv", "regions.csv", "differences.csv", "regions.coco.json", "index.html", "prediction.json"):
+        assert NOTICE in (out / path).read_text(encoding="utf-8")
+
+
+def test_classification_tells_probability_calibration_and_threshold(
+    make_run: MakeRun, folder: Path, tmp_path: Path
+) -> None:
+    run = make_run("classification", "gray", "gray")
+    predict_files(run, "classification", folder, tmp_path / "out", "cpu")
+    rows = rows_of(tmp_path / "out" / "frames.csv")
+    assert [row["frame"] for row in rows] == ["<b onload=x> & #1", "deep/a"]
+    for row in rows:
+        probability = float(row["probability"])
+        logit = np.log(probability / (1 - probability))
+        assert float(row["calibrated_probability"]) == pytest.approx(1 / (1 + np.exp(-logit / 2)), rel=1e-3)
+        assert row["reaches_threshold"] == ("yes" if probability >= 0.4 else "no")
+    record = json.loads((tmp_path / "out" / "prediction.json").read_text(encoding="utf-8"))
+    assert any("false colours" in reason for reason in record["left_out_or_changed"])
+
+
+def test_one_file_and_the_default_output(make_run: MakeRun, folder: Path) -> None:
+    run = make_run()
+    predict_files(run, "segmentation", folder / "deep" / "a.txt", None, "cpu")
+    assert (run / "predictions" / "a" / "overlays" / "a.png").is_file()
+    with pytest.raises(UserError, match="holds something already"):
+        predict_files(run, "segmentation", folder / "deep" / "a.txt", None, "cpu")
+
+
+def test_what_cannot_be_done_is_one_line(make_run: MakeRun, folder: Path, tmp_path: Path) -> None:
+    run, empty = make_run(), tmp_path / "empty"
+    empty.mkdir()
+    cases = [
+        (run, "segmentation", empty, tmp_path / "o", "the folder is empty"),
+        (run, "segmentation", folder / "damaged.txt", tmp_path / "o", "could be read"),
+        (run, "segmentation", folder, folder / "o", "may not lie in the input"),
+        (run, "classification", folder, tmp_path / "o", "a run of segmentation"),
+        (tmp_path, "segmentation", folder, tmp_path / "o", "no trained run"),
+    ]
+    for at, task, source, output, words in cases:
+        with pytest.raises(UserError, match=words) as caught:
+            predict_files(at, task, source, output, "cpu")
+        assert "\n" not in str(caught.value)
+        assert not (output / "index.html").exists()
+    (run / "checkpoints" / "prediction.pty").unlink()
+    with pytest.raises(UserError, match="--mode test"):
+        src.load_segmenter(run)
+
+
+def test_the_answer_for_an_array_is_that_for_its_file(make_run: MakeRun, folder: Path, tmp_path: Path) -> None:
+    segmenter = src.load_segmenter(make_run())
+    degrees = np.loadtxt(folder / "deep" / "a.txt")
+    predict_files(segmenter.trained.run.root, "segmentation", folder, tmp_path / "out", "cpu")
+    found = segmenter.predict(degrees)
+    with Image.open(tmp_path / "out" / "labels" / "deep" / "a.png") as image:
+        assert (np.asarray(image) == found.labels).mean() > 0.999  # batches round differently
+    assert found.regions == measure(found.labels, degrees.astype(np.float32), "C", found.classes)
+    assert found.notice == NOTICE
+
+
+def test_folded_networks_say_what_the_trained_ones_say(make_run: MakeRun) -> None:
+    import torch
+
+    from model.heads import SegmentationModel
+    from src.datasets.tasks import as_input
+    from src.training import checkpoint as checkpoints
+
+    run = make_run()
+    trained = src.load_segmenter(run, "cpu").trained
+    saved = checkpoints.load(trained.run.best)
+    decoder = SegmentationModel(16, 5, 2).eval()
+    decoder.load_state_dict(saved.model)
+    frames = torch.randint(0, 256, (2, 3, 48, 64), dtype=torch.uint8)
+    encoder = checkpoints.as_encoder(saved.encoder or {}, trained.run.best)
+    with torch.no_grad():
+        plain = decoder(encoder(as_input(frames)))
+        torch.testing.assert_close(trained.model(as_input(frames)), plain, atol=1e-4, rtol=1e-4)
+
+
+def test_measures_of_a_known_frame() -> None:
+    labels = np.array([[0, 0, 1], [2, 2, 1]], np.uint8)
+    values = np.array([[30, 32, 33], [0, 0, 35]], np.float32)
+    left, right = measure(labels, values, "C", (("left_breast", "right_breast", "ROI"), 2))
+    assert (left.area, left.mean, left.median, left.maximum, left.sd, left.unit) == (2, 31, 31, 32, 1, "C")
+    (found,) = differences([left, right])
+    assert (found.pair, found.area, found.mean, found.median, found.maximum) == ("breast", 0, -3, -3, -3)
+    (missing,) = differences(measure(labels * 0, values, "C", (("left_breast", "right_breast", "ROI"), 2)))
+    assert (missing.area, missing.mean) == (None, None)
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    command = "import sys, src; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
+    subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True, timeout=60)

@@ -1,0 +1,46 @@
+"""Run folders with random weights, as training would leave them, at a size that takes milliseconds."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.heads import ClassificationModel, SegmentationModel
+from src.encoder import CUTSEncoder
+from src.evaluation.typicality import fit_typicality
+from src.prediction.record import Record, save_record
+from src.training import checkpoint as checkpoints
+from src.training.checkpoint import Checkpoint
+from src.training.run_folder import RunFolder
+
+NAMES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "ROI")
+SIZE = (48, 64)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the folder of a run: task, modalities of encoder and decoder."""
+
+    def make(task: str = "segmentation", encoder: str = "heat", decoder: str = "heat") -> Path:
+        torch.manual_seed(5)
+        run = RunFolder(tmp_path / f"dmr_runs_{task}_{encoder[0]}_enc_{decoder[0]}_dec")
+        cuts = CUTSEncoder({"gray": 1, "heat": 3}[encoder], num_kernels=2).freeze()
+        head = SegmentationModel(16, len(NAMES), 2) if task == "segmentation" else ClassificationModel(16, SIZE, 2)
+        for module in head.modules():  # as after training: averages that are not their first values
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.normal_(module.running_mean, std=0.1)
+                torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+        settings = {"task": task, "encoder_modality": encoder, "decoder_modality": decoder, "image_size": list(SIZE)}
+        checkpoints.save(run.best, Checkpoint(head.state_dict(), settings, encoder=cuts.state_dict(), best_epoch=3))
+        generator = np.random.default_rng(2)
+        frames = generator.normal(size=(40, 32))
+        record = Record(NAMES if task == "segmentation" else (), 4, fit_typicality(frames[:30], frames[30:]))
+        save_record(run.prediction, record)
+        run.results.mkdir(parents=True)
+        (run.results / "metrics.json").write_text(json.dumps({"threshold": 0.4, "temperature": 2.0}), encoding="utf-8")
+        return run.root
+
+    return make
