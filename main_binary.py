@@ -13,7 +13,6 @@ from src.evaluation import figures
 from src.evaluation.audit import run_audit
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
-from src.evaluation.pooling import pool_classifiers
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
@@ -23,6 +22,7 @@ from src.training import distributed, protocols
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
 from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb
+from src.training.regressions import run_regressions
 from src.training.run_folder import RunFolder
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         run_folder = settings.output_root / settings.run_name
         predict_files(run_folder, "classification", arguments.input, arguments.output, arguments.device)
         return
-    protocols.run(settings, arguments, train_and_test, pretrain, pool_classifiers)
+    protocols.run(settings, arguments, train_and_test, pretrain)
 
 
 def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -> None:
@@ -76,13 +76,14 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
         scores[f"{part}/loss"], probabilities = evaluate(task, dataset)
         predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
-        rows += classification_rows(part, dataset.names, dataset.labels, probabilities)
+        rows += classification_rows(part, dataset.names, dataset.labels, probabilities, shortcuts.patient_strata)
     write_predictions(run.results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
     strata = Strata(settings.strata, shortcuts.patient_strata)
     verdict = judge_classifier(predicted["val"], predicted["test"], strata, settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
-    write_record(run, task, parts)
+    if settings.decoder_input == "latents":
+        write_record(run, task, parts)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history
@@ -96,6 +97,8 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.write_metrics(scores)
+    if arguments.baselines and settings.decoder_input == "latents":
+        run_regressions(run.root / "baselines", task, parts, strata, settings.seed)
 
 
 if __name__ == "__main__":

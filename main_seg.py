@@ -9,7 +9,6 @@ from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
-from src.evaluation.pooling import pool_segmenters
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import region_scores
 from src.prediction.record import write_record
@@ -30,7 +29,7 @@ def main() -> None:
         run_folder = settings.output_root / settings.run_name
         predict_files(run_folder, "segmentation", arguments.input, arguments.output, arguments.device)
         return
-    protocols.run(settings, arguments, train_and_test, pretrain, pool_segmenters)
+    protocols.run(settings, arguments, train_and_test, pretrain)
 
 
 def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> None:
@@ -77,7 +76,8 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     write_intervals(run.results / "intervals.json", intervals)
     rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
     write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
-    write_record(run, task, parts, classes)
+    if settings.decoder_input == "latents":
+        write_record(run, task, parts, classes)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

@@ -72,7 +72,7 @@ class LatentModel(nn.Module):
         load = z if callable(z) else lambda: z
         logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))
         images = self.images(channels)
-        return logits.view(len(logits) // images, images, *logits.shape[1:]).mean(1)
+        return logits.view(-1, images, *logits.shape[1:]).mean(1)
 
     def images(self, channels: int) -> int:
         """How many images a frame with so many channels is to the encoder, N."""

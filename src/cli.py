@@ -36,6 +36,7 @@ class Arguments:
     encoder_ckpt_root: Path | None
     encoder_overrides: tuple[str, ...] = ()
     seeds: int = 1
+    baselines: bool = False
     input: Path | None = None
     output: Path | None = None
     export_latents: bool = False
@@ -67,6 +68,7 @@ def parse_decoder(description: str) -> Arguments:
     )
     parser.add_argument("--folds", type=int, metavar="K", help="as the setting")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="repeat with N seeds, encoder included")
+    parser.add_argument("--baselines", action="store_true", help="train baselines too, on the same split and budget")
     parser.add_argument(
         "--encoder-set",
         nargs="+",
@@ -116,6 +118,7 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),
         encoder_overrides=tuple(getattr(flags, "encoder_set", ())),
         seeds=getattr(flags, "seeds", 1),
+        baselines=getattr(flags, "baselines", False),
         export_latents=getattr(flags, "export_latents", False),
         clusters=clusters,
         **given,

@@ -19,6 +19,7 @@ from src.errors import UserError
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
+DecoderInput = Literal["latents", "random", "pixels"]
 Protocol = Literal["holdout", "kfold", "published"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
@@ -195,6 +196,8 @@ class DecoderSettings(Settings):
     protocol: Protocol = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
     code does, with the epoch chosen on the test patients, so optimistic. src/training/protocols.py."""
+    decoder_input: DecoderInput = "latents"
+    """latents of the pretrained encoder; as baselines, those of a random encoder of its size, or the pixels alone."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     base_channels: int = Field(64, ge=1)
@@ -219,6 +222,12 @@ class DecoderSettings(Settings):
         return self.decoder_modality
 
     @property
+    def baseline(self) -> str:
+        """Where a baseline's run lies in the folder of the run that it is compared with; empty for that run."""
+        names = {"latents": "", "random": "/baselines/random_encoder", "pixels": "/baselines/raw_pixels"}
+        return names[self.decoder_input]
+
+    @property
     def case(self) -> str:
         """The file-name part that tells the four modality cases apart, such as 'h_enc_g_dec'."""
         return f"{self.encoder_modality[0]}_enc_{self.decoder_modality[0]}_dec"
@@ -236,7 +245,7 @@ class ClassificationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"dmr_runs_classification_{self.case}"
+        return f"dmr_runs_classification_{self.case}{self.baseline}"
 
 
 class SegmentationSettings(DecoderSettings):
@@ -250,7 +259,7 @@ class SegmentationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"dmr_runs_seg_{self.case}"
+        return f"dmr_runs_seg_{self.case}{self.baseline}"
 
 
 DecoderRunSettings = ClassificationSettings | SegmentationSettings

@@ -1,7 +1,7 @@
 """What several trials (folds, seeds) say together: test predictions pooled over folds, scores averaged over seeds."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,16 +9,19 @@ import numpy as np
 
 from src.errors import UserError
 from src.evaluation import figures
+from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.classification import binary_statistic, by_patient
-from src.evaluation.intervals import Interval, Statistic, mean_over_runs, patient_bootstrap, score
+from src.evaluation.intervals import Statistic, mean_over_runs, paired_bootstrap, patient_bootstrap, score
 from src.evaluation.judging import write_intervals
 from src.evaluation.predictions import MEASURES, class_maps, read_predictions, write_predictions
 from src.evaluation.segmentation import confusion_matrices, image_statistic, pooled_statistic
 from src.files import read_json, without_nan, write_json
-from src.settings import ClassificationSettings, DecoderRunSettings, SegmentationSettings
+from src.settings import ClassificationSettings, DecoderRunSettings
 
 Line = dict[str, str]
+_OF_TRAINING = ("threshold", "temperature")
+"""What a classifier's metrics.json holds of its validation patients."""
 
 
 class Trial(Protocol):
@@ -32,123 +35,149 @@ class Trial(Protocol):
     def root(self) -> Path: ...
 
 
-class Folder(Protocol):
-    """Where the pooled results go."""
-
-    @property
-    def results(self) -> Path: ...
-    @property
-    def figures(self) -> Path: ...
-
-
 @dataclass(frozen=True)
-class Seed:
-    """The test predictions of all folds of one seed."""
+class Tested:
+    """The test predictions of one seed, over all folds."""
 
     patients: list[str]
     """Whose each unit is: a patient in classification, a frame in segmentation."""
     statistic: Statistic
     others: dict[str, float]
     """Scores without an interval."""
+    draw: Callable[[Path, str], None]
+    """Pictures of them into a folder; the text says of what."""
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    """In classification: labels, and wins and weights of pairs of one stratum (`auc_over_pairs`)."""
 
 
-def pool_classifiers(settings: ClassificationSettings, trials: Sequence[Trial], run: Folder) -> None:
-    """Scores by patient, each patient called sick by the threshold of its own fold."""
-    drawn: list[tuple[np.ndarray, ...]] = []
+def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folder: Path) -> None:
+    """Write predictions.csv, metrics.json, intervals.json, trials.json and pictures of all trials' runs `name`.
 
-    def read(lines: list[Line]) -> Seed:
-        patients = [line["patient"] for line in lines]
-        labels, probabilities, thresholds, temperatures = (
-            np.array([float(line[name]) for line in lines])
-            for name in ("label", "probability", "threshold", "temperature")
-        )
-        names, of_patient, means = by_patient(patients, labels, probabilities)
-        limit, temperature = (by_patient(patients, labels, values)[2] for values in (thresholds, temperatures))
-        calibrated = apply_temperature(means, temperature)
-        drawn.append((of_patient, means, limit, calibrated))
-        others = {
-            "patient_ece": reliability(of_patient, means).error,
-            "patient_ece_calibrated": reliability(of_patient, calibrated).error,
-            "patient_brier_calibrated": float(np.mean((calibrated - of_patient) ** 2)),
-        }
-        by_name = binary_statistic(of_patient, means, limit)
-        return Seed(names, lambda counts: {f"patient_{k}": v for k, v in by_name(counts).items()}, others)
+    Test predictions are pooled over the folds of each seed; scores are means over seeds, and an interval is that of the
+    mean, with the same patients resampled in all seeds. A patient is called sick by the threshold of its own fold.
+    """
+    results = folder / "results"
+    (results / "figures").mkdir(parents=True, exist_ok=True)
+    lines: list[Line] = []
+    for trial in trials:
+        added = {"fold": str(trial.fold or ""), "seed": str(trial.seed)}
+        lines += [line | added for line in _test_lines(settings, trial.root / name / "results")]
+    columns = [column for column in lines[0] if column not in ("part", "patient", "frame")]
+    ordered = ([line[column] for column in ("part", "patient", "frame", *columns)] for line in lines)
+    write_predictions(results / "predictions.csv", columns, ordered)
 
-    found = _pool(settings, trials, run, read, ("threshold", "temperature"))
-    labels, means, limit, calibrated = drawn[0]
-    what = "test patients" if len(drawn) == 1 else f"test patients, seed {trials[0].seed}"
-    figures.reliability_diagram(reliability(labels, calibrated), what, run.figures / "reliability.png")
-    auc = found["test/patient_auc"] if len(drawn) == 1 else None
-    figures.roc_and_confusion(labels, means, limit, what, run.figures / "roc_and_confusion.png", auc)
+    seeds = _by_seed(settings, lines)
+    tested = list(seeds.values())
+    if any(of.patients != tested[0].patients for of in tested):
+        raise UserError(f"{folder}: the seeds were tested on different frames; train them again")
+    intervals = patient_bootstrap(tested[0].patients, _mean(seeds), settings.seed)
+    values = [score(of.statistic, len(of.patients)) | of.others for of in tested]
+    across = {f"test/{measure}": _spread([of[measure] for of in values]) for measure in values[0]}
+    metrics = {measure: spread["mean"] for measure, spread in across.items()}
+    if isinstance(settings, ClassificationSettings) and settings.strata:
+        key = f"patient_auc_within_{'_and_'.join(settings.strata)}"
+        within = _within_strata(tested, settings.seed)
+        intervals[key] = within.interval
+        metrics |= {f"test/{key}": within.interval.value, f"test/{key}_pairs": within.pairs}
+    write_json(results / "metrics.json", metrics)
+    write_intervals(results / "intervals.json", {f"test/{measure}": found for measure, found in intervals.items()})
+    write_json(results / "trials.json", _record(settings, trials, name) | {"across_seeds": across})
+    tested[0].draw(results / "figures", "test patients" + (f", seed {trials[0].seed}" if len(seeds) > 1 else ""))
 
 
-def pool_segmenters(settings: SegmentationSettings, trials: Sequence[Trial], run: Folder) -> None:
-    """Scores of the pooled pixels, and means over frames."""
-    shown: list[tuple[np.ndarray, tuple[tuple[str, ...], int]]] = []
+def compare_with_baselines(settings: DecoderRunSettings, folder: Path) -> None:
+    """Write baselines/differences.json: the run's scores minus those of each run below its `baselines`, paired."""
+    run = _by_seed(settings, _test_lines(settings, folder / "results"))
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((folder / "baselines").glob("*/results/predictions.csv")):
+        other = _by_seed(settings, _test_lines(settings, path.parent))
+        patients = next(iter(run.values())).patients, next(iter(other.values())).patients
+        differences = paired_bootstrap(patients, (_mean(run), _mean(other)), settings.seed)
+        scores = {f"test/{measure}": asdict(interval) for measure, interval in differences.items()}
+        found[path.parent.parent.name] = scores
+    write_json(folder / "baselines" / "differences.json", found)
 
-    def read(lines: list[Line]) -> Seed:
-        regions = list(dict.fromkeys(line["region"] for line in lines))
-        classes = names, background = (*regions, settings.background), len(regions)
-        truth, predicted = class_maps(lines, classes)
-        confusion = confusion_matrices(truth, predicted, len(names))
-        by_image = {measure: _by_region(lines, measure, len(regions)) for measure in MEASURES}
-        shown.append((by_image["dice"], classes))
-        pixels = pooled_statistic(confusion, names, background)
-        images = image_statistic(by_image, names, background)
-        patients = [line["patient"] for line in lines[:: len(regions)]]
-        return Seed(patients, lambda counts: {**pixels(counts), **images(counts)}, {})
 
-    _pool(settings, trials, run, read)
-    figures.dice_boxes(*shown[0], run.figures / "dice.png")
+def _test_lines(settings: DecoderRunSettings, results: Path) -> list[Line]:
+    """The test predictions of a run; those of a classifier with the threshold and temperature that go with them."""
+    lines = [line for line in read_predictions(results / "predictions.csv") if line["part"] == "test"]
+    if not lines:
+        raise UserError(f"{results / 'predictions.csv'}: holds no test predictions")
+    if isinstance(settings, ClassificationSettings) and "threshold" not in lines[0]:
+        known = read_json(results / "metrics.json", "the metrics")
+        lines = [line | {name: repr(known[name]) for name in _OF_TRAINING} for line in lines]
+    return lines
+
+
+def _by_seed(settings: DecoderRunSettings, lines: list[Line]) -> dict[str, Tested]:
+    seeds: dict[str, list[Line]] = {}
+    for line in lines:
+        seeds.setdefault(line.get("seed", ""), []).append(line)
+    if isinstance(settings, ClassificationSettings):
+        return {seed: _classified(of_seed) for seed, of_seed in seeds.items()}
+    return {seed: _segmented(of_seed, settings.background) for seed, of_seed in seeds.items()}
+
+
+def _mean(seeds: Mapping[str, Tested]) -> Statistic:
+    return mean_over_runs([tested.statistic for tested in seeds.values()])
+
+
+def _classified(lines: list[Line]) -> Tested:
+    patients = [line["patient"] for line in lines]
+    labels, *of_frames = (
+        np.array([float(line[name]) for line in lines]) for name in ("label", "probability", *_OF_TRAINING)
+    )
+    names, labels_by_patient, _ = by_patient(patients, labels, labels)
+    means, threshold, temperature = (by_patient(patients, labels, values)[2] for values in of_frames)
+    calibrated = apply_temperature(means, temperature)
+    known = {line["patient"]: line.get("stratum") or None for line in lines}
+    weights = same_stratum(labels_by_patient, [known[name] for name in names])
+    statistic = binary_statistic(labels_by_patient, means, threshold)
+
+    def draw(folder: Path, what: str) -> None:
+        figures.reliability_diagram(reliability(labels_by_patient, calibrated), what, folder / "reliability.png")
+        limit = float(threshold[0]) if (threshold == threshold[0]).all() else threshold
+        figures.roc_and_confusion(labels_by_patient, means, limit, what, folder / "roc_and_confusion.png")
+
+    return Tested(
+        names,
+        lambda counts: {f"patient_{measure}": values for measure, values in statistic(counts).items()},
+        {
+            "patient_ece": reliability(labels_by_patient, means).error,
+            "patient_ece_calibrated": reliability(labels_by_patient, calibrated).error,
+            "patient_brier_calibrated": float(np.mean((calibrated - labels_by_patient) ** 2)),
+        },
+        draw,
+        (labels_by_patient, wins_of(labels_by_patient, means) * weights, weights),
+    )
+
+
+def _within_strata(tested: Sequence[Tested], seed: int) -> PairAUC:
+    """AUC over pairs of one stratum, the mean over seeds."""
+    known = [of.pairs for of in tested if of.pairs is not None]
+    labels, _, weights = known[0]
+    return auc_over_pairs(labels, np.mean([wins for _, wins, _ in known], axis=0), weights, seed)
+
+
+def _segmented(lines: list[Line], background: str) -> Tested:
+    regions = list(dict.fromkeys(line["region"] for line in lines))
+    classes = names, index = (*regions, background), len(regions)
+    truth, predicted = class_maps(lines, classes)
+    by_image = {measure: _by_region(lines, measure, len(regions)) for measure in MEASURES}
+    pixels = pooled_statistic(confusion_matrices(truth, predicted, len(names)), names, index)
+    images = image_statistic(by_image, names, index)
+    return Tested(
+        [line["patient"] for line in lines[:: len(regions)]],
+        lambda counts: {**pixels(counts), **images(counts)},
+        {},
+        lambda folder, what: figures.dice_boxes(by_image["dice"], classes, folder / "dice.png"),
+    )
 
 
 def _by_region(lines: list[Line], measure: str, regions: int) -> np.ndarray:
     """One measure of each frame and region, with a last column for the background: [N, K + 1], NaN where left out."""
     values = [float(line[measure]) if line[measure] else np.nan for line in lines]
     return np.pad(np.reshape(values, (-1, regions)), ((0, 0), (0, 1)), constant_values=np.nan)
-
-
-def _pool(
-    settings: DecoderRunSettings,
-    trials: Sequence[Trial],
-    run: Folder,
-    read: Callable[[list[Line]], Seed],
-    of_trial: Sequence[str] = (),
-) -> dict[str, Interval]:
-    """Write predictions.csv, metrics.json, intervals.json and trials.json of all trials; the intervals.
-
-    of_trial: scores of each trial's metrics.json that its predictions need.
-    """
-    run.figures.mkdir(parents=True, exist_ok=True)
-    lines: dict[int, list[Line]] = {}
-    for trial in trials:
-        results = trial.root / settings.run_name / "results"
-        known = read_json(results / "metrics.json", "the metrics")
-        added = {"fold": str(trial.fold or ""), "seed": str(trial.seed)} | {
-            name: repr(known[name]) for name in of_trial
-        }
-        tested = [line | added for line in read_predictions(results / "predictions.csv") if line["part"] == "test"]
-        lines.setdefault(trial.seed, []).extend(tested)
-    everything = [line for of_seed in lines.values() for line in of_seed]
-    columns = [name for name in everything[0] if name not in ("part", "patient", "frame")]
-    write_predictions(
-        run.results / "predictions.csv",
-        columns,
-        ([line[name] for name in ("part", "patient", "frame", *columns)] for line in everything),
-    )
-    seeds = {seed: read(of_seed) for seed, of_seed in lines.items()}
-    first = next(iter(seeds.values()))
-    if any(seed.patients != first.patients for seed in seeds.values()):
-        raise UserError(f"{run.results}: the seeds were tested on different frames; train them again")
-    statistic = mean_over_runs([seed.statistic for seed in seeds.values()])
-    found = patient_bootstrap(first.patients, statistic, settings.seed)
-    intervals = {f"test/{name}": interval for name, interval in found.items()}
-    values = {seed: score(of.statistic, len(of.patients)) | of.others for seed, of in seeds.items()}
-    across = {f"test/{name}": _spread([of[name] for of in values.values()]) for name in next(iter(values.values()))}
-    write_json(run.results / "metrics.json", without_nan({name: of["mean"] for name, of in across.items()}))
-    write_intervals(run.results / "intervals.json", intervals)
-    write_json(run.results / "trials.json", _record(settings, trials) | {"across_seeds": across})
-    return intervals
 
 
 def _spread(values: list[float]) -> dict[str, Any]:
@@ -159,12 +188,9 @@ def _spread(values: list[float]) -> dict[str, Any]:
     return {**numbers, "values": [None if np.isnan(value) else value for value in values]}
 
 
-def _record(settings: DecoderRunSettings, trials: Sequence[Trial]) -> dict[str, Any]:
+def _record(settings: DecoderRunSettings, trials: Sequence[Trial], name: str) -> dict[str, Any]:
     shared = settings.output_root
-    entries = [
-        {"seed": t.seed, "fold": t.fold, "folder": str((t.root / settings.run_name).relative_to(shared))}
-        for t in trials
-    ]
+    entries = [{"seed": t.seed, "fold": t.fold, "folder": str((t.root / name).relative_to(shared))} for t in trials]
     return {
         "protocol": settings.protocol,
         "folds": settings.folds if settings.protocol == "kfold" else None,

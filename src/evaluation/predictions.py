@@ -11,18 +11,22 @@ from pycocotools import mask as coco_mask
 from src.errors import UserError
 from src.files import write_text
 
-Row = list[str | int | float]
+Row = Sequence[str | int | float]
 MEASURES = ("dice", "iou", "surface_dice", "hausdorff95")
-CLASSIFICATION_COLUMNS = ("label", "probability")
+CLASSIFICATION_COLUMNS = ("label", "probability", "stratum")
 SEGMENTATION_COLUMNS = ("region", "height", "width", "truth", "predicted", *MEASURES)
 
 
 def classification_rows(
-    part: str, frames: Sequence[tuple[str, str]], labels: Sequence[int], probabilities: np.ndarray
+    part: str,
+    frames: Sequence[tuple[str, str]],
+    labels: Sequence[int],
+    probabilities: np.ndarray,
+    strata: Mapping[str, str | None],
 ) -> list[Row]:
-    """part, patient, frame, label (1 sick), probability of sick."""
+    """part, patient, frame, label (1 sick), probability of sick, stratum of the patient, empty where unknown."""
     triples = zip(frames, labels, probabilities.tolist(), strict=True)
-    return [[part, *frame, label, probability] for frame, label, probability in triples]
+    return [[part, *frame, label, probability, strata.get(frame[0]) or ""] for frame, label, probability in triples]
 
 
 def segmentation_rows(

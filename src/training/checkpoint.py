@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from src.datasets.frame_cache import CHANNELS
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.files import atomic_write
@@ -96,7 +97,7 @@ def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoin
         raise UserError(f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}")
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path)
-    if encoder.in_channels != {"gray": 1, "heat": 3}[modality]:
+    if encoder.in_channels != CHANNELS[modality]:
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
 

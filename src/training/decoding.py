@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.build import Parts
+from src.datasets.frame_cache import CHANNELS
 from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
-from src.encoder import CUTSEncoder
+from src.encoder import CUTSEncoder, Pixels
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
@@ -67,7 +68,7 @@ class DecoderTask(Generic[D]):
 
 
 def classification_task(
-    encoder: CUTSEncoder, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
+    encoder: CUTSEncoder | Pixels, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
 ) -> DecoderTask[DiagnosisDataset]:
     """Binary cross-entropy on the logit; of each frame the probability of being sick is kept."""
     decoder = ClassificationModel(encoder.latent_dim, image_size, settings.base_channels)
@@ -82,7 +83,7 @@ def classification_task(
 
 
 def segmentation_task(
-    encoder: CUTSEncoder,
+    encoder: CUTSEncoder | Pixels,
     settings: SegmentationSettings,
     classes: tuple[tuple[str, ...], int],
     device: torch.device,
@@ -109,7 +110,7 @@ def segmentation_task(
 
 
 def _on_device(
-    encoder: CUTSEncoder,
+    encoder: CUTSEncoder | Pixels,
     decoder: ClassificationModel | SegmentationModel,
     settings: DecoderSettings,
     device: torch.device,
@@ -125,16 +126,24 @@ def _on_device(
 
 def frozen_encoder(
     mode: str, root: Path | None, settings: DecoderSettings, parts: Parts[D], run: RunFolder
-) -> tuple[CUTSEncoder, Checkpoint]:
+) -> tuple[CUTSEncoder | Pixels, Checkpoint]:
     """The encoder under the decoder, and the checkpoint that the decoder's weights go into or come from.
 
     To train, it is the pretrained one below `root` (the settings' output_root by default), refused if it saw test
     patients; to test, it is the very one that the run was trained on.
     """
+    channels = CHANNELS[settings.encoder_modality]
     if mode == "test":
         trained = checkpoints.load(run.best)
+        if settings.decoder_input == "pixels":
+            return Pixels(channels), trained
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
+    if settings.decoder_input == "pixels":
+        return Pixels(channels), blank_checkpoint(settings, parts)
     encoder, pretrained = checkpoints.load_encoder(root or settings.output_root, settings.encoder_modality)
+    if settings.decoder_input == "random":
+        encoder = CUTSEncoder(channels, encoder.num_kernels).freeze()
+        return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
     return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
 
@@ -198,7 +207,7 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
     places = list(range(len(dataset)))[distributed.own_share(len(dataset)) if while_training else slice(None)]
     kept: list[np.ndarray] = []
     total = 0.0
-    for batch in _small_batches(dataset, places):
+    for batch in small_batches(dataset, places):
         logits = task.logits(dataset, batch, while_training)
         total += len(logits) * task.loss(logits, batch).item()
         kept += list(task.judge(logits, batch))
@@ -212,12 +221,13 @@ def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) 
     """True and most probable class of each pixel, both uint8 [N, H, W]; all are kept in memory, so for a few frames."""
     task.model.eval()
     truth, predicted = [], []
-    for batch in _small_batches(dataset, range(len(dataset))):
+    for batch in small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
         predicted.append(task.logits(dataset, batch, keep=False).argmax(1).to(torch.uint8).cpu().numpy())
     return np.concatenate(truth), np.concatenate(predicted)
 
 
-def _small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
+def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
+    """Batches of the dataset's places in this order, no larger than prediction has memory for."""
     height, width = dataset.image_size
     return iter(batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0))

@@ -21,6 +21,7 @@ from src.datasets import splits
 from src.datasets.build import draw_splits
 from src.datasets.splits import Split
 from src.errors import UserError
+from src.evaluation.pooling import compare_with_baselines, pool
 from src.settings import (
     ClassificationSettings,
     DecoderRunSettings,
@@ -30,6 +31,7 @@ from src.settings import (
 )
 from src.training import checkpoint as checkpoints
 from src.training import distributed
+from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -67,42 +69,78 @@ def run(
     arguments: cli.Arguments,
     train_and_test: Callable[[S, cli.Arguments], None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
-    pool: Callable[[S, Sequence[Trial], RunFolder], None],
 ) -> None:
     """One run where the settings' protocol is holdout with one seed; else all trials, and what they say together.
 
-    With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained unless there is a
-    finished one of the same settings.
+    With `--baselines`, each run is followed by those of a random encoder and of raw pixels, and compared with all
+    below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
+    unless there is a finished one of the same settings.
     """
+    inputs = ("latents", "random", "pixels") if arguments.baselines else (settings.decoder_input,)
+    variants = [settings.model_copy(update={"decoder_input": name}) for name in inputs]
+    folder = settings.output_root / variants[0].run_name
     if settings.protocol == "holdout" and arguments.seeds == 1:
-        train_and_test(settings, arguments)
-        return
-    if arguments.encoder_ckpt_root is not None:
-        raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
-    parent = _place(settings)
+        for variant in variants:
+            train_and_test(variant, arguments)
+    else:
+        if arguments.encoder_ckpt_root is not None:
+            raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
+        folder = _place(settings) / variants[0].run_name
+        trials = _trials(settings, arguments.seeds)
+        for trial in trials:
+            for variant in variants:
+                _run_trial(trial, variant, arguments, train_and_test, pretrain)
+        if distributed.writes():
+            _pool(settings, trials, variants)
+    if arguments.baselines and distributed.writes():
+        compare_with_baselines(settings, folder)
+
+
+def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
+    """Pool the runs, and the regressions where every trial has them."""
+    names = [variant.run_name for variant in variants]
+    regressions = [f"{names[0]}/baselines/{name}" for name in REGRESSIONS] if len(variants) > 1 else []
+    names += [name for name in regressions if all((trial.root / name).is_dir() for trial in trials)]
+    for name in names:
+        pool(settings, trials, name, _place(settings) / name)
+        logger.info("pooled: %s", _place(settings) / name)
+
+
+def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
+    """All trials of the settings' protocol, the split of each saved in its output root."""
     with distributed.writer_first():
         drawn = draw_splits(settings)
     trials = []
-    for seed in range(settings.seed, settings.seed + arguments.seeds):
+    for seed in range(settings.seed, settings.seed + seeds):
         for fold, split in enumerate(drawn, 1):
-            root = parent / f"seed_{seed}" / (f"fold_{fold}" if settings.protocol == "kfold" else "")
-            trials.append(Trial(seed, fold if settings.protocol == "kfold" else None, root))
+            in_folds = settings.protocol == "kfold"
+            root = _place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
+            trials.append(Trial(seed, fold if in_folds else None, root))
             if distributed.writes():
                 _keep_split(root / "split.json", replace(split, seed=seed))
     distributed.wait_for_all()
-    for trial in trials:
-        own = settings.model_copy(
-            update={"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
-            | ({"transductive": True} if settings.protocol == "published" else {})
-        )
-        if arguments.mode == "train" and not _is_finished(trial, own.run_name, arguments):
+    return trials
+
+
+def _run_trial(
+    trial: Trial,
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[[S, cli.Arguments], None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+) -> None:
+    changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
+    if settings.protocol == "published":  # whose encoder sees the test patients' frames
+        changes["transductive"] = True
+    own = settings.model_copy(update=changes)
+    finished = (RunFolder(trial.root / own.run_name).results / "metrics.json").exists()
+    if arguments.mode == "train" and arguments.resume and finished:
+        logger.info("%s: finished already", trial.root / own.run_name)
+    else:
+        if arguments.mode == "train":
             _pretrain(own, arguments, pretrain)
-            train_and_test(own, arguments)
-        elif arguments.mode != "train":
-            train_and_test(own, arguments)
-        distributed.wait_for_all()
-    if distributed.writes():
-        pool(settings, trials, RunFolder(parent / settings.run_name))
+        train_and_test(own, arguments)
+    distributed.wait_for_all()
 
 
 def _place(settings: DecoderRunSettings) -> Path:
@@ -121,13 +159,6 @@ def _keep_split(path: Path, split: Split) -> None:
             f"{path}: was drawn from other patients, labels, folds or another seed; use another output_root, or delete "
             f"{path.parent.parent.parent}"
         )
-
-
-def _is_finished(trial: Trial, run_name: str, arguments: cli.Arguments) -> bool:
-    finished = arguments.resume and (RunFolder(trial.root / run_name).results / "metrics.json").exists()
-    if finished:
-        logger.info("%s: finished already", trial.root / run_name)
-    return finished
 
 
 def _pretrain(

@@ -95,6 +95,7 @@ class RunFolder:
     def _clear(self) -> None:
         left = [self.best, self.last, self.prediction, self.logs / "metrics.jsonl"]
         left += [self.results / name for name in ("metrics.json", "intervals.json", "predictions.csv")]
+        left += [self.root / "baselines" / "differences.json"]
         left += [*self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]
         found = [path for path in left if path.exists()]
         for path in found:
