@@ -10,6 +10,7 @@ What the trials say together lies in the run folder beside them, such as kfold_5
 and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
 """
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -165,7 +166,9 @@ def _pretrain(
     settings: DecoderRunSettings, arguments: cli.Arguments, pretrain: Callable[[LatentSettings, cli.Arguments], None]
 ) -> None:
     """Pretrain the encoder of a trial, unless a finished one has the same settings."""
-    ours = replace(arguments, overrides=arguments.encoder_overrides, encoder=settings.encoder_modality)
+    # The file may name a data folder that is not there.
+    overrides = (*arguments.encoder_overrides, f"dataset_path={json.dumps(str(settings.dataset_path))}")
+    ours = replace(arguments, overrides=overrides, encoder=settings.encoder_modality)
     latent = cli.latent_settings(ours)
     shared = {name: getattr(settings, name) for name in _DATA}
     shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}

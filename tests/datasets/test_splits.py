@@ -13,6 +13,8 @@ from src.datasets.splits import (
     Division,
     Groups,
     connected,
+    folds,
+    largest_and_smallest,
     load,
     load_division,
     load_or_draw,
@@ -248,3 +250,38 @@ def test_a_split_from_before_groups_still_loads_and_says_so(tmp_path: Path, capl
     path.write_text(json.dumps(content))
     assert load_or_draw(path, COHORT, 0.2, 1) == split
     assert f"{path}: was drawn before patients who share frames were looked for" in caplog.text
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 6), st.integers(0, 99), st.integers(0, 4), st.data())
+def test_folds_deal_every_patient_once_and_keep_strata_and_groups(
+    count: int, seed: int, pairs: int, data: st.DataObject
+) -> None:
+    patients = [f"{number:04d}" for number in range(data.draw(st.integers(30, 60)))]
+    strata = {patient: data.draw(st.sampled_from(["healthy", "sick"])) for patient in patients}
+    groups = tuple((patients[2 * k], patients[2 * k + 1]) for k in range(pairs))
+    dealt = folds(strata, count, seed, groups)
+    assert sorted(patient for fold in dealt for patient in fold) == patients
+    assert len(dealt) == count
+    for fold in dealt:
+        assert all(len(set(group) & set(fold)) in (0, len(group)) for group in groups)
+        # Each fold's own share is rounded, and groups of two may have to wait for a later one.
+        for stratum in ("healthy", "sick"):
+            size = sum(value == stratum for value in strata.values())
+            assert abs(sum(strata[patient] == stratum for patient in fold) - size / count) <= 2 + pairs
+
+
+def test_folds_need_as_many_patients(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be divided"):
+        folds(dict.fromkeys("abc", 0), 4, 1)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 20), min_size=2, max_size=30))
+def test_largest_and_smallest_folders_take_turns_until_a_fifth(frames: dict[str, int]) -> None:
+    taken = largest_and_smallest(frames, 0.2)
+    held = sorted(frames[name] for name in taken)
+    total = sum(frames.values())
+    assert sum(held) >= 0.2 * total
+    # One patient fewer would not do: the last one taken is the largest of the small or the smallest of the large.
+    left = sorted(frames[name] for name in frames if name not in taken)
+    assert not left or all(size <= left[0] or size >= left[-1] for size in held)

@@ -1,0 +1,168 @@
+"""Folds, seeds, the published protocol and baselines through the scripts, each score computed again from its file."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics.meandice import compute_dice
+from pycocotools import mask as coco_mask
+from sklearn import metrics as sk
+from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
+
+from src.datasets import splits
+from src.training import checkpoint as checkpoints
+
+CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
+SEEDS, FOLDS = 2, 2
+BASELINES = {"random_encoder", "raw_pixels"}
+
+
+def train(script: str, phantom: Path, root: Path, *flags: str) -> None:
+    places = ["--encoder-set", *TINY_ENCODER, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
+    run_here(script, *flags, *places)
+
+
+@pytest.fixture(scope="module")
+def folds(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the k-fold trials and results of both tasks lie."""
+    root = tmp_path_factory.mktemp("folds")
+    protocol = ["--protocol", "kfold", "--folds", str(FOLDS), "--baselines"]
+    train("main_binary.py", phantom, root, *protocol, "--seeds", str(SEEDS))
+    train("main_seg.py", phantom, root, *protocol)
+    return root / f"kfold_{FOLDS}"
+
+
+@pytest.fixture(scope="module")
+def published(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("published")
+    train("main_seg.py", phantom, root, "--protocol", "published")
+    return root / "published"
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def lines_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_patient_is_tested_once_a_seed_by_trainings_without_it(folds: Path, phantom: Path) -> None:
+    everyone = Counter(path.name for path in phantom.iterdir() if path.is_dir())
+    for seed in sorted(folds.glob("seed_*")):
+        tested = Counter(name for fold in seed.iterdir() for name in splits.load(fold / "split.json").test)
+        assert tested == everyone
+        for fold in seed.iterdir():
+            test = set(splits.load(fold / "split.json").test)
+            trained = list(fold.rglob("dmr_run.pty"))
+            assert trained
+            for path in trained:
+                assert not test & set(checkpoints.load(path).patients), path
+    assert len(list(folds.glob("seed_*"))) == SEEDS
+    of_seed = [{f.name: splits.load(f / "split.json").test for f in s.iterdir()} for s in folds.glob("seed_*")]
+    assert of_seed[0] == of_seed[1]
+
+
+def test_pooled_classification_scores_are_those_of_scikit_learn(folds: Path) -> None:
+    run = folds / CLASSIFIER
+    seeds: dict[str, dict[str, list[dict[str, str]]]] = {}
+    for line in lines_of(run):
+        seeds.setdefault(line["seed"], {}).setdefault(line["patient"], []).append(line)
+    found: dict[str, list[float]] = {}
+    for patients in seeds.values():
+        assert len(patients) == 12
+        labels = np.array([int(lines[0]["label"]) for lines in patients.values()])
+        means = np.array([np.mean([float(line["probability"]) for line in lines]) for lines in patients.values()])
+        called = means >= [float(lines[0]["threshold"]) for lines in patients.values()]
+        for name, value in {
+            "auc": sk.roc_auc_score(labels, means),
+            "average_precision": sk.average_precision_score(labels, means),
+            "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
+            "sensitivity": sk.recall_score(labels, called),
+            "specificity": sk.recall_score(labels, called, pos_label=0),
+            "mcc": sk.matthews_corrcoef(labels, called),
+            "brier": sk.brier_score_loss(labels, means),
+        }.items():
+            found.setdefault(name, []).append(value)
+    metrics, trials = read(run / "results" / "metrics.json"), read(run / "results" / "trials.json")
+    intervals = read(run / "results" / "intervals.json")
+    for name, values in found.items():
+        key = f"test/patient_{name}"
+        assert metrics[key] == pytest.approx(np.mean(values))
+        assert intervals[key]["value"] == pytest.approx(np.mean(values))
+        assert trials["across_seeds"][key]["values"] == pytest.approx(values)
+        assert trials["across_seeds"][key]["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert len(trials["trials"]) == SEEDS * FOLDS
+
+
+def test_pooled_segmentation_scores_are_those_of_monai(folds: Path) -> None:
+    run = folds / SEGMENTER
+    of_region: dict[str, list[float]] = {}
+    for line in lines_of(run):
+        size = [int(line["height"]), int(line["width"])]
+        masks = [
+            torch.from_numpy(coco_mask.decode({"size": size, "counts": line[which].encode("ascii")}))[None, None]
+            for which in ("predicted", "truth")
+        ]
+        dice = compute_dice(*masks, ignore_empty=False).item() if any(mask.any() for mask in masks) else None
+        assert line["dice"] == "" if dice is None else float(line["dice"]) == pytest.approx(dice)
+        if dice is not None:
+            of_region.setdefault(line["region"], []).append(dice)
+    metrics = read(run / "results" / "metrics.json")
+    means = {region: np.mean(values) for region, values in of_region.items()}
+    for region, mean in means.items():
+        assert metrics[f"test/image_dice/{region}"] == pytest.approx(mean)
+    assert metrics["test/image_dice_macro"] == pytest.approx(np.mean(list(means.values())))
+
+
+def test_differences_are_the_run_minus_each_baseline(folds: Path) -> None:
+    for run, names in (
+        (CLASSIFIER, BASELINES | {"latent_regression", "gray_regression"}),
+        (SEGMENTER, BASELINES),
+    ):
+        differences = read(folds / run / "baselines" / "differences.json")
+        assert differences.keys() == names
+        own = read(folds / run / "results" / "metrics.json")
+        for name in names:
+            other = read(folds / run / "baselines" / name / "results" / "metrics.json")
+            key = "test/patient_brier" if run == CLASSIFIER else "test/pixel_accuracy"
+            assert differences[name][key]["value"] == pytest.approx(own[key] - other[key])
+            assert own[key] != other[key]
+
+
+def test_baselines_train_on_the_same_patients(folds: Path) -> None:
+    for run in folds.rglob(f"seed_*/fold_*/{SEGMENTER}"):
+        divisions = [
+            read(path / "results" / "split.json") for path in (run, *(run / "baselines" / n for n in BASELINES))
+        ]
+        assert divisions[0] == divisions[1] == divisions[2]
+
+
+def test_published_protocol_chooses_the_epoch_on_its_test_patients(published: Path, phantom: Path) -> None:
+    division = read(published / "seed_2021" / SEGMENTER / "results" / "split.json")
+    assert division["validation"] == division["tested"]
+    assert set(division["tested"]) <= set(division["test"])
+    assert not set(division["train"]) & set(division["tested"])
+
+
+def test_a_finished_trial_is_left_alone_and_other_folds_are_refused(
+    published: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = published.parent
+    weights = published / "seed_2021" / SEGMENTER / "checkpoints" / "dmr_run.pty"
+    before = weights.stat().st_mtime_ns
+    train("main_seg.py", phantom, root, "--protocol", "published", "--resume")
+    assert weights.stat().st_mtime_ns == before
+    path = published / "seed_2021" / "split.json"
+    split = read(path)
+    split["test"], split["rest"] = split["test"][1:], [*split["rest"], split["test"][0]]
+    path.write_text(json.dumps(split), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        train("main_seg.py", phantom, root, "--protocol", "published", "--resume")
+    assert "was drawn from other patients" in capsys.readouterr().err
