@@ -96,9 +96,9 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
-    run.write_metrics(scores)
     if arguments.baselines and settings.decoder_input == "latents":
         run_regressions(run.root / "baselines", task, parts, strata, settings.seed)
+    run.write_metrics(scores)
 
 
 if __name__ == "__main__":

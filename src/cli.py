@@ -100,6 +100,9 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         parser.error("--seeds: at least 1 is accepted")
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
+    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
+    if flags.mode == "predict" and (several or getattr(flags, "seeds", 1) > 1):
+        parser.error("--mode predict: answers with one run; name a trial's folder with --set output_root=DIR instead")
     given = {name: getattr(flags, name, None) for name in ("input", "output")}
     if (flags.mode == "predict") != (given["input"] is not None) or (given["output"] and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input and --output go with it")

@@ -205,9 +205,12 @@ class _Collection:
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
         try:
-            if isinstance(settings, DecoderSettings) and settings.protocol == "published":
-                return split, Division(tuple(sorted(pool)), tuple(sorted(tested)), tuple(sorted(tested)))
-            validation = stratified_sample(pool, 1 - settings.train_share, settings.seed, split.groups)
+            published = isinstance(settings, DecoderSettings) and settings.protocol == "published"
+            validation = (
+                sorted(tested)
+                if published
+                else stratified_sample(pool, 1 - settings.train_share, settings.seed, split.groups)
+            )
         except ValueError:  # fewer than two patients, or none who share no frame
             validation = []
         if not validation or not tested:
@@ -230,7 +233,9 @@ class _Collection:
         if settings.protocol == "holdout":
             return [self._shared_split(settings, strata)]
         if settings.protocol == "published":
-            frames = Counter(frame.patient for frame in self.source.frames(settings.frame_modality, Skipped()))
+            frames = Counter(
+                frame.patient for frame in self.source.all_frames["gray"] or self.source.all_frames["heat"]
+            )
             tests, groups = [splits.largest_and_smallest(frames, settings.test_ratio)], Groups()
         else:
             groups = self._sharing_frames(settings.dataset_path)

@@ -56,10 +56,7 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
     (ValueError where that cannot be). The outcome depends on the patients, their strata, the groups and the seed, not
     on any order.
     """
-    unit_of: dict[str, tuple[str, ...]] = {patient: (patient,) for patient in strata}
-    for group in groups:
-        present = tuple(sorted(patient for patient in group if patient in strata))
-        unit_of |= dict.fromkeys(present, present)
+    unit_of = {patient: unit for unit in _units(strata, groups) for patient in unit}
     if len(set(unit_of.values())) < 2:
         raise ValueError(f"{len(strata)} patients in {len(set(unit_of.values()))} groups cannot be divided")
     rng = np.random.default_rng(seed)
@@ -84,16 +81,32 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
 def folds(strata: Strata, count: int, seed: int, groups: Groups = ()) -> list[list[str]]:
     """Deal the patients into so many test sets, each stratified, each patient in exactly one, groups kept together.
 
-    Raises ValueError where there are fewer groups than folds.
+    Large groups are dealt first; each goes where its strata are rarest, then where the fewest patients are. Raises
+    ValueError where there are fewer groups than folds.
     """
-    dealt: list[list[str]] = []
-    left = dict(strata)
-    for fold in range(count, 1, -1):
-        dealt.append(stratified_sample(left, 1 / fold, seed, groups))
-        left = {patient: stratum for patient, stratum in left.items() if patient not in dealt[-1]}
-    if not left:
-        raise ValueError(f"{len(strata)} patients cannot be dealt into {count} folds")
-    return [*dealt, sorted(left)]
+    units = _units(strata, groups)
+    if len(units) < count:
+        raise ValueError(f"{len(strata)} patients in {len(units)} groups cannot be dealt into {count} folds")
+    rng = np.random.default_rng(seed)
+    shuffled = [units[place] for place in rng.permutation(len(units))]
+    shuffled.sort(key=lambda unit: (-len(unit), repr(strata[unit[0]])))
+    dealt: list[list[str]] = [[] for _ in range(count)]
+    held: list[Counter[str]] = [Counter() for _ in range(count)]
+    for unit in shuffled:
+        own = [repr(strata[patient]) for patient in unit]
+        place = min(range(count), key=lambda k: (sum(held[k][name] for name in own), len(dealt[k]), k))
+        dealt[place] += unit
+        held[place].update(own)
+    return [sorted(fold) for fold in dealt]
+
+
+def _units(strata: Strata, groups: Groups) -> list[tuple[str, ...]]:
+    """What is drawn whole: the groups, of the patients that there are, and every other patient alone; sorted."""
+    unit_of: dict[str, tuple[str, ...]] = {patient: (patient,) for patient in strata}
+    for group in groups:
+        present = tuple(sorted(patient for patient in group if patient in strata))
+        unit_of |= dict.fromkeys(present, present)
+    return sorted(set(unit_of.values()))
 
 
 def largest_and_smallest(frames: Mapping[str, int], share: float) -> list[str]:

@@ -128,7 +128,9 @@ def _classified(lines: list[Line]) -> Tested:
         np.array([float(line[name]) for line in lines]) for name in ("label", "probability", *_OF_TRAINING)
     )
     names, labels_by_patient, _ = by_patient(patients, labels, labels)
-    means, threshold, temperature = (by_patient(patients, labels, values)[2] for values in of_frames)
+    means = by_patient(patients, labels, of_frames[0])[2]
+    first = [patients.index(name) for name in names]  # a patient lies in one fold, whose numbers all its frames have
+    threshold, temperature = (values[first] for values in of_frames[1:])
     calibrated = apply_temperature(means, temperature)
     known = {line["patient"]: line.get("stratum") or None for line in lines}
     weights = same_stratum(labels_by_patient, [known[name] for name in names])

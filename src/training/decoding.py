@@ -188,7 +188,7 @@ def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: Deco
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)
     needed = unet.activation_bytes(images * height * width, task.latents.dtype.itemsize)
-    free = free_memory(task.latents.device)
+    free = min(distributed.gather(free_memory(task.latents.device)))  # all processes decide alike
     unet.checkpoint_activations = settings.checkpoint_activations == "on" or (
         settings.checkpoint_activations == "auto" and needed > _SHARE_OF_MEMORY * free
     )

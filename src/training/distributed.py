@@ -8,6 +8,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -22,10 +23,14 @@ Losses = dict[str, torch.Tensor]
 """Scalars by name, means over the batch; 'loss' is the one that is minimised."""
 
 
+_PATIENCE = timedelta(hours=12)  # the others wait while the writing process tests
+
+
 def join(device: torch.device) -> None:
     """Join the processes that torchrun started, if it did and this is the first call; a single one goes on alone."""
     if processes_asked_for() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(dist.destroy_process_group)
 
 

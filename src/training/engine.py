@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 Scores = dict[str, float]
 
-_MAY_CHANGE = {"max_epochs", "num_workers", "latent_memory_mb", "latent_disk_mb", "checkpoint_activations"}
+MAY_CHANGE = {"max_epochs", "num_workers", "latent_memory_mb", "latent_disk_mb", "checkpoint_activations"}
 """Settings that change no finished epoch."""
 
 
@@ -201,7 +201,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     changed = [
         f"{key}: {state.settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
-        if key not in _MAY_CHANGE and state.settings.get(key) != value
+        if key not in MAY_CHANGE and state.settings.get(key) != value
     ]
     for what, then, now in (
         (
@@ -213,7 +213,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     ):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
-    if not _same_weights(state.encoder, blank.encoder):
+    if not same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     if changed or state.optimizer is None:
         raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}")
@@ -221,7 +221,8 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     return state
 
 
-def _same_weights(one: State | None, other: State | None) -> bool:
+def same_weights(one: State | None, other: State | None) -> bool:
+    """Whether two sets of weights are equal to the bit; None for no weights."""
     if one is None or other is None:
         return one is other
     return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())

@@ -12,6 +12,7 @@ and all four cases share the trials' splits and encoders. All seeds share the sp
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from src.settings import (
 )
 from src.training import checkpoint as checkpoints
 from src.training import distributed
+from src.training.engine import MAY_CHANGE, choose_device, same_weights
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
@@ -81,13 +83,18 @@ def run(
     variants = [settings.model_copy(update={"decoder_input": name}) for name in inputs]
     folder = settings.output_root / variants[0].run_name
     if settings.protocol == "holdout" and arguments.seeds == 1:
+        if arguments.encoder_overrides:
+            raise UserError("--encoder-set: goes with --protocol or --seeds, which pretrain encoders")
         for variant in variants:
             train_and_test(variant, arguments)
     else:
         if arguments.encoder_ckpt_root is not None:
             raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
         folder = _place(settings) / variants[0].run_name
+        distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
+        if arguments.mode == "train" and distributed.writes():
+            shutil.rmtree(folder, ignore_errors=True)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)
@@ -118,7 +125,7 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
             root = _place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
             trials.append(Trial(seed, fold if in_folds else None, root))
             if distributed.writes():
-                _keep_split(root / "split.json", replace(split, seed=seed))
+                _keep_split(root / "split.json", replace(split, seed=seed), _place(settings))
     distributed.wait_for_all()
     return trials
 
@@ -134,14 +141,31 @@ def _run_trial(
     if settings.protocol == "published":  # whose encoder sees the test patients' frames
         changes["transductive"] = True
     own = settings.model_copy(update=changes)
-    finished = (RunFolder(trial.root / own.run_name).results / "metrics.json").exists()
-    if arguments.mode == "train" and arguments.resume and finished:
-        logger.info("%s: finished already", trial.root / own.run_name)
+    if arguments.mode == "train":
+        _pretrain(own, arguments, pretrain)
+    if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
+        logger.warning("%s: finished already", trial.root / own.run_name)
     else:
-        if arguments.mode == "train":
-            _pretrain(own, arguments, pretrain)
         train_and_test(own, arguments)
     distributed.wait_for_all()
+
+
+def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
+    """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
+    run = RunFolder(settings.output_root / settings.run_name)
+    needed = [run.results / "metrics.json", run.best]
+    if arguments.baselines and isinstance(settings, ClassificationSettings) and settings.decoder_input == "latents":
+        needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
+    if not all(path.exists() for path in needed):
+        return False
+    trained, asked = checkpoints.load(run.best), settings.model_dump(mode="json")
+    free = MAY_CHANGE - {"max_epochs"}
+    if any(trained.settings.get(key) != value for key, value in asked.items() if key not in free):
+        return False
+    if settings.decoder_input != "latents":
+        return True
+    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
+    return same_weights(trained.encoder, encoder.state_dict())
 
 
 def _place(settings: DecoderRunSettings) -> Path:
@@ -150,15 +174,15 @@ def _place(settings: DecoderRunSettings) -> Path:
     return settings.output_root / names[settings.protocol]
 
 
-def _keep_split(path: Path, split: Split) -> None:
+def _keep_split(path: Path, split: Split, trials: Path) -> None:
     """Save a trial's split where there is none; `UserError` where there is another."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         splits.save(path, split)
     elif splits.load(path) != split:
         raise UserError(
-            f"{path}: was drawn from other patients, labels, folds or another seed; use another output_root, or delete "
-            f"{path.parent.parent.parent}"
+            f"{path}: was drawn from other patients, labels, folds, test_ratio or seed; use another output_root, or "
+            f"delete {trials}"
         )
 
 

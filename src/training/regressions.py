@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from src.datasets.build import Parts
 from src.datasets.tasks import DiagnosisDataset
+from src.errors import UserError
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.files import without_nan, write_json
@@ -24,6 +25,8 @@ def run_regressions(
     folder: Path, task: DecoderTask[DiagnosisDataset], parts: Parts[DiagnosisDataset], strata: Strata, seed: int
 ) -> None:
     """Fit both on the training patients; results of each go to <folder>/<name>/results, as those of a run."""
+    if len(set(parts.train.labels)) < 2:
+        raise UserError("--baselines: all training patients have one diagnosis: nothing to regress")
     datasets = {"train": parts.train, "val": parts.validation, "test": parts.test}
     features = {part: _features(task, dataset) for part, dataset in datasets.items()}
     for name in REGRESSIONS:

@@ -3,6 +3,7 @@
 import json
 import logging
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -100,6 +101,8 @@ class RunFolder:
         found = [path for path in left if path.exists()]
         for path in found:
             path.unlink()
+        for folder in self.root.glob("baselines/*_regression"):  # of the encoder before
+            shutil.rmtree(folder)
         if found:
             logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
