@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from benchmarks import timing, workload
+from src.datasets import splits
 from src.datasets.dmr_dataset import is_snapshot
+from src.datasets.splits import Split
 from src.training.memory import peak_memory_mb
 
 FRAMES = (100, 300, 1000, 4000)
@@ -46,6 +48,9 @@ def _measure_here(drawn: Path, frames: int, rows: int, batch: int, anchors: int)
         data = collection(drawn, Path(folder) / "data", frames)
         overrides = [f"image_size=[{rows}, {rows * 4 // 3}]", f"batch_size={batch}"]
         overrides += [f"sampled_patches_per_image={anchors}", "min_steps_per_epoch=1"]
+        # Linked frames are the same under many patients, whom no drawn split would tear apart.
+        names = sorted(path.name for path in data.iterdir())
+        splits.save(Path(folder) / "split.json", Split(2021, 0.2, tuple(names[::5]), tuple(set(names) - {*names[::5]})))
         work = workload.pretraining(data, Path(folder), "gray", *overrides)
         taken = timing.seconds(work.epoch) / work.trainable.steps_per_epoch
         print(taken, peak_memory_mb(workload.CPU))
