@@ -119,22 +119,6 @@ class FoldedEncoder(nn.Module):
         return x
 
 
-class Pixels(nn.Module):
-    """In an encoder's place, for a baseline: the frames as they are."""
-
-    def __init__(self, in_channels: int) -> None:
-        super().__init__()
-        self.in_channels = self.latent_dim = in_channels
-
-    def folded(self) -> Self:
-        """Itself."""
-        return self
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [B, C, H, W], as it is."""
-        return x
-
-
 def _repeat_border(z: torch.Tensor, places: torch.Tensor, size: torch.Tensor, radius: int) -> torch.Tensor:
     """Fill the positions of windows z [N, C, 2r+1, 2r+1] outside the image with their nearest position inside."""
     around = places[..., None] + torch.arange(-radius, radius + 1, device=places.device)

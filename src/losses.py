@@ -18,6 +18,29 @@ def contrastive_loss(anchors: torch.Tensor, positives: torch.Tensor, temperature
     return -(positive / (negative + 1e-7) + 1e-7).log().mean()
 
 
+def info_nce(anchors: torch.Tensor, positives: torch.Tensor, temperature: float = 0.5) -> torch.Tensor:
+    """Contrastive loss of each anchor against all positives of its image; scalar, mean over anchors.
+
+    anchors, positives [B, S, L]. Cross-entropy of the cosine similarities over the temperature, the anchor's own
+    positive being the right answer (van den Oord et al., arXiv 1807.03748).
+    """
+    similarity = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).mT / temperature
+    own = torch.arange(anchors.shape[1], device=anchors.device).expand(len(anchors), -1)
+    return F.cross_entropy(similarity.flatten(0, 1), own.flatten())
+
+
+def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """One minus the soft Dice overlap, mean over the classes; scalar.
+
+    logits, target (shares of each class) [B, K, H, W]. Pixels of the whole batch count together, so that a frame
+    without a small region does not weigh on it (Milletari et al., arXiv 1606.04797, with plain sums below).
+    """
+    probabilities = logits.softmax(1)
+    overlap = (probabilities * target).sum((0, 2, 3))
+    total = (probabilities + target).sum((0, 2, 3))
+    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
 def pretraining_loss(
     latents: tuple[torch.Tensor, torch.Tensor], patches: torch.Tensor, rebuilt: torch.Tensor, weight: float, temp: float
 ) -> dict[str, torch.Tensor]:

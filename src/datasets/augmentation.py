@@ -1,0 +1,109 @@
+"""Random changes of training frames, of their regions alike."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from src.datasets.tasks import Batch
+
+Augment = Literal["none", "flip", "full"]
+
+ROTATION, SCALE, SHIFT = 10.0, 0.1, 0.05
+"""Largest rotation in degrees, change of scale, and shift as a share of the frame, either way."""
+GAIN, OFFSET = 0.1, 0.05
+"""Largest relative change of the gray levels' spread, and shift of their middle as a share of their range."""
+DRAWS = 7
+"""Uniform numbers in -1..1 for each frame: flip, rotation, scale, two shifts, gain, offset."""
+
+
+def augmented(
+    batch: Batch, kind: Augment, draws: torch.Tensor, mirrored: Sequence[int] = (), palette: int = cv2.COLORMAP_JET
+) -> Batch:
+    """The batch with changed frames, float32 [B, C, H, W] in 0..255, and their targets changed alike.
+
+    flip: left and right changed over in half of the frames, and with them the classes, class k becoming `mirrored[k]`.
+    full: also a rotation, scale and shift (what comes in from outside repeats the border), and another gain and offset
+    of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. `draws`
+    [B, DRAWS] in -1..1 decides them all.
+    """
+    if kind == "none":
+        return batch
+    flip = draws[:, 0] < 0
+    maps = {"frame": _flipped(batch["frame"].float(), flip)}
+    if "target" in batch:
+        maps["target"] = _flipped(batch["target"], flip, mirrored)
+    if kind == "full":
+        grid = _grid(draws[:, 1:5], maps["frame"])
+        maps = {name: _sampled(values, grid) for name, values in maps.items()}
+        maps["frame"] = _regrayed(maps["frame"], draws[:, 5:7], palette)
+    return batch | maps
+
+
+def mirrored_classes(names: Sequence[str]) -> list[int]:
+    """For each class the one that it becomes in a mirror: left_x and right_x change places, others stay."""
+    swapped = [
+        name.replace("left", "right") if "left" in name else name.replace("right", "left") for name in names
+    ]
+    return [names.index(other) if other in names else place for place, other in enumerate(swapped)]
+
+
+def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = ()) -> torch.Tensor:
+    """Maps [B, C, H, W], mirrored where `flip` [B]; channel k of a mirrored one is channel `channels[k]` of the old."""
+    mirror = maps.flip(-1)
+    if channels:
+        mirror = mirror[:, list(channels)]
+    return torch.where(flip[:, None, None, None], mirror, maps)
+
+
+def _grid(draws: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Where each pixel of the changed frames comes from, [B, H, W, 2] as `grid_sample` takes it."""
+    height, width = maps.shape[-2:]
+    angle = draws[:, 0] * math.radians(ROTATION)
+    scale = 1 + SCALE * draws[:, 1]
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    # The grid's unit is half a side: without the aspect a rotation would shear.
+    rows = [cos, -sin * height / width, 2 * SHIFT * draws[:, 2], sin * width / height, cos, 2 * SHIFT * draws[:, 3]]
+    return F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(maps.shape), align_corners=False)
+
+
+def _sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: int) -> torch.Tensor:
+    """Frames [B, C, H, W] in 0..255 with another gain about the middle gray and another offset; draws [B, 2]."""
+    gain = (1 + GAIN * draws[:, 0])[:, None, None]
+    offset = (255 * OFFSET * draws[:, 1])[:, None, None]
+
+    def changed(levels: torch.Tensor) -> torch.Tensor:
+        return ((levels - 127.5) * gain + 127.5 + offset).clamp(0, 255)
+
+    if frames.shape[1] == 1:
+        return changed(frames[:, 0])[:, None]
+    # A colour keeps its distance to the palette's: JPEG noise and paper markers stay what they are.
+    colours, levels_of = _colours(palette), _levels(palette)
+    steps = (frames / 8).long().clamp(0, 31)
+    levels = levels_of[steps[:, 0], steps[:, 1], steps[:, 2]]
+    moved = colours[changed(levels.float()).round().long()] - colours[levels]
+    return (frames + moved.permute(0, 3, 1, 2)).clamp(0, 255)
+
+
+@cache
+def _colours(palette: int) -> torch.Tensor:
+    """The palette's colours, float32 [256, 3] (RGB)."""
+    levels = np.arange(256, dtype=np.uint8)[:, None]
+    return torch.from_numpy(cv2.applyColorMap(levels, palette)[:, 0, ::-1].astype(np.float32))
+
+
+@cache
+def _levels(palette: int) -> torch.Tensor:
+    """The level of the nearest palette colour for each colour in steps of 8, int64 [32, 32, 32]."""
+    axis = torch.arange(32) * 8.0 + 3.5
+    cube = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
+    return torch.cdist(cube, _colours(palette)).argmin(1).view(32, 32, 32)

@@ -1,0 +1,82 @@
+"""Augmentation against plain arrays and geometry."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from src.datasets.augmentation import DRAWS, GAIN, OFFSET, Augment, augmented, mirrored_classes
+
+NAMES = ("left_breast", "right_breast", "ROI", "neck")
+
+
+def batch_of(frames: torch.Tensor, target: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    found = {"frame": frames, "index": torch.arange(len(frames))}
+    return found if target is None else found | {"target": target}
+
+
+def draws(count: int, **chosen: float) -> torch.Tensor:
+    names = ("flip", "rotation", "scale", "across", "down", "gain", "offset")
+    row = [chosen.get(name, 1.0 if name == "flip" else 0.0) for name in names]
+    assert len(row) == DRAWS
+    return torch.tensor([row] * count)
+
+
+def test_a_mirror_swaps_left_and_right() -> None:
+    assert mirrored_classes(NAMES) == [1, 0, 2, 3]
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (2, 3, 6, 8), generator=generator, dtype=torch.uint8)
+    target = torch.rand(2, 4, 6, 8, generator=generator)
+    chances = draws(2)
+    chances[1, 0] = -1
+    found = augmented(batch_of(frames, target), "flip", chances, mirrored_classes(NAMES))
+    assert torch.equal(found["frame"][0], frames[0].float())
+    assert torch.equal(found["target"][0], target[0])
+    assert np.array_equal(found["frame"][1].numpy(), frames[1].numpy()[:, :, ::-1])
+    assert np.array_equal(found["target"][1].numpy(), target[1].numpy()[[1, 0, 2, 3], :, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["none", "flip", "full"])
+def test_the_middle_of_all_draws_changes_nothing(kind: Augment) -> None:
+    frames = torch.randint(0, 256, (2, 1, 12, 16), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    found = augmented(batch_of(frames), kind, draws(2))["frame"]
+    assert torch.allclose(found.float(), frames.float(), atol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_frame_and_regions_move_together(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shape = torch.zeros(1, 1, 48, 64)
+    shape[..., 10:30, 20:34] = 1
+    chances = torch.rand(1, DRAWS, generator=generator) * 2 - 1
+    chances[:, 5:] = 0
+    found = augmented(batch_of(shape * 255, shape), "full", chances, [0])
+    assert torch.allclose(found["frame"] / 255, found["target"], atol=1e-4)
+    assert not torch.allclose(found["target"], shape)
+
+
+def test_a_rotation_turns_about_the_middle_and_shears_nothing() -> None:
+    rows, columns = np.mgrid[:96, :128]
+    points = {}
+    for name, (row, column) in {"right": (47.5, 103.5), "top": (7.5, 63.5)}.items():
+        disc = ((rows - row) ** 2 + (columns - column) ** 2 <= 16).astype(np.float32)
+        turned = augmented(batch_of(torch.from_numpy(disc)[None, None]), "full", draws(1, rotation=1.0))["frame"][0, 0]
+        weights = turned.numpy() / turned.sum().item()
+        points[name] = np.array([(weights * columns).sum() - 63.5, (weights * rows).sum() - 47.5])
+    assert all(np.hypot(*point) == pytest.approx(40, abs=0.3) for point in points.values())
+    assert points["right"] @ points["top"] == pytest.approx(0, abs=25)  # a right angle to within a degree
+    assert abs(np.degrees(np.arctan2(points["right"][1], points["right"][0]))) == pytest.approx(10, abs=0.5)
+
+
+def test_heat_maps_take_gray_changes_through_the_palette() -> None:
+    levels = np.tile(np.arange(40, 210, dtype=np.uint8), (4, 1))
+
+    def coloured(values: np.ndarray) -> torch.Tensor:
+        colours = cv2.applyColorMap(values.round().astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+        return torch.from_numpy(colours.astype(np.float32)).permute(2, 0, 1)[None]
+
+    found = augmented(batch_of(coloured(levels)), "full", draws(1, gain=1.0, offset=-1.0))["frame"]
+    wanted = coloured((levels - 127.5) * (1 + GAIN) + 127.5 - 255 * OFFSET)
+    # The level of a colour is found to within a step of 8 a channel: two levels.
+    assert (found - wanted).abs().max() <= 16
+    assert (found - coloured(levels)).abs().max() > 40
