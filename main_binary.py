@@ -45,7 +45,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
-    run.open(settings, arguments.mode)
+    run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
@@ -95,11 +95,11 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     figures.reliability_diagram(calibrated, "test patients", run.figures / "reliability.png")
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
+        scores |= {"seconds": state.seconds + time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     if arguments.baselines and settings.decoder_input == "latents":
         run_regressions(run.root / "baselines", task, parts, strata, settings.seed)
-    run.write_metrics(scores)
+    run.finish(scores)
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, cli.AFTER_INTERRUPTION)

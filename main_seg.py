@@ -41,7 +41,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
-    run.open(settings, arguments.mode)
+    run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
@@ -90,9 +90,9 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
         figures.segmentation_sheet(frames, truth[places], predicted[places], captions, classes, path)
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
-    run.write_metrics(scores)
+        scores |= {"seconds": state.seconds + time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
+    run.finish(scores)
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, cli.AFTER_INTERRUPTION)

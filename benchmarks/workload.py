@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from src.datasets.build import Parts, build_frames, build_regions
 from src.datasets.phantom import write_phantom
@@ -12,7 +11,7 @@ from src.datasets.tasks import FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
 from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
 from src.training.decoding import DecoderTask, as_trainable, segmentation_task
-from src.training.engine import Trainable
+from src.training.engine import Progress, Trainable, epoch_generator
 from src.training.pretraining import Pretraining
 
 CPU = torch.device("cpu")
@@ -42,7 +41,7 @@ class PretrainingWork:
 
     def epoch(self) -> None:
         """One epoch; with min_steps_per_epoch=1 and one batch of frames, one step."""
-        self.trainable.train_epoch(1, tqdm(disable=True))
+        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda loss: None)
 
 
 def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> PretrainingWork:
@@ -66,7 +65,7 @@ class SegmentationWork:
 
     def epoch(self) -> None:
         """One epoch."""
-        self.trainable.train_epoch(1, tqdm(disable=True))
+        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda loss: None)
 
 
 def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> SegmentationWork:

@@ -22,6 +22,9 @@ from src.settings import (
 S = TypeVar("S", bound=RunSettings)
 
 
+AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
+
+
 @dataclass(frozen=True)
 class Arguments:
     """The command line, parsed."""
@@ -31,6 +34,7 @@ class Arguments:
     overrides: tuple[str, ...]
     device: str
     resume: bool
+    overwrite: bool
     encoder: Modality
     decoder: Modality
     encoder_ckpt_root: Path | None
@@ -92,10 +96,12 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--resume", action="store_true", help="go on after the last finished epoch")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
+    again.add_argument("--overwrite", action="store_true", help="remove the run in the folder and start afresh")
     flags = parser.parse_args()
-    if flags.resume and flags.mode != "train":
-        parser.error("--resume goes with --mode train")
+    if (flags.resume or flags.overwrite) and flags.mode != "train":
+        parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
     if getattr(flags, "seeds", 1) < 1:
         parser.error("--seeds: at least 1 is accepted")
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
@@ -116,6 +122,7 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         overrides=tuple(overrides),
         device=flags.device,
         resume=flags.resume,
+        overwrite=flags.overwrite,
         encoder="gray" if gray["gray"] or gray["gray_encoder"] else "heat",
         decoder="gray" if gray["gray_decoder"] else "heat",
         encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),

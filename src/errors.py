@@ -1,7 +1,11 @@
 """The one exception that is meant for the person at the keyboard, its words, and how a script ends on it."""
 
+import errno
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -11,18 +15,58 @@ class UserError(Exception):
     """
 
 
+class DeviceError(UserError):
+    """The disk or the network failed, not the file: what a file holds is not known, so nothing may go on without it."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end, and nothing that was saved is lost; the text says how far it came."""
+
+    def __init__(self, number: int, text: str = "interrupted") -> None:
+        super().__init__(text)
+        self.number = number
+
+
+_OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+_OF_THE_FILE.add(errno.EINVAL)  # a place before the file's begin, which a damaged file makes its reader look for
+
+
+def refuse_failing_device(error: OSError, path: object) -> None:
+    """`DeviceError` where an error of reading `path` is not one of that file, such as an absent or a forbidden one."""
+    if error.errno is not None and error.errno not in _OF_THE_FILE:
+        raise DeviceError(f"{path}: cannot be read now: {error.strerror}; try again") from None
+
+
 def some(names: Sequence[str], limit: int = 5) -> str:
     """The first few of many names, for a message."""
     return ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call a script's main: a `UserError` ends it with one line and exit code 2, Ctrl-C with 130."""
+def run(main: Callable[[], None], advice: str = "") -> None:
+    """Call a script's main: a `UserError` ends it with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143.
+
+    So does an error of the operating system that nothing foresaw, such as a disk full of log. `advice`: what to do
+    after an interruption.
+    """
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; go on with the same command and --resume", file=sys.stderr)
-        sys.exit(130)
+        _end(f"error: {error}", 2)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _end(f"error: {where}{error.strerror or error}; what was saved before is whole", 2)
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        _end(f"{str(error) or 'interrupted'}{advice and '; '}{advice}", 128 + number)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
+    raise Stopped(number, "terminated")
+
+
+def _end(line: str, code: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(code)

@@ -1,14 +1,82 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and folders that one process at a time writes to."""
 
+import errno
+import fcntl
 import json
+import logging
 import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from src.errors import UserError
+from src.errors import UserError, refuse_failing_device
+
+logger = logging.getLogger(__name__)
+
+_PARTIAL = ".partial"
+_LOCKS: dict[Path, IO[bytes]] = {}
+"""Files that this process holds locked: closing one would free it."""
+
+
+def lock(path: Path, wait: bool = False) -> bool:
+    """Lock a file, made if absent, until `unlock` or until this process ends, however it ends.
+
+    False where another process holds it, unless told to `wait`. A process holds what it has locked once: asking again
+    is no error, and the processes that it starts hold nothing. Raises OSError where the folder cannot be written.
+    """
+    if path in _LOCKS:
+        return True
+    file = path.open("ab")
+    try:
+        # Not flock: that would be inherited by processes that load batches, which outlive a killed training.
+        fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        file.close()
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            file.close()
+            raise
+        logger.warning("%s: no locks in this file system: nothing keeps a second run from writing here too", path)
+    except BaseException:
+        file.close()
+        raise
+    _LOCKS[path] = file
+    return True
+
+
+def unlock(path: Path) -> None:
+    """Free a file that `lock` locked."""
+    _LOCKS.pop(path).close()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the folder, which is made if absent.
+
+    Raises `UserError` where the folder cannot be written.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not lock(path):
+            logger.info("%s: waiting for another process that writes there", folder)
+            lock(path, wait=True)
+        remove_partial(folder)
+    except OSError as error:
+        raise UserError(_cannot_write(folder, error)) from None
+    try:
+        yield
+    finally:
+        unlock(path)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left of the files that they were writing there; only under the folder's lock."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -17,7 +85,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Raises `UserError` where the folder cannot be written or the disk is full.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
@@ -25,10 +93,28 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(f"{path}: cannot write: {error.strerror or error}") from None
+        raise UserError(_cannot_write(path, error)) from None
+    except RuntimeError as error:  # what torch makes of an error of the file that it writes to
+        if not isinstance(error.__context__, OSError):
+            raise
+        raise UserError(_cannot_write(path, error.__context__)) from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"{path}: cannot write: {error.strerror or error}; what was there before is unchanged"
+
+
+def _flush_folder(folder: Path) -> None:
+    """The new name to disk too."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,6 +138,7 @@ def read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
+        refuse_failing_device(error, path)
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: {what} is not valid JSON: {error}") from None

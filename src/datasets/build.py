@@ -14,7 +14,7 @@ from src.datasets.frame_cache import FrameCache, open_cache
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
-from src.errors import UserError
+from src.errors import DeviceError, UserError
 from src.settings import (
     FRAME_SIZE,
     ClassificationSettings,
@@ -129,7 +129,7 @@ class _Collection:
             elif not needed:
                 logger.warning("%s: no annotation file there: no patient counts as annotated", path)
         except UserError as error:
-            if needed:
+            if needed or isinstance(error, DeviceError):
                 raise
             logger.warning("%s: no patient counts as annotated", error)
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import ClassVar
 
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
+from src.errors import refuse_failing_device
 from src.settings import Modality
 
 SNAP = "_snap"
@@ -84,7 +85,8 @@ class DMRDataset(Source):
         for patient in self.patients:
             try:
                 word = read_diagnosis(self.root / patient / DESCRIPTION)
-            except OSError:
+            except OSError as error:
+                refuse_failing_device(error, self.root / patient / DESCRIPTION)
                 skipped.add(f"patients without a readable {DESCRIPTION}", patient)
                 continue
             if word in ("healthy", "sick"):

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from src.datasets.images import is_colour, read_image
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
-from src.files import atomic_write, read_json, write_json
+from src.files import alone_in, atomic_write, read_json, write_json
 from src.settings import Modality
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,9 @@ def open_cache(
     shape = (CHANNELS[modality], *size)
     index = _read_index(index_path, data_path, shape)
     if index is None:
-        index = _build(index_path, data_path, root, frames, modality, size)
+        with alone_in(folder):  # another run may decode the same frames just now
+            index = _read_index(index_path, data_path, shape)
+            index = index or _build(index_path, data_path, root, frames, modality, size)
     for reason, names in index["notes"].items():
         for name in names:
             skipped.add(reason, name)

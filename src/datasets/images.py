@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from src.errors import refuse_failing_device
+
 MAX_PIXELS = 50_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")  # what frames really are, whatever their suffix says
 _TOO_LARGE = f"frames that declare more than {MAX_PIXELS // 1_000_000} megapixels"
@@ -38,6 +40,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
     except OSError as error:
+        refuse_failing_device(error, path)
         # An unknown format or a missing file has the path in its message, which may hold any word.
         names_path = isinstance(error, UnidentifiedImageError) or error.errno is not None
         known = not names_path and any(word in str(error).lower() for word in ("truncated", "broken"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError, some
-from src.files import read_json, write_json
+from src.files import alone_in, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -148,10 +148,11 @@ def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int, group
             test = stratified_sample(strata, test_ratio, seed, groups)
         except ValueError as error:
             raise UserError(f"no split: {error}; patients of a group share frames, see the warnings above") from None
-        split = Split(seed, test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
-        save(path, split)
-        logger.info("drew a split: %d test patients of %d, saved as %s", len(test), len(strata), path)
-        return split
+        drawn = Split(seed, test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
+        with alone_in(path.parent):
+            if not path.exists():  # another run may have drawn one just now
+                save(path, drawn)
+                logger.info("drew a split: %d test patients of %d, saved as %s", len(test), len(strata), path)
     split = load(path)
     if (split.seed, split.test_ratio) != (seed, test_ratio):
         raise UserError(

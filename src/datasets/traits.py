@@ -14,7 +14,7 @@ from tqdm import tqdm
 from src.datasets.images import read_header, read_image
 from src.datasets.matrices import plain_numbers
 from src.datasets.source import Frame, Skipped
-from src.errors import UserError
+from src.errors import UserError, refuse_failing_device
 
 TRAITS = (
     *("year", "patient_number", "frames", "file_size", "jpeg_step", "frame_height", "frame_width", "matrix_decimals"),
@@ -97,7 +97,10 @@ def _matrix_decimals(path: Path) -> float:
         with path.open("rb") as file:
             text = file.read(_MATRIX_BYTES).decode("latin-1").replace("\r", "\n")
         numbers = plain_numbers(text.strip()).split()[:-1]  # the last one may be cut
-    except (OSError, UserError):
+    except UserError:
+        return np.nan
+    except OSError as error:
+        refuse_failing_device(error, path)
         return np.nan
     digits = [re.fullmatch(r"[-+]?\d*\.?(\d*)(?:[eE][-+]?\d+)?", number) for number in numbers]
     return float(max((len(match[1]) for match in digits if match), default=np.nan))

@@ -10,7 +10,7 @@ from torch import nn
 
 from src.datasets.frame_cache import CHANNELS
 from src.encoder import CUTSEncoder
-from src.errors import UserError
+from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
 from src.settings import Modality, encoder_run_name
 
@@ -37,6 +37,10 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry a finished epoch: what metrics.jsonl holds."""
     optimizer: dict[str, Any] | None = None
+    begun: dict[str, Any] | None = None
+    """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
+    seconds: float = 0.0
+    """Time that training took until here, with all interruptions left out."""
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -55,6 +59,8 @@ def load(path: Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
+        if isinstance(error, OSError):
+            refuse_failing_device(error, path)
         raise UserError(
             f"{path}: damaged, or no checkpoint: {(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from None

@@ -6,12 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.build import Parts
@@ -26,14 +25,14 @@ from src.training import distributed
 from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
 from src.training.engine import (
+    AfterStep,
+    Progress,
     Scores,
     Trainable,
     batches_of,
     blank_checkpoint,
-    epoch_generator,
     steps_per_epoch,
     train_one_epoch,
-    training_batches,
 )
 from src.training.latents import LatentStore
 from src.training.memory import free_memory
@@ -170,10 +169,9 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
 
     compute = distributed.share_work(task.model.decoder, losses)
 
-    def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
+    def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
         task.model.train()
-        batches = training_batches(parts.train, settings, epoch_generator(settings.seed, epoch))
-        return train_one_epoch(compute, batches, optimizer, bar)
+        return train_one_epoch(compute, parts.train, settings, optimizer, progress, after_step)
 
     def validate() -> Scores:
         loss, kept = evaluate(task, parts.validation, while_training=True)
@@ -230,4 +228,4 @@ def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) 
 def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
     """Batches of the dataset's places in this order, no larger than prediction has memory for."""
     height, width = dataset.image_size
-    return iter(batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0))
+    return batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0)

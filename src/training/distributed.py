@@ -84,6 +84,15 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
+def largest_of_all(value: int) -> int:
+    """The largest of what the processes say."""
+    if not dist.is_initialized():
+        return value
+    largest = torch.tensor(value, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return int(largest)
+
+
 def mean_of_all(scores: dict[str, float]) -> dict[str, float]:
     """Means over the processes."""
     found = gather(scores)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -19,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.datasets.build import D, Parts
 from src.datasets.tasks import Batch, FrameDataset, as_is
-from src.errors import UserError
+from src.errors import Stopped, UserError, some
 from src.files import without_nan, write_text
 from src.settings import RunSettings, Settings
 from src.training import checkpoint as checkpoints
@@ -27,12 +29,21 @@ from src.training import distributed
 from src.training.checkpoint import Checkpoint, State
 from src.training.distributed import Losses
 from src.training.run_folder import RunFolder
+from src.training.stopping import StopRequests, leave_to_parent
 
 logger = logging.getLogger(__name__)
 
 Scores = dict[str, float]
 
-MAY_CHANGE = {"max_epochs", "num_workers", "latent_memory_mb", "latent_disk_mb", "checkpoint_activations"}
+MAY_CHANGE = {
+    "max_epochs",
+    "num_workers",
+    "output_root",
+    "cache_folder",
+    "latent_memory_mb",
+    "latent_disk_mb",
+    "checkpoint_activations",
+}
 """Settings that change no finished epoch."""
 
 
@@ -61,7 +72,7 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
 
 
-def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> DataLoader[Batch]:
+def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> Iterator[Batch]:
     """Batches of the dataset's places in this order."""
     return _load(dataset, _chunks(list(order), batch_size), workers)
 
@@ -70,8 +81,31 @@ def _chunks(places: list[int], size: int) -> list[list[int]]:
     return [places[start : start + size] for start in range(0, len(places), size)]
 
 
-def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> DataLoader[Batch]:
-    return DataLoader(dataset, batch_sampler=chunks, collate_fn=as_is, num_workers=workers)  # type: ignore[arg-type]
+class _Carried(torch.utils.data.Dataset[Any]):
+    """Hands a `UserError` over as if it were a batch: torch would make a traceback of what a worker raises."""
+
+    def __init__(self, dataset: FrameDataset) -> None:
+        self.dataset = dataset
+
+    def __getitems__(self, indices: list[int]) -> Batch | UserError:
+        try:
+            return self.dataset.__getitems__(indices)
+        except UserError as error:
+            return error
+
+
+def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> Iterator[Batch]:
+    loader: DataLoader[Any] = DataLoader(
+        _Carried(dataset),
+        batch_sampler=chunks,
+        collate_fn=as_is,  # type: ignore[arg-type]
+        num_workers=workers,
+        worker_init_fn=leave_to_parent,
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
 def steps_per_epoch(frames: int, settings: Settings) -> int:
@@ -79,44 +113,101 @@ def steps_per_epoch(frames: int, settings: Settings) -> int:
     return max(math.ceil(frames / settings.batch_size), settings.min_steps_per_epoch)
 
 
-def training_batches(dataset: FrameDataset, settings: Settings, generator: torch.Generator) -> Iterator[Batch]:
-    """An epoch's batches: each frame once, or drawn with replacement where they do not fill the least steps.
+@dataclass
+class Progress:
+    """How far an epoch is: all that its steps leave behind for the next one, beside weights and optimizer."""
+
+    epoch: int
+    generator: torch.Generator
+    """Draws the order of the frames, and what else a step draws."""
+    step: int = 0
+    frames: int = 0
+    """Of the steps so far, of all processes."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Each loss, summed over the frames of the steps so far, of this process."""
+    state: torch.Tensor | None = None
+    """The generator's, after these steps, where they were done before a resumption."""
+
+    @classmethod
+    def after(cls, checkpoint: Checkpoint, seed: int) -> Progress:
+        """The epoch that comes after a checkpoint, or the one that it stopped in."""
+        epoch = checkpoint.epoch + 1
+        return cls(epoch, epoch_generator(seed, epoch), **(checkpoint.begun or {}))
+
+    def as_begun(self, sums: dict[str, float]) -> dict[str, Any]:
+        """What `after` takes from a checkpoint; `sums` of any process."""
+        state = self.generator.get_state()
+        return {"step": self.step, "frames": self.frames, "sums": dict(sums), "state": state}
+
+    def add(self, frames: int, losses: Losses) -> None:
+        """Count a step of so many frames, with its means."""
+        self.step += 1
+        self.frames += frames
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + frames * value.item()
+
+
+def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Iterator[Batch]:
+    """What is left of an epoch's batches: each frame once, or drawn with replacement where they are too few.
 
     With several processes these are this one's shares of them; `total` in a batch counts the frames of all.
     """
     steps = steps_per_epoch(len(dataset), settings)
     if len(dataset) > (steps - 1) * settings.batch_size:
-        order = torch.randperm(len(dataset), generator=generator)
+        order = torch.randperm(len(dataset), generator=progress.generator)
     else:
-        order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=generator)
-    chunks = _chunks(order.tolist(), settings.batch_size)
+        order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=progress.generator)
+    if progress.state is not None:
+        progress.generator.set_state(progress.state)
+    chunks = _chunks(order.tolist(), settings.batch_size)[progress.step :]
     own = [chunk[distributed.own_share(len(chunk))] for chunk in chunks]
     for chunk, batch in zip(chunks, _load(dataset, own, settings.num_workers), strict=True):
         yield batch | {"total": torch.tensor(len(chunk))}
 
 
+AfterStep = Callable[[float], None]
+"""Takes the loss of a step that is done; may raise `Stopped`."""
+
+
 def train_one_epoch(
-    compute: Callable[[Batch], Losses], batches: Iterable[Batch], optimizer: torch.optim.Optimizer, bar: tqdm[Any]
+    compute: Callable[[Batch], Losses],
+    dataset: FrameDataset,
+    settings: Settings,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    after_step: AfterStep,
 ) -> Scores:
-    """One pass: a step a batch; returns the losses' means over the frames."""
+    """The steps that are left of an epoch, one a batch; returns the losses' means over the frames of all of them.
 
-    def steps() -> Iterator[tuple[int, Losses]]:
-        for batch in batches:
-            losses = compute(batch)
-            _refuse_non_finite(losses["loss"].item())
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            bar.set_postfix(loss=f"{losses['loss'].item():.4f}", refresh=False)
-            bar.update()
-            yield int(batch["total"]), losses
+    Raises `UserError` that names the frames where a loss or a gradient is not finite; the step is not taken.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for batch in training_batches(dataset, settings, progress):
+        losses = compute(batch)
+        optimizer.zero_grad(set_to_none=True)
+        _refuse_non_finite("loss", losses["loss"].item(), dataset, batch, progress)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        _refuse_non_finite("gradient", get_total_norm(gradients).item(), dataset, batch, progress)
+        optimizer.step()
+        progress.add(int(batch["total"]), losses)
+        after_step(losses["loss"].item())
+    progress.sums = distributed.mean_of_all(progress.sums)
+    return {name: value / progress.frames for name, value in progress.sums.items()}
 
-    return distributed.mean_of_all(mean_losses(steps()))
+
+_KEPT = "finished epochs are kept: --mode test scores the best of them"
 
 
-def _refuse_non_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise UserError(f"the loss became {loss}: try a lower learning_rate; the epochs before this one are saved")
+def _refuse_non_finite(what: str, value: float, dataset: FrameDataset, batch: Batch, progress: Progress) -> None:
+    if math.isfinite(value):
+        return
+    frames = sorted({" ".join(dataset.names[index]) for index in batch["index"].tolist()})
+    raise UserError(
+        f"epoch {progress.epoch}, step {progress.step + 1}: the {what} became {value} on the frames "
+        f"{some(frames, 16)}; look at them, try a lower learning_rate or precision=fp32"
+        + (f"; {_KEPT}" if progress.epoch > 1 else "")
+    )
 
 
 def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:
@@ -137,15 +228,19 @@ class Trainable:
     """Whose weights are saved."""
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
-    train_epoch: Callable[[int, tqdm[Any]], Scores]
+    train_epoch: Callable[[Progress, AfterStep], Scores]
     validate: Callable[[], Scores]
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
     """Train until `max_epochs` or until `patience` epochs brought no lower validation loss.
 
-    Each epoch ends with metrics.jsonl and checkpoints/last.pty written, and dmr_run.pty when it is the best so far.
-    `state` is what `resumed` found, or a blank one with what every checkpoint repeats: settings, patients, encoder.
+    Each epoch ends with checkpoints/last.pty and metrics.jsonl written, and dmr_run.pty when it is the best so far; a
+    long epoch also writes last.pty in between. `state` is what `resumed` found, or a blank one with what every
+    checkpoint repeats: settings, patients, encoder.
+
+    Raises `Stopped` after Ctrl-C or SIGTERM, with all that was done in last.pty; what is resumed from there ends as if
+    it had never stopped, to the bit on a CPU.
     """
     if state.optimizer is not None:
         task.model.load_state_dict(state.model)
@@ -156,30 +251,95 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
         SummaryWriter(str(run.logs), purge_step=state.epoch + 1) if writes else nullcontext() as board,
         logging_redirect_tqdm(),
         tqdm(total=steps, unit="step", disable=None if writes else True) as bar,
+        StopRequests() as stop,
     ):
-        bar.update(state.epoch * task.steps_per_epoch)
+        if writes and state.epoch:
+            _write_copies(state, run)
+        clock = _Clock(state.seconds)
         while not _is_finished(state, settings):
-            epoch = state.epoch + 1
-            bar.set_description(f"epoch {epoch}")
-            scores = {f"train/{name}": value for name, value in task.train_epoch(epoch, bar).items()}
-            scores |= {f"val/{name}": value for name, value in task.validate().items()}
-            _refuse_non_finite(scores["val/loss"])
-            state = _after_epoch(state, task, epoch, scores)
-            logger.info("epoch %d  %s%s", epoch, _in_words(scores), "  (best)" if state.best_epoch == epoch else "")
+            progress = Progress.after(state, settings.seed)
+            bar.update(state.epoch * task.steps_per_epoch + progress.step - bar.n)
+            bar.set_description(f"epoch {progress.epoch}")
+            scores = _one_epoch(task, run, state, progress, stop, clock, bar)
+            state = _after_epoch(state, task, progress.epoch, scores, clock)
+            best = "  (best)" if state.best_epoch == state.epoch else ""
+            logger.info("epoch %d  %s%s", state.epoch, _in_words(scores), best)
             if board is not None:
+                checkpoints.save(run.last, state)
+                _write_copies(state, run)
                 for name, value in scores.items():
-                    board.add_scalar(name, value, epoch)
-                _write(state, run)
+                    board.add_scalar(name, value, state.epoch)
     logger.info("trained %d epochs, the best is epoch %d", state.epoch, state.best_epoch)
 
 
-def _write(state: Checkpoint, run: RunFolder) -> None:
-    """What is on disk after an epoch; last.pty comes last, so that a run killed before it repeats the epoch."""
-    if state.best_epoch == state.epoch:
+class _Clock:
+    """Seconds that training took, those before a resumption included, and since the last checkpoint."""
+
+    def __init__(self, before: float) -> None:
+        self.start = time.perf_counter() - before
+        self.saved = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+
+SAVE_EVERY = 600.0
+"""Seconds of an epoch after which it is saved as far as it is."""
+_GO_ON, _SAVE, _STOP = range(3)
+
+
+def _one_epoch(
+    task: Trainable,
+    run: RunFolder,
+    state: Checkpoint,
+    progress: Progress,
+    stop: StopRequests,
+    clock: _Clock,
+    bar: tqdm[Any],
+) -> Scores:
+    """Train and validate; the epoch is saved as far as it is now and then, and where `stop` ends it."""
+
+    def save(sums: dict[str, float]) -> None:
+        clock.saved = time.perf_counter()
+        if progress.step and distributed.writes():
+            begun = progress.as_begun(sums)
+            checkpoints.save(run.last, replace(_now(task, state, clock), begun=begun))
+
+    def wish() -> int:
+        if stop.asked is not None:
+            return _STOP
+        return _SAVE if time.perf_counter() - clock.saved >= SAVE_EVERY else _GO_ON
+
+    def after_step(loss: float) -> None:
+        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        bar.update()
+        asked = distributed.largest_of_all(wish())  # all processes stop after the same step
+        if asked != _GO_ON:
+            save(distributed.mean_of_all(progress.sums))
+        if asked == _STOP:
+            stop.stop()
+
+    scores = {f"train/{name}": value for name, value in task.train_epoch(progress, after_step).items()}
+    try:
+        with stop.at_once():
+            scores |= {f"val/{name}": value for name, value in task.validate().items()}
+    except Stopped:
+        save(progress.sums)
+        raise
+    if not math.isfinite(scores["val/loss"]):
+        raise UserError(
+            f"epoch {progress.epoch}: the validation loss became {scores['val/loss']}: try a lower learning_rate or "
+            "precision=fp32" + (f"; {_KEPT}" if progress.epoch > 1 else "")
+        )
+    return scores
+
+
+def _write_copies(state: Checkpoint, run: RunFolder) -> None:
+    """What follows from last.pty, which was written before: a run killed in between writes it when it is resumed."""
+    if state.best_epoch == state.epoch and state.begun is None:
         checkpoints.save(run.best, replace(state, optimizer=None))
     lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
     write_text(run.logs / "metrics.jsonl", "".join(lines))
-    checkpoints.save(run.last, state)
 
 
 def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
@@ -192,12 +352,20 @@ def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
 def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     """Where the run stopped; `blank` where it has not begun, which is logged.
 
-    Raises `UserError` where what the run is made of has changed since: settings, patients or encoder.
+    Raises `UserError` where what the run is made of has changed since: settings, patients or encoder, and where its
+    checkpoint of the best epoch is gone.
     """
     if not run.last.exists():
+        if run.best.exists():
+            raise UserError(
+                f"{run.last}: gone, and {run.best.name} beside it is no state to go on from; --overwrite starts afresh"
+            )
         logger.warning("%s: nothing to resume there, starting afresh", run.last)
         return blank
     state = checkpoints.load(run.last)
+    is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
+    if not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
+        raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
     changed = [
         f"{key}: {state.settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
@@ -217,7 +385,8 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         changed.append("encoder: another one now")
     if changed or state.optimizer is None:
         raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}")
-    logger.info("resuming after epoch %d", state.epoch)
+    begun = f", step {state.begun['step']} of the next" if state.begun else ""
+    logger.info("resuming after epoch %d%s", state.epoch, begun)
     return state
 
 
@@ -233,17 +402,22 @@ def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
     return state.epoch >= settings.max_epochs or (settings.patience is not None and waited >= settings.patience)
 
 
-def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> Checkpoint:
+def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores, clock: _Clock) -> Checkpoint:
     losses = [entry["val/loss"] for entry in state.history]
     is_best = scores["val/loss"] < min(losses, default=float("inf"))
     return replace(
-        state,
-        model=task.model.state_dict(),
-        optimizer=task.optimizer.state_dict(),
+        _now(task, state, clock),
         epoch=epoch,
         best_epoch=epoch if is_best else state.best_epoch,
         history=[*state.history, {"epoch": epoch, **scores}],
+        begun=None,
     )
+
+
+def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
+    """The last finished epoch with what was trained since."""
+    weights, optimizer = task.model.state_dict(), task.optimizer.state_dict()
+    return replace(state, model=weights, optimizer=optimizer, seconds=clock.seconds())
 
 
 def _in_words(scores: Scores) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from src.datasets.build import Parts
 from src.datasets.tasks import Batch, FrameDataset, as_input
@@ -18,6 +16,8 @@ from src.settings import LatentSettings
 from src.training import distributed
 from src.training.distributed import Losses
 from src.training.engine import (
+    AfterStep,
+    Progress,
     Scores,
     Trainable,
     batches_of,
@@ -25,7 +25,6 @@ from src.training.engine import (
     mean_losses,
     steps_per_epoch,
     train_one_epoch,
-    training_batches,
 )
 from src.training.precision import compute_dtype, computing_in
 
@@ -90,11 +89,10 @@ class Pretraining:
 
         compute = distributed.share_work(self.encoder, self.losses)
 
-        def train_epoch(epoch: int, bar: tqdm[Any]) -> Scores:
+        def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
             self.encoder.train()
-            self.generator = epoch_generator(settings.seed, epoch)
-            batches = training_batches(parts.train, settings, self.generator)
-            return train_one_epoch(compute, batches, optimizer, bar)
+            self.generator = progress.generator
+            return train_one_epoch(compute, parts.train, settings, optimizer, progress, after_step)
 
         steps = steps_per_epoch(len(parts.train), settings)
         return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(parts.validation))

@@ -5,6 +5,7 @@ import logging
 import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 from src.errors import UserError
-from src.files import read_json, without_nan, write_json, write_text
+from src.files import lock, read_json, remove_partial, unlock, without_nan, write_json, write_text
 from src.settings import REPOSITORY, RunSettings
 from src.training import distributed
 
@@ -61,20 +62,32 @@ class RunFolder:
         """Copy of the shared split with this run's own division."""
         return self.results / "split.json"
 
-    def open(self, settings: RunSettings, mode: str) -> None:
-        """Make the folders and log to the console and, in more detail, to logs/train.log; one process does it for all.
+    @property
+    def _lock(self) -> Path:
+        return self.root / ".lock"
 
-        Raises `UserError` where the folder cannot be written, or where there is no trained run to test.
+    def open(self, settings: RunSettings, mode: str, may_replace: bool = False) -> None:
+        """Make and lock the folders and log to the console and, in more detail, to logs/train.log.
+
+        One process does it for all. Raises `UserError` where the folder cannot be written or another process writes
+        there, where there is no trained run to test, or one that `may_replace` does not allow to train again.
         """
         if not distributed.writes():
             logging.basicConfig(level=logging.ERROR, force=True)
             return
         if mode == "test" and not (self.best.is_file() and self.split.is_file()):
             raise UserError(f"{self.root}: no trained run there; train it first: the same command with --mode train")
+        if mode == "train" and not may_replace:
+            self.refuse_to_replace()
         try:
-            for folder in (self.best.parent, self.logs, self.figures):
+            folders = (self.best.parent, self.logs, self.results, self.figures)
+            for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
-            to_file = logging.FileHandler(self.logs / "train.log", encoding="utf-8")
+            if not lock(self._lock):
+                raise UserError(f"{self.root}: another run writes there; wait for its end, or use another output_root")
+            for folder in folders:
+                remove_partial(folder)
+            to_file = _LogFile(self.logs / "train.log", encoding="utf-8")
         except OSError as error:
             raise UserError(f"{self.root}: cannot write the run folder: {error.strerror or error}") from None
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -87,15 +100,26 @@ class RunFolder:
             logging.getLogger(package).setLevel(logging.DEBUG)
         logger.info("%s: %s of %s on %s frames", self.root, mode, settings.task, settings.frame_modality)
 
+    def refuse_to_replace(self) -> None:
+        """`UserError` where there is a run that training would overwrite."""
+        finished = (self.results / "metrics.json").exists()
+        if finished or self.last.exists() or self.best.exists():
+            state = "a finished run" if finished else "a run that is not finished"
+            raise UserError(
+                f"{self.root}: {state} is there; --resume goes on with it, --overwrite removes it and starts afresh"
+            )
+
     def begin(self, settings: RunSettings, command: list[str], afresh: bool) -> None:
         """Write down how the training is made; if it starts afresh, remove what an earlier one left here."""
-        self._write_settings(settings, command)
+        (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
+        self._write_settings(settings, command)
 
     def _clear(self) -> None:
-        left = [self.best, self.last, self.prediction, self.logs / "metrics.jsonl"]
-        left += [self.results / name for name in ("metrics.json", "intervals.json", "predictions.csv")]
+        # The one to resume from goes first: without the others it would promise more than there is.
+        left = [self.last, self.best, self.prediction, self.logs / "metrics.jsonl"]
+        left += [self.results / name for name in ("intervals.json", "predictions.csv")]
         left += [self.root / "baselines" / "differences.json"]
         left += [*self.logs.glob("events.out.tfevents.*"), *self.figures.glob("*.png")]
         found = [path for path in left if path.exists()]
@@ -127,13 +151,27 @@ class RunFolder:
             return []
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
-    def write_metrics(self, metrics: dict[str, float]) -> None:
-        """Add to results/metrics.json and log; keys already there are replaced, others stay."""
+    def finish(self, metrics: dict[str, float]) -> None:
+        """Log the scores and add them to results/metrics.json, which tells a finished run; then free the folder.
+
+        Keys already there are replaced, others stay.
+        """
         for name, value in metrics.items():
             logger.info("%-32s %.4f", name, value)
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
         write_json(path, known | without_nan(metrics))
+        unlock(self._lock)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that ends the run where it cannot be written, instead of going on without it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, the name is logging's
+        error = sys.exception()
+        if isinstance(error, OSError):
+            raise UserError(f"{self.baseFilename}: cannot write: {error.strerror or error}") from None
+        super().handleError(record)
 
 
 def _git_commit() -> str | None:

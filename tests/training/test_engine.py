@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from src.datasets.tasks import Batch
 from src.settings import LatentSettings
-from src.training.engine import epoch_generator, steps_per_epoch, training_batches
+from src.training.engine import Progress, epoch_generator, steps_per_epoch, training_batches
 
 
 class Numbered:
@@ -29,7 +29,9 @@ def settings(batch_size: int, least: int) -> LatentSettings:
 
 
 def epoch(frames: int, batch_size: int, least: int, number: int = 1) -> list[list[int]]:
-    found = training_batches(Numbered(frames), settings(batch_size, least), epoch_generator(7, number))  # type: ignore[arg-type]
+    found = training_batches(
+        Numbered(frames), settings(batch_size, least), Progress(number, epoch_generator(7, number))
+    )  # type: ignore[arg-type]
     return [batch["index"].tolist() for batch in found]
 
 
