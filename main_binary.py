@@ -82,7 +82,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     verdict = judge_classifier(predicted["val"], predicted["test"], strata, settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
-    if settings.decoder_input == "latents":
+    if not settings.baseline:
         write_record(run, task, parts)
 
     # ---------------------------------------------------------------- results
@@ -96,7 +96,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": state.seconds + time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
-    if arguments.baselines and settings.decoder_input == "latents":
+    if arguments.baselines and not settings.baseline:
         run_regressions(run.root / "baselines", task, parts, strata, settings.seed)
     run.finish(scores)
 

@@ -1,25 +1,55 @@
 """What the UNet's maps become, and how frames of one modality reach an encoder of the other."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import torch
 from torch import nn
 
 from model.unet import Latents, UNet
 
+TOP_SHARE = 0.01
+"""Of a map's pixels, those that the head `top` averages: on a heat map about a disc of 16 pixels across."""
+
 
 class ClassificationModel(nn.Module):
-    """UNet to one map, flattened, and a linear layer to one logit: sick if positive."""
+    """UNet to one map, and the map to one logit: sick if positive.
 
-    def __init__(self, in_channels: int, image_size: tuple[int, int], base_channels: int = 64) -> None:
+    head: flat is a linear layer over all pixels, as published; top the mean of the map's highest 1%, wherever they lie.
+    mirror: the UNet also sees each latent's difference to the one at the mirrored place, left against right.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: tuple[int, int],
+        base_channels: int = 64,
+        head: Literal["flat", "top"] = "flat",
+        mirror: bool = False,
+    ) -> None:
         super().__init__()
-        self.unet = UNet(in_channels, 1, base_channels)
-        self.project = nn.Linear(image_size[0] * image_size[1], 1)
+        self.mirror = mirror
+        self.unet = UNet(in_channels * (1 + mirror), 1, base_channels)
+        if head == "flat":
+            self.project: nn.Linear | None = nn.Linear(image_size[0] * image_size[1], 1)
+        else:
+            self.project = None
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
-        maps: torch.Tensor = self.unet(z).float()
+        load = z if callable(z) else lambda: z
+        maps = self.unet(lambda: _beside_mirror(load()) if self.mirror else load()).float().flatten(1)
+        if self.project is None:
+            highest: torch.Tensor = maps.topk(max(1, round(TOP_SHARE * maps.shape[1])), dim=1).values
+            return highest.mean(1)
         with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
-            logits: torch.Tensor = self.project(maps.flatten(1))
+            logits: torch.Tensor = self.project(maps)
         return logits[:, 0]
+
+
+def _beside_mirror(z: torch.Tensor) -> torch.Tensor:
+    """z [B, L, H, W] -> [B, 2 L, H, W]: itself, and itself minus its mirror image."""
+    return torch.cat((z, z - z.flip(-1)), 1)
 
 
 class SegmentationModel(nn.Module):
@@ -43,6 +73,8 @@ class LatentModel(nn.Module):
     """
 
     decoder: ClassificationModel | SegmentationModel
+    mirrored: Sequence[int] | None = None
+    """If given, `forward` averages over mirrored frames: the class that each becomes there, empty for a diagnosis."""
 
     def __init__(
         self, encoder: nn.Module, decoder: ClassificationModel | SegmentationModel, encoder_channels: int
@@ -52,7 +84,16 @@ class LatentModel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> the decoder's logits, [B] or [B, classes, H, W]."""
-        return self.decode(self.encode(x), x.shape[1])
+        return self.averaged(self.decode(self.encode(x), x.shape[1]), x)
+
+    def averaged(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """The logits of frames x, averaged with those of their mirror images where `mirrored` is given."""
+        if self.mirrored is None:
+            return logits
+        other = self.decode(self.encode(x.flip(-1)), x.shape[1])
+        if self.mirrored:
+            other = other.flip(-1)[:, list(self.mirrored)]
+        return (logits + other) / 2
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:

@@ -59,3 +59,10 @@ class Latents(nn.Module):
 
 Seen = CUTSEncoder | Latents | Pixels
 """What stands before a decoder."""
+
+
+def decoder_input(encoder: CUTSEncoder | Pixels, coarse: bool, pixels: bool) -> Seen:
+    """The encoder, with what else the decoder is to see."""
+    if isinstance(encoder, Pixels) or not (coarse or pixels):
+        return encoder
+    return Latents(encoder, coarse, pixels)

@@ -1,4 +1,6 @@
-"""What pretraining minimises."""
+"""What pretraining and the decoders minimise."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -42,14 +44,19 @@ def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def pretraining_loss(
-    latents: tuple[torch.Tensor, torch.Tensor], patches: torch.Tensor, rebuilt: torch.Tensor, weight: float, temp: float
+    latents: tuple[torch.Tensor, torch.Tensor],
+    patches: torch.Tensor,
+    rebuilt: torch.Tensor,
+    weight: float,
+    temp: float,
+    contrast: Callable[..., torch.Tensor] = contrastive_loss,
 ) -> dict[str, torch.Tensor]:
     """The three scalars 'loss', 'contrastive' and 'reconstruction'; loss = weight * contrastive + (1 - weight) * MSE.
 
     latents: anchors' and positives', each [B, S, L]; patches and rebuilt, both [B, S, C*P*P], are the anchors' input
     patches and what the head makes of their latents.
     """
-    contrastive = contrastive_loss(*latents, temperature=temp)
+    contrastive = contrast(*latents, temperature=temp)
     reconstruction = F.mse_loss(rebuilt, patches)
     loss = weight * contrastive + (1 - weight) * reconstruction
     return {"loss": loss, "contrastive": contrastive, "reconstruction": reconstruction}

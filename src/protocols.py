@@ -26,6 +26,7 @@ from src.errors import UserError
 from src.evaluation.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
     ClassificationSettings,
+    DecoderInput,
     DecoderRunSettings,
     LatentSettings,
     SegmentationSettings,
@@ -69,7 +70,9 @@ def run(
     below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
     unless there is a finished one of the same settings.
     """
-    inputs = ("latents", "random", "pixels") if arguments.baselines else (settings.decoder_input,)
+    inputs: tuple[DecoderInput, ...] = (settings.decoder_input,)
+    if arguments.baselines:
+        inputs = ("latents" if settings.baseline else settings.decoder_input, "random", "pixels")
     variants = [settings.model_copy(update={"decoder_input": name}) for name in inputs]
     folder = settings.output_root / variants[0].run_name
     if settings.protocol == "holdout" and arguments.seeds == 1:
@@ -144,7 +147,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
     run = RunFolder(settings.output_root / settings.run_name)
     needed = [run.results / "metrics.json", run.best]
-    if arguments.baselines and isinstance(settings, ClassificationSettings) and settings.decoder_input == "latents":
+    if arguments.baselines and isinstance(settings, ClassificationSettings) and not settings.baseline:
         needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
     if not all(path.exists() for path in needed):
         return False
@@ -152,7 +155,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     free = MAY_CHANGE - {"max_epochs"}
     if any(trained.settings.get(key) != value for key, value in asked.items() if key not in free):
         return False
-    if settings.decoder_input != "latents":
+    if settings.baseline:
         return True
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
     return same_weights(trained.encoder, encoder.state_dict())

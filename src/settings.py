@@ -19,7 +19,10 @@ from src.errors import UserError
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
-DecoderInput = Literal["latents", "random", "pixels"]
+DecoderInput = Literal["latents", "both", "random", "pixels"]
+Augment = Literal["none", "flip", "full"]
+Schedule = Literal["constant", "onecycle", "cosine"]
+Head = Literal["flat", "top"]
 Protocol = Literal["holdout", "kfold", "published"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
@@ -153,6 +156,8 @@ class LatentSettings(Settings):
     """Divides the cosine similarities in the contrastive loss."""
     lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
     """Weight of the contrastive loss; the reconstruction loss has the rest."""
+    contrastive: Literal["pooled", "per_anchor"] = "pooled"
+    """The published loss, pooled over an image's anchors, or the usual InfoNCE of each anchor."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
     """Both losses, or one alone whatever `lambda_contrastive_loss` says."""
     min_steps_per_epoch: int = Field(5, ge=1)
@@ -197,9 +202,23 @@ class DecoderSettings(Settings):
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
     code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
-    """latents of the pretrained encoder; as baselines, those of a random encoder of its size, or the pixels alone."""
+    """latents of the pretrained encoder, or both latents and pixels; as baselines, the latents of a random encoder of
+    its size, or the pixels alone."""
+    coarse_latents: bool = False
+    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
+    augment: Augment = "none"
+    """Change training frames anew in each step. flip: left and right, and their regions with them. full: also rotation,
+    scale, shift, gain and offset of the gray levels (src/datasets/augmentation.py). Their latents are not kept."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """adamw keeps `weight_decay` apart from the gradients."""
+    schedule: Schedule = "constant"
+    """Learning rate over the steps: onecycle climbs to `learning_rate` and falls to nothing, cosine falls from it."""
+    select_by: Literal["loss", "score"] = "loss"
+    """What the best epoch, and `patience`, go by: the validation loss, or the validation Dice or AUC."""
+    flip_average: bool = False
+    """In testing and prediction, average the logits over a frame and its mirror image."""
     base_channels: int = Field(64, ge=1)
     """Channels of the UNet's first level; the lowest has 8 times as many."""
     latent_memory_mb: int = Field(2048, ge=0)
@@ -224,7 +243,7 @@ class DecoderSettings(Settings):
     @property
     def baseline(self) -> str:
         """Where a baseline's run lies in the folder of the run that it is compared with; empty for that run."""
-        names = {"latents": "", "random": "/baselines/random_encoder", "pixels": "/baselines/raw_pixels"}
+        names = {"latents": "", "both": "", "random": "/baselines/random_encoder", "pixels": "/baselines/raw_pixels"}
         return names[self.decoder_input]
 
     @property
@@ -238,6 +257,10 @@ class ClassificationSettings(DecoderSettings):
 
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
+    head: Head = "flat"
+    """How the UNet's map becomes a logit: flat, a linear layer over all pixels; top, the mean of its highest 1%."""
+    mirror: bool = False
+    """Beside each latent, its difference to the one at the mirrored place: left against right."""
     strata: Names = ("year",)
     """Traits (src/datasets/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
@@ -253,6 +276,8 @@ class SegmentationSettings(DecoderSettings):
 
     task: Literal["segmentation"]
     """Tells the three kinds of settings apart."""
+    loss: Literal["ce", "ce+dice"] = "ce"
+    """Cross-entropy, alone or with the soft Dice loss added."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import cache
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from src.datasets.tasks import Batch
-
-Augment = Literal["none", "flip", "full"]
+from src.settings import Augment
 
 ROTATION, SCALE, SHIFT = 10.0, 0.1, 0.05
 """Largest rotation in degrees, change of scale, and shift as a share of the frame, either way."""
@@ -47,9 +45,7 @@ def augmented(
 
 def mirrored_classes(names: Sequence[str]) -> list[int]:
     """For each class the one that it becomes in a mirror: left_x and right_x change places, others stay."""
-    swapped = [
-        name.replace("left", "right") if "left" in name else name.replace("right", "left") for name in names
-    ]
+    swapped = [name.replace("left", "right") if "left" in name else name.replace("right", "left") for name in names]
     return [names.index(other) if other in names else place for place, other in enumerate(swapped)]
 
 

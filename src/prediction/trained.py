@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from src.datasets.augmentation import mirrored_classes
 from src.datasets.tasks import as_input
+from src.decoder_input import decoder_input
 from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
@@ -71,7 +73,7 @@ class Trained:
         boxes = [box for _, box in frames]
         with computing_in(self.dtype, self.device):
             z = self.model.encode(x)
-            logits = self.model.decode(z, x.shape[1]).float().cpu()
+            logits = self.model.averaged(self.model.decode(z, x.shape[1]), x).float().cpu()
         distances: list[float | None] = [None] * len(boxes)
         if self.record.typicality is not None:
             inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
@@ -101,27 +103,33 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     chosen = choose_device(device)
     dtype = compute_dtype(found.settings.get("precision", "auto"), chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
-    model = _networks(found, (rows, columns), run.best)
+    model = _networks(found, (rows, columns), record.class_names, run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     return Trained(run, model.to(chosen), modality, (rows, columns), chosen, dtype, record, found.best_epoch)
 
 
-def _networks(found: Checkpoint, size: tuple[int, int], path: Path) -> LatentModel:
+def _networks(found: Checkpoint, size: tuple[int, int], names: Sequence[str], path: Path) -> LatentModel:
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
-    encoder = checkpoints.as_encoder(found.encoder or {}, path)
+    asked = found.settings.get
+    pixels = asked("decoder_input") == "both"
+    encoder = decoder_input(checkpoints.as_encoder(found.encoder or {}, path), bool(asked("coarse_latents")), pixels)
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
     except (KeyError, AttributeError):
         raise UserError(f"{path}: holds no decoder") from None
     decoder: ClassificationModel | SegmentationModel
-    if "project.weight" in found.model:
-        decoder = ClassificationModel(encoder.latent_dim, size, width)
+    if asked("task") == "classification":
+        head, mirror = asked("head", "flat"), bool(asked("mirror"))
+        decoder = ClassificationModel(encoder.latent_dim, size, width, head, mirror)
     else:
         decoder = SegmentationModel(encoder.latent_dim, classes, width)
     checkpoints.restore(decoder, found.model, path)
     decoder.eval().requires_grad_(False)
     decoder.unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
-    return LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
+    model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
+    if asked("flip_average"):
+        model.mirrored = mirrored_classes(names)
+    return model

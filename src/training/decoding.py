@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from src.datasets.augmentation import DRAWS, augmented, mirrored_classes
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
-from src.encoder import CUTSEncoder, Pixels
+from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, as_input
+from src.decoder_input import Pixels, Seen, decoder_input
+from src.encoder import CUTSEncoder
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
+from src.losses import dice_loss
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
@@ -38,6 +41,7 @@ from src.training.latents import LatentStore
 from src.training.memory import free_memory
 from src.training.precision import compute_dtype, computing_in, memory_layout
 from src.training.run_folder import RunFolder
+from src.training.schedule import rate_factor
 
 logger = logging.getLogger(__name__)
 
@@ -59,30 +63,51 @@ class DecoderTask(Generic[D]):
     """Logits and batch to what is kept of each frame, [B, ...]."""
     summarise: Callable[[D, np.ndarray], Scores]
     """What was kept of a dataset's frames, [N, ...], to the scores that the log shows."""
+    mirrored: list[int]
+    """The class that each becomes in a mirror; empty for a diagnosis."""
+    score: str
+    """Which of `summarise`'s an epoch may be chosen by."""
 
     def logits(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
         """The batch's logits in float32; `keep` its latents for the next time."""
         with computing_in(self.latents.dtype, self.latents.device):
             return self.model.decode(lambda: self.latents(dataset, batch, keep), batch["frame"].shape[1]).float()
 
+    def logits_of_changed(self, batch: Batch) -> torch.Tensor:
+        """The logits in float32 of a batch whose frames are no longer those of a dataset."""
+        with computing_in(self.latents.dtype, self.latents.device):
+            return self.model.decode(lambda: self.latents.encode(batch["frame"]), batch["frame"].shape[1]).float()
+
+    def tested_logits(self, dataset: FrameDataset, batch: Batch) -> torch.Tensor:
+        """The logits that scores and predictions come from: averaged over mirrored frames where the model says so."""
+        logits = self.logits(dataset, batch, keep=False)
+        with computing_in(self.latents.dtype, self.latents.device):
+            return self.model.averaged(logits, as_input(batch["frame"].to(self.latents.device))).float()
+
 
 def classification_task(
-    encoder: CUTSEncoder | Pixels, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
+    frozen: CUTSEncoder | Pixels, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
 ) -> DecoderTask[DiagnosisDataset]:
     """Binary cross-entropy on the logit; of each frame the probability of being sick is kept."""
-    decoder = ClassificationModel(encoder.latent_dim, image_size, settings.base_channels)
+    encoder = _seen(frozen, settings)
+    decoder = ClassificationModel(
+        encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
+    )
     model = _on_device(encoder, decoder, settings, device)
+    model.mirrored = [] if settings.flip_average else None
     return DecoderTask(
         model=model,
         latents=LatentStore(model, settings, device),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
         judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
         summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
+        mirrored=[],
+        score="frame_auc",
     )
 
 
 def segmentation_task(
-    encoder: CUTSEncoder | Pixels,
+    frozen: CUTSEncoder | Pixels,
     settings: SegmentationSettings,
     classes: tuple[tuple[str, ...], int],
     device: torch.device,
@@ -92,9 +117,16 @@ def segmentation_task(
     `classes`: the names and the background's index.
     """
     names, background = classes
+    encoder, mirrored = _seen(frozen, settings), mirrored_classes(names)
     decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels)
     model = _on_device(encoder, decoder, settings, device)
+    model.mirrored = mirrored if settings.flip_average else None
     weights = torch.tensor(settings.class_weights, device=device)
+
+    def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        target = batch["target"].to(device)
+        cross_entropy = F.cross_entropy(logits, target, weights)
+        return cross_entropy + dice_loss(logits, target) if settings.loss == "ce+dice" else cross_entropy
 
     def judge(logits: torch.Tensor, batch: Batch) -> np.ndarray:
         return confusion_matrices(batch["target"].argmax(1).numpy(), logits.argmax(1).cpu().numpy(), len(names))
@@ -102,14 +134,20 @@ def segmentation_task(
     return DecoderTask(
         model=model,
         latents=LatentStore(model, settings, device),
-        loss=lambda logits, batch: F.cross_entropy(logits, batch["target"].to(device), weights),
+        loss=loss,
         judge=judge,
         summarise=lambda dataset, kept: {"dice_macro": region_scores(kept.sum(0), names, background)["dice_macro"]},
+        mirrored=mirrored,
+        score="dice_macro",
     )
 
 
+def _seen(encoder: CUTSEncoder | Pixels, settings: DecoderSettings) -> Seen:
+    return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
+
+
 def _on_device(
-    encoder: CUTSEncoder | Pixels,
+    encoder: Seen,
     decoder: ClassificationModel | SegmentationModel,
     settings: DecoderSettings,
     device: torch.device,
@@ -148,10 +186,9 @@ def frozen_encoder(
 
 
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:
-    """The task as `fit` takes it: Adam on the decoder, the encoder frozen."""
-    optimizer = torch.optim.Adam(
-        task.model.decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    """The task as `fit` takes it: the decoder is trained, the encoder frozen."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    optimizer = kind(task.model.decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     steps = steps_per_epoch(len(parts.train), settings)
     if steps < _FEW_STEPS:
@@ -164,20 +201,39 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
     _fit_into_memory(task, parts.train, settings)
 
     def losses(batch: Batch) -> Losses:
-        logits = task.logits(parts.train, batch)
+        logits = task.logits(parts.train, batch) if settings.augment == "none" else task.logits_of_changed(batch)
         return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
 
     compute = distributed.share_work(task.model.decoder, losses)
 
     def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
         task.model.train()
-        return train_one_epoch(compute, parts.train, settings, optimizer, progress, after_step)
+
+        def step(batch: Batch) -> Losses:
+            done = (progress.epoch - 1) * steps + progress.step
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * rate_factor(settings.schedule, done, steps * settings.max_epochs)
+            if settings.augment == "none":
+                return compute(batch)
+            total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
+            draws = torch.rand(total, DRAWS, generator=progress.generator) * 2 - 1
+            own = draws[distributed.own_share(total)]
+            return compute(augmented(batch, settings.augment, own, task.mirrored))
+
+        return train_one_epoch(step, parts.train, settings, optimizer, progress, after_step)
 
     def validate() -> Scores:
         loss, kept = evaluate(task, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
-    return Trainable(task.model.decoder, optimizer, steps, train_epoch, validate)
+    return Trainable(
+        task.model.decoder,
+        optimizer,
+        steps,
+        train_epoch,
+        validate,
+        task.score if settings.select_by == "score" else None,
+    )
 
 
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:
@@ -206,7 +262,7 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
     kept: list[np.ndarray] = []
     total = 0.0
     for batch in small_batches(dataset, places):
-        logits = task.logits(dataset, batch, while_training)
+        logits = task.logits(dataset, batch) if while_training else task.tested_logits(dataset, batch)
         total += len(logits) * task.loss(logits, batch).item()
         kept += list(task.judge(logits, batch))
     found = distributed.gather((places, total, kept)) if while_training else [(places, total, kept)]
@@ -221,7 +277,7 @@ def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) 
     truth, predicted = [], []
     for batch in small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-        predicted.append(task.logits(dataset, batch, keep=False).argmax(1).to(torch.uint8).cpu().numpy())
+        predicted.append(task.tested_logits(dataset, batch).argmax(1).to(torch.uint8).cpu().numpy())
     return np.concatenate(truth), np.concatenate(predicted)
 
 

@@ -230,6 +230,8 @@ class Trainable:
     steps_per_epoch: int
     train_epoch: Callable[[Progress, AfterStep], Scores]
     validate: Callable[[], Scores]
+    score: str | None = None
+    """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
@@ -403,8 +405,10 @@ def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
 
 
 def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores, clock: _Clock) -> Checkpoint:
-    losses = [entry["val/loss"] for entry in state.history]
-    is_best = scores["val/loss"] < min(losses, default=float("inf"))
+    key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
+    if math.isnan(scores[key]):
+        raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
+    is_best = sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
     return replace(
         _now(task, state, clock),
         epoch=epoch,

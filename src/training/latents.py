@@ -1,4 +1,4 @@
-"""Latents of a frozen encoder, kept: no augmentation changes the frames, so each frame is encoded once."""
+"""Latents of a frozen encoder, kept: each frame that is not changed by augmentation is encoded once."""
 
 import logging
 import shutil
@@ -40,18 +40,27 @@ class LatentStore:
         """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them."""
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
         if not rows:  # one of several processes may have no share of a batch
-            return self.model.encode(as_input(batch["frame"].to(self.device)))
+            return self.encode(batch["frame"])
         latents = {row: self._kept(row) for row in set(rows) if row in self.in_memory or row in self.on_disk}
         for place, row in enumerate(rows):
             if row not in latents:  # one frame at a time: what a frame becomes does not depend on its batch
                 latents[row] = self._encode(batch["frame"][place : place + 1])
                 if keep:
                     self._keep(row, latents[row])
-        stacked = torch.stack([latents[row] for row in rows]).to(self.device)
+        return self._laid_out([latents[row] for row in rows])
+
+    def encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """Latents [B, N, L, H, W] of frames [B, C, H, W] in 0..255 that are of no use a second time."""
+        if not len(frames):
+            return self.model.encode(as_input(frames.to(self.device)))
+        return self._laid_out([self._encode(frame[None]) for frame in frames])
+
+    def _laid_out(self, latents: list[torch.Tensor]) -> torch.Tensor:
+        stacked = torch.stack(latents).to(self.device)
         return stacked.permute(0, 1, 4, 2, 3) if self.channels_last else stacked
 
     def _encode(self, frame: torch.Tensor) -> torch.Tensor:
-        """One frame uint8 [1, C, H, W] -> [N, L, H, W], or [N, H, W, L] for channels last."""
+        """One frame [1, C, H, W] in 0..255 -> [N, L, H, W], or [N, H, W, L] for channels last."""
         with computing_in(self.dtype, self.device):
             z = self.model.encode(as_input(frame.to(self.device)))[0]
         return (z.permute(0, 2, 3, 1) if self.channels_last else z).contiguous()

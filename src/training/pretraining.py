@@ -10,7 +10,7 @@ import torch
 from src.datasets.build import Parts
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
-from src.losses import pretraining_loss
+from src.losses import contrastive_loss, info_nce, pretraining_loss
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
 from src.training import distributed
@@ -60,6 +60,7 @@ class Pretraining:
             rebuilt.float(),
             self.settings.contrastive_weight,
             self.settings.temperature,
+            {"pooled": contrastive_loss, "per_anchor": info_nce}[self.settings.contrastive],
         )
 
     def _places(self, x: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.datasets.augmentation import DRAWS, GAIN, OFFSET, Augment, augmented, mirrored_classes
+from src.datasets.augmentation import DRAWS, GAIN, OFFSET, augmented, mirrored_classes
+from src.settings import Augment
 
 NAMES = ("left_breast", "right_breast", "ROI", "neck")
 

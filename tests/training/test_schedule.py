@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from src.training.schedule import Schedule, rate_factor, scheduled
+from src.settings import Schedule
+from src.training.schedule import rate_factor
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine", "constant"])
@@ -21,10 +22,3 @@ def test_rates_are_those_of_torch(schedule: Schedule, steps: int) -> None:
         optimizer.step()
         if step + 1 < steps:
             theirs.step()
-
-
-def test_a_resumed_epoch_takes_the_rates_of_its_own_steps() -> None:
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    whole = [optimizer.param_groups[0]["lr"] for _ in scheduled(range(10), optimizer, 0.5, "onecycle", 0, 10)]
-    rest = [optimizer.param_groups[0]["lr"] for _ in scheduled(range(4), optimizer, 0.5, "onecycle", 6, 10)]
-    assert rest == whole[6:]
