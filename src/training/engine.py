@@ -364,7 +364,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         return blank
     state = checkpoints.load(run.last)
     is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
-    if not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
+    if state.best_epoch and not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
         raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
     changed = [
         f"{key}: {state.settings.get(key)} then, {value} now"
@@ -384,7 +384,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     if not same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     if changed or state.optimizer is None:
-        raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}")
+        raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; --overwrite starts afresh")
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
     return state

@@ -94,6 +94,8 @@ def run(
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
         if arguments.mode == "train" and distributed.writes():
+            if not (arguments.resume or arguments.overwrite):
+                RunFolder(folder).refuse_to_replace()
             shutil.rmtree(folder, ignore_errors=True)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
