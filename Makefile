@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := demo_runs
+AGAIN := --resume
 # Shallow, large tumours in torsos that differ less than patients do: a decoder learns it in a minute.
 PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.2
 CFG := --cfg-path config/demo
@@ -19,21 +20,22 @@ install: $(VENV)/installed
 # Phantom, both encoders, and one decoder of each task; ends with the scores and the report.
 demo: install
 	$(RUN) -m src.datasets.phantom $(DEMO)/phantom $(PHANTOM)
-	$(RUN) main_latent.py $(CFG)
-	$(RUN) main_latent.py --gray $(CFG)
-	$(RUN) main_binary.py $(CFG)
-	$(RUN) main_seg.py $(CFG)
+	$(RUN) main_latent.py --overwrite $(CFG)
+	$(RUN) main_latent.py --gray --overwrite $(CFG)
+	$(RUN) main_binary.py --overwrite $(CFG)
+	$(RUN) main_seg.py --overwrite $(CFG)
 	$(RUN) -m src.evaluation.summary $(DEMO)
 	$(RUN) -m src.evaluation.report $(CFG)
 
 # Both encoders and all eight decoders with the settings of config/, then the report. ARGS go to every command:
-# make paper ARGS="--set dataset_path=/data/DMR output_root=/data/runs".
+# make paper ARGS="--set dataset_path=/data/DMR output_root=/data/runs". What was trained already is only tested again,
+# unless AGAIN=--overwrite says otherwise.
 paper: install
-	$(RUN) main_latent.py $(ARGS)
-	$(RUN) main_latent.py --gray $(ARGS)
+	$(RUN) main_latent.py $(AGAIN) $(ARGS)
+	$(RUN) main_latent.py --gray $(AGAIN) $(ARGS)
 	for script in main_binary.py main_seg.py; do \
 		for case in "" --gray_encoder "--gray_encoder --gray_decoder" --gray_decoder; do \
-			$(RUN) $$script $$case $(ARGS) || exit 1; \
+			$(RUN) $$script $$case $(AGAIN) $(ARGS) || exit 1; \
 		done; \
 	done
 	$(RUN) -m src.evaluation.report $(ARGS)

@@ -11,7 +11,8 @@ from src.datasets.tasks import FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
 from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
 from src.training.decoding import DecoderTask, as_trainable, segmentation_task
-from src.training.engine import Progress, Trainable, epoch_generator
+from src.training.engine import Trainable
+from src.training.epoch import Progress, epoch_generator
 from src.training.pretraining import Pretraining
 
 CPU = torch.device("cpu")

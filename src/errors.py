@@ -1,6 +1,7 @@
 """The one exception that is meant for the person at the keyboard, its words, and how a script ends on it."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -19,11 +20,14 @@ class DeviceError(UserError):
     """The disk or the network failed, not the file: what a file holds is not known, so nothing may go on without it."""
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end, and nothing that was saved is lost; the text says how far it came."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, number: int, text: str = "interrupted") -> None:
-        super().__init__(text)
+
+class Stopped(KeyboardInterrupt):
+    """One of `SIGNALS` asked the process to end, and what it had done is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped and saved")
         self.number = number
 
 
@@ -48,7 +52,13 @@ def run(main: Callable[[], None], advice: str = "") -> None:
     So does an error of the operating system that nothing foresaw, such as a disk full of log. `advice`: what to do
     after an interruption.
     """
-    before = signal.signal(signal.SIGTERM, _terminate)
+    what_to_do = advice and f"; {advice}"
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        # Not by an exception: numpy and others would now and then take it for one of theirs.
+        leave(f"interrupted{what_to_do}", 128 + number)
+
+    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
         main()
     except UserError as error:
@@ -58,15 +68,18 @@ def run(main: Callable[[], None], advice: str = "") -> None:
         _end(f"error: {where}{error.strerror or error}; what was saved before is whole", 2)
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        _end(f"{str(error) or 'interrupted'}{advice and '; '}{advice}", 128 + number)
+        _end(f"{str(error) or 'interrupted'}{what_to_do}", 128 + number)
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    raise Stopped(number, "terminated")
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
     sys.exit(code)
+
+
+def leave(line: str, code: int) -> NoReturn:
+    """End the process in the middle of whatever it does, as a signal handler may."""
+    os.write(2, f"\n{line}\n".encode())
+    os._exit(code)

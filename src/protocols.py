@@ -86,8 +86,11 @@ def run(
         folder = _place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
-        if arguments.mode == "train" and distributed.writes() and folder.exists():
-            shutil.rmtree(folder)  # what earlier trials said together
+        if arguments.mode == "train" and distributed.writes():
+            if not (arguments.resume or arguments.overwrite):
+                RunFolder(folder).refuse_to_replace()
+            if folder.exists():
+                shutil.rmtree(folder)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)

@@ -27,13 +27,12 @@ from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
-from src.training.engine import (
+from src.training.engine import Trainable, blank_checkpoint
+from src.training.epoch import (
     AfterStep,
     Progress,
     Scores,
-    Trainable,
     batches_of,
-    blank_checkpoint,
     steps_per_epoch,
     train_one_epoch,
 )

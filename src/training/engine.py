@@ -1,4 +1,4 @@
-"""How anything is trained here: one epoch, and epochs until the validation loss stops falling."""
+"""How anything is trained here: epochs until the validation loss stops falling, and how a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import get_total_norm
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.datasets.build import D, Parts
-from src.datasets.tasks import Batch, FrameDataset, as_is
-from src.errors import Stopped, UserError, some
+from src.errors import UserError
 from src.files import without_nan, write_text
 from src.settings import RunSettings, Settings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.checkpoint import Checkpoint, State
-from src.training.distributed import Losses
+from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
-from src.training.stopping import StopRequests, leave_to_parent
+from src.training.stopping import StopRequests
 
 logger = logging.getLogger(__name__)
-
-Scores = dict[str, float]
 
 MAY_CHANGE = {
     "max_epochs",
@@ -65,159 +60,6 @@ def make_repeatable(seed: int) -> None:
     """Seed torch's global generator, which draws initial weights, and take deterministic kernels where they exist."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def epoch_generator(seed: int, epoch: int) -> torch.Generator:
-    """The draws of one epoch: a run resumed at an epoch draws what an undisturbed one does."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-
-
-def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of the dataset's places in this order."""
-    return _load(dataset, _chunks(list(order), batch_size), workers)
-
-
-def _chunks(places: list[int], size: int) -> list[list[int]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
-
-
-class _Carried(torch.utils.data.Dataset[Any]):
-    """Hands a `UserError` over as if it were a batch: torch would make a traceback of what a worker raises."""
-
-    def __init__(self, dataset: FrameDataset) -> None:
-        self.dataset = dataset
-
-    def __getitems__(self, indices: list[int]) -> Batch | UserError:
-        try:
-            return self.dataset.__getitems__(indices)
-        except UserError as error:
-            return error
-
-
-def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> Iterator[Batch]:
-    loader: DataLoader[Any] = DataLoader(
-        _Carried(dataset),
-        batch_sampler=chunks,
-        collate_fn=as_is,  # type: ignore[arg-type]
-        num_workers=workers,
-        worker_init_fn=leave_to_parent,
-    )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
-
-
-def steps_per_epoch(frames: int, settings: Settings) -> int:
-    """How many steps an epoch over so many frames has."""
-    return max(math.ceil(frames / settings.batch_size), settings.min_steps_per_epoch)
-
-
-@dataclass
-class Progress:
-    """How far an epoch is: all that its steps leave behind for the next one, beside weights and optimizer."""
-
-    epoch: int
-    generator: torch.Generator
-    """Draws the order of the frames, and what else a step draws."""
-    step: int = 0
-    frames: int = 0
-    """Of the steps so far, of all processes."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Each loss, summed over the frames of the steps so far, of this process."""
-    state: torch.Tensor | None = None
-    """The generator's, after these steps, where they were done before a resumption."""
-
-    @classmethod
-    def after(cls, checkpoint: Checkpoint, seed: int) -> Progress:
-        """The epoch that comes after a checkpoint, or the one that it stopped in."""
-        epoch = checkpoint.epoch + 1
-        return cls(epoch, epoch_generator(seed, epoch), **(checkpoint.begun or {}))
-
-    def as_begun(self, sums: dict[str, float]) -> dict[str, Any]:
-        """What `after` takes from a checkpoint; `sums` of any process."""
-        state = self.generator.get_state()
-        return {"step": self.step, "frames": self.frames, "sums": dict(sums), "state": state}
-
-    def add(self, frames: int, losses: Losses) -> None:
-        """Count a step of so many frames, with its means."""
-        self.step += 1
-        self.frames += frames
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + frames * value.item()
-
-
-def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Iterator[Batch]:
-    """What is left of an epoch's batches: each frame once, or drawn with replacement where they are too few.
-
-    With several processes these are this one's shares of them; `total` in a batch counts the frames of all.
-    """
-    steps = steps_per_epoch(len(dataset), settings)
-    if len(dataset) > (steps - 1) * settings.batch_size:
-        order = torch.randperm(len(dataset), generator=progress.generator)
-    else:
-        order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=progress.generator)
-    if progress.state is not None:
-        progress.generator.set_state(progress.state)
-    chunks = _chunks(order.tolist(), settings.batch_size)[progress.step :]
-    own = [chunk[distributed.own_share(len(chunk))] for chunk in chunks]
-    for chunk, batch in zip(chunks, _load(dataset, own, settings.num_workers), strict=True):
-        yield batch | {"total": torch.tensor(len(chunk))}
-
-
-AfterStep = Callable[[float], None]
-"""Takes the loss of a step that is done; may raise `Stopped`."""
-
-
-def train_one_epoch(
-    compute: Callable[[Batch], Losses],
-    dataset: FrameDataset,
-    settings: Settings,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    after_step: AfterStep,
-) -> Scores:
-    """The steps that are left of an epoch, one a batch; returns the losses' means over the frames of all of them.
-
-    Raises `UserError` that names the frames where a loss or a gradient is not finite; the step is not taken.
-    """
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for batch in training_batches(dataset, settings, progress):
-        losses = compute(batch)
-        optimizer.zero_grad(set_to_none=True)
-        _refuse_non_finite("loss", losses["loss"].item(), dataset, batch, progress)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        _refuse_non_finite("gradient", get_total_norm(gradients).item(), dataset, batch, progress)
-        optimizer.step()
-        progress.add(int(batch["total"]), losses)
-        after_step(losses["loss"].item())
-    progress.sums = distributed.mean_of_all(progress.sums)
-    return {name: value / progress.frames for name, value in progress.sums.items()}
-
-
-_KEPT = "finished epochs are kept: --mode test scores the best of them"
-
-
-def _refuse_non_finite(what: str, value: float, dataset: FrameDataset, batch: Batch, progress: Progress) -> None:
-    if math.isfinite(value):
-        return
-    frames = sorted({" ".join(dataset.names[index]) for index in batch["index"].tolist()})
-    raise UserError(
-        f"epoch {progress.epoch}, step {progress.step + 1}: the {what} became {value} on the frames "
-        f"{some(frames, 16)}; look at them, try a lower learning_rate or precision=fp32"
-        + (f"; {_KEPT}" if progress.epoch > 1 else "")
-    )
-
-
-def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:
-    """Means over the frames of several batches, from pairs of batch size and batch means."""
-    total, sums = 0, dict[str, float]()
-    for size, losses in batches:
-        total += size
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + size * value.item()
-    return {name: value / total for name, value in sums.items()}
 
 
 @dataclass
@@ -322,16 +164,12 @@ def _one_epoch(
             stop.stop()
 
     scores = {f"train/{name}": value for name, value in task.train_epoch(progress, after_step).items()}
-    try:
-        with stop.at_once():
-            scores |= {f"val/{name}": value for name, value in task.validate().items()}
-    except Stopped:
-        save(progress.sums)
-        raise
+    with stop.at_once(before_end=lambda: save(progress.sums)):
+        scores |= {f"val/{name}": value for name, value in task.validate().items()}
     if not math.isfinite(scores["val/loss"]):
         raise UserError(
             f"epoch {progress.epoch}: the validation loss became {scores['val/loss']}: try a lower learning_rate or "
-            "precision=fp32" + (f"; {_KEPT}" if progress.epoch > 1 else "")
+            "precision=fp32" + (f"; {KEPT}" if progress.epoch > 1 else "")
         )
     return scores
 
@@ -366,7 +204,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         return blank
     state = checkpoints.load(run.last)
     is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
-    if not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
+    if state.best_epoch and not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
         raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
     changed = [
         f"{key}: {state.settings.get(key)} then, {value} now"
@@ -386,7 +224,10 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     if not same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     if changed or state.optimizer is None:
-        raise UserError(f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}")
+        raise UserError(
+            f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; "
+            "--overwrite starts afresh"
+        )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
     return state

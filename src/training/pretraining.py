@@ -15,11 +15,11 @@ from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
 from src.training import distributed
 from src.training.distributed import Losses
-from src.training.engine import (
+from src.training.engine import Trainable
+from src.training.epoch import (
     AfterStep,
     Progress,
     Scores,
-    Trainable,
     batches_of,
     epoch_generator,
     mean_losses,

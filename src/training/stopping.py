@@ -2,14 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-from src.errors import Stopped
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from src.errors import SIGNALS, Stopped, UserError, leave
 
 
 class StopRequests:
@@ -20,44 +18,55 @@ class StopRequests:
 
     def __init__(self) -> None:
         self.asked: int | None = None
-        self._may_raise = False
+        self._before_end: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
-        self._before: dict[int, Any] = {number: signal.signal(number, self._take) for number in _SIGNALS}
+        self._handlers: dict[int, Any] = {number: signal.signal(number, self._take) for number in SIGNALS}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if kind is None and self.asked is not None:
             self.stop()
 
-    def _take(self, number: int, _: FrameType | None) -> None:
+    def _take(self, number: int, frame: FrameType | None) -> None:
         if self.asked is not None:
-            os._exit(128 + number)
+            leave("ended at once, without saving", 128 + number)
         self.asked = number
-        if self._may_raise:
-            self.stop()
-        # Straight to the terminal: a signal may arrive in the middle of a log line.
-        os.write(2, b"\nfinishing this step, then saving; the same once more ends at once without saving\n")
+        if self._before_end is None:
+            # Straight to the terminal: a signal may arrive in the middle of a log line.
+            os.write(2, b"\nfinishing this step, then saving; the same once more ends at once without saving\n")
+            return
+        try:
+            self._before_end()
+        except UserError as error:
+            leave(f"error: {error}", 2)
+        if callable(self._handlers[number]):
+            self._handlers[number](number, frame)
+        leave("interrupted", 128 + number)
 
     def stop(self) -> NoReturn:
         """End the run as the signal asked for."""
         raise Stopped(self.asked or signal.SIGTERM)
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """A block that changes nothing that is to be saved: a signal, also one kept before, ends it where it is."""
-        self._may_raise = True
+    def at_once(self, before_end: Callable[[], None]) -> Iterator[None]:
+        """A block that may end anywhere, once `before_end` has been called: also for a signal that was kept before it.
+
+        It ends without an exception, which numpy and others might catch.
+        """
+        if self.asked is not None:
+            before_end()
+            self.stop()
+        self._before_end = before_end
         try:
-            if self.asked is not None:
-                self.stop()
             yield
         finally:
-            self._may_raise = False
+            self._before_end = None
 
 
 def leave_to_parent(_: int) -> None:
     """In a process that loads batches: the training that started it decides when to end."""
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

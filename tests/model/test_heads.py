@@ -89,3 +89,39 @@ def test_only_the_decoder_learns(encoder_channels, frame_channels):
     assert model.decoder.training
     assert not encoder.training
     assert all(torch.equal(before[name], value) for name, value in encoder.state_dict().items())
+
+
+def test_the_top_head_is_the_mean_of_the_highest_hundredth():
+    torch.manual_seed(1)
+    model = ClassificationModel(16, SIZE, base_channels=4, head="top").eval()
+    z = torch.randn(3, 16, *SIZE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits, maps = model(z), model.unet(z)
+    count = round(0.01 * SIZE[0] * SIZE[1])
+    expected = [sorted(frame.flatten().tolist())[-count:] for frame in maps]
+    torch.testing.assert_close(logits, torch.tensor([sum(values) / count for values in expected]))
+    assert all(name.startswith("unet.") for name in model.state_dict())
+
+
+def test_the_mirror_head_sees_left_minus_right():
+    torch.manual_seed(1)
+    model = ClassificationModel(16, SIZE, base_channels=4, mirror=True).eval()
+    z = torch.randn(2, 16, *SIZE, generator=torch.Generator().manual_seed(0))
+    columns = torch.arange(SIZE[1] - 1, -1, -1)
+    seen = torch.cat((z, z - z[..., columns]), 1)
+    with torch.no_grad():
+        torch.testing.assert_close(model(z), model.project(model.unet(seen).flatten(1))[:, 0])
+
+
+@pytest.mark.parametrize("kind", ["classification", "segmentation"])
+def test_averaged_over_mirrored_frames_a_mirrored_frame_gets_the_mirrored_answer(kind):
+    model = LatentModel(make_encoder(3), make_decoder(kind), 3)
+    x = make_frames(3)
+    swapped = [1, 0, 2]
+    with torch.no_grad():
+        alone = model(x)
+        model.mirrored = [] if kind == "classification" else swapped
+        answer, mirrored = model(x), model(x.flip(-1))
+    expected = answer if kind == "classification" else answer.flip(-1)[:, swapped]
+    torch.testing.assert_close(mirrored, expected, atol=1e-5, rtol=1e-5)
+    assert (answer - alone).abs().max() > 1e-5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from src.datasets.tasks import Batch
 from src.settings import LatentSettings
-from src.training.engine import Progress, epoch_generator, steps_per_epoch, training_batches
+from src.training.epoch import Progress, epoch_generator, steps_per_epoch, training_batches
 
 
 class Numbered:
