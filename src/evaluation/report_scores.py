@@ -108,8 +108,10 @@ def case_tables(group: Group, task: Task, commands: Commands | None) -> list[Tab
         ]
     else:
         tables = _region_tables(group, commands)
-    run_only = [replace(table, rows=[row for row in table.rows if row[1].span == 1]) for table in tables[1:]]
-    return [tables[0], *(table for table in run_only if table.rows)]
+    ran = [case for case, run in group.of(task).items() if run.finished]
+    run_only = [replace(table, rows=[row for row in table.rows if row[0].text in ran]) for table in tables[1:]]
+    filled = (table for table in run_only if any(cell.kind != "absent" for row in table.rows for cell in row[1:]))
+    return [tables[0], *filled]
 
 
 def _within_table(group: Group) -> list[Table]:
