@@ -217,6 +217,8 @@ class DecoderSettings(Settings):
     """Learning rate over the steps: onecycle climbs to `learning_rate` and falls to nothing, cosine falls from it."""
     select_by: Literal["loss", "score"] = "loss"
     """What the best epoch, and `patience`, go by: the validation loss, or the validation Dice or AUC."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Validate and keep weights averaged over the steps, each step's share of the older ones being this; 0 is off."""
     flip_average: bool = False
     """In testing and prediction, average the logits over a frame and its mirror image."""
     base_channels: int = Field(64, ge=1)

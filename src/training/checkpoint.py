@@ -37,6 +37,8 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry a finished epoch: what metrics.jsonl holds."""
     optimizer: dict[str, Any] | None = None
+    average: State | None = None
+    """The averaged weights, where `model` holds those that training goes on with."""
     begun: dict[str, Any] | None = None
     """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
     seconds: float = 0.0

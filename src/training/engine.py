@@ -72,6 +72,8 @@ class Trainable:
     steps_per_epoch: int
     train_epoch: Callable[[Progress, AfterStep], Scores]
     validate: Callable[[], Scores]
+    average: nn.Module | None = None
+    """The model with averaged weights, if those are what is validated and kept as the best."""
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
 
@@ -89,6 +91,8 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
     if state.optimizer is not None:
         task.model.load_state_dict(state.model)
         task.optimizer.load_state_dict(state.optimizer)
+        if task.average is not None:
+            task.average.load_state_dict(state.average or {})
     writes = distributed.writes()
     steps = settings.max_epochs * task.steps_per_epoch
     with (
@@ -177,7 +181,7 @@ def _one_epoch(
 def _write_copies(state: Checkpoint, run: RunFolder) -> None:
     """What follows from last.pty, which was written before: a run killed in between writes it when it is resumed."""
     if state.best_epoch == state.epoch and state.begun is None:
-        checkpoints.save(run.best, replace(state, optimizer=None))
+        checkpoints.save(run.best, replace(state, model=state.average or state.model, optimizer=None, average=None))
     lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
     write_text(run.logs / "metrics.jsonl", "".join(lines))
 
@@ -261,8 +265,13 @@ def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores,
 
 def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
     """The last finished epoch with what was trained since."""
-    weights, optimizer = task.model.state_dict(), task.optimizer.state_dict()
-    return replace(state, model=weights, optimizer=optimizer, seconds=clock.seconds())
+    return replace(
+        state,
+        model=task.model.state_dict(),
+        optimizer=task.optimizer.state_dict(),
+        average=None if task.average is None else task.average.state_dict(),
+        seconds=clock.seconds(),
+    )
 
 
 def _in_words(scores: Scores) -> str:
