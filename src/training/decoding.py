@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -25,6 +26,7 @@ from src.losses import dice_loss
 from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
+from src.training.averaging import update_average, weights_of
 from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
 from src.training.engine import Trainable, blank_checkpoint
@@ -187,7 +189,9 @@ def frozen_encoder(
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:
     """The task as `fit` takes it: the decoder is trained, the encoder frozen."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
-    optimizer = kind(task.model.decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    decoder = task.model.decoder
+    average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
+    optimizer = kind(decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     steps = steps_per_epoch(len(parts.train), settings)
     if steps < _FEW_STEPS:
@@ -203,15 +207,16 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         logits = task.logits(parts.train, batch) if settings.augment == "none" else task.logits_of_changed(batch)
         return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
 
-    compute = distributed.share_work(task.model.decoder, losses)
+    compute = distributed.share_work(decoder, losses)
 
     def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
         task.model.train()
+        before = (progress.epoch - 1) * steps
 
         def step(batch: Batch) -> Losses:
-            done = (progress.epoch - 1) * steps + progress.step
+            factor = rate_factor(settings.schedule, before + progress.step, steps * settings.max_epochs)
             for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * rate_factor(settings.schedule, done, steps * settings.max_epochs)
+                group["lr"] = settings.learning_rate * factor
             if settings.augment == "none":
                 return compute(batch)
             total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
@@ -219,20 +224,20 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
             own = draws[distributed.own_share(total)]
             return compute(augmented(batch, settings.augment, own, task.mirrored))
 
-        return train_one_epoch(step, parts.train, settings, optimizer, progress, after_step)
+        def after(loss: float) -> None:
+            if average is not None:
+                update_average(average, decoder, settings.ema, before + progress.step - 1)
+            after_step(loss)
+
+        return train_one_epoch(step, parts.train, settings, optimizer, progress, after)
 
     def validate() -> Scores:
-        loss, kept = evaluate(task, parts.validation, while_training=True)
+        with weights_of(average, decoder):
+            loss, kept = evaluate(task, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
-    return Trainable(
-        task.model.decoder,
-        optimizer,
-        steps,
-        train_epoch,
-        validate,
-        task.score if settings.select_by == "score" else None,
-    )
+    score = task.score if settings.select_by == "score" else None
+    return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score)
 
 
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:
