@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import shutil
 import subprocess
@@ -157,7 +158,7 @@ class RunFolder:
         Keys already there are replaced, others stay.
         """
         for name, value in metrics.items():
-            logger.info("%-32s %.4f", name, value)
+            logger.info("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
         write_json(path, known | without_nan(metrics))
