@@ -111,7 +111,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one_with_any_number_of_worker
     assert (last.epoch, last.begun["step"]) == (1, 2)
 
     interrupted(2, lambda: train(script, "stopped"))
-    assert "a run that is not finished is there; --resume goes on with it" in capsys.readouterr().err
+    assert "a run is there; --resume goes on with it" in capsys.readouterr().err
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "SAVE_EVERY", 0.0)  # after every step
@@ -141,7 +141,7 @@ def test_a_finished_run_is_overwritten_when_told_only(
     interrupted(2, lambda: train(ENCODER, "twice"))
     message = capsys.readouterr().err.strip()
     assert message.count("\n") == 0
-    assert "a finished run is there; --resume goes on with it, --overwrite removes it" in message
+    assert "a run is there; --resume goes on with it, --overwrite removes it" in message
     assert {path: path.read_bytes() for path in run.root.rglob("*") if path.is_file()} == before
     root = train(ENCODER, "twice", ("--overwrite",))
     assert compare(undisturbed[ENCODER], root) == []

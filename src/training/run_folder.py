@@ -64,6 +64,12 @@ class RunFolder:
         return self.results / "split.json"
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it was trained to the end and tested after that."""
+        path = self.results / "metrics.json"
+        return path.exists() and "epochs" in read_json(path, "the metrics")
+
+    @property
     def _lock(self) -> Path:
         return self.root / ".lock"
 
@@ -103,11 +109,9 @@ class RunFolder:
 
     def refuse_to_replace(self) -> None:
         """`UserError` where there is a run that training would overwrite."""
-        finished = (self.results / "metrics.json").exists()
-        if finished or self.last.exists() or self.best.exists():
-            state = "a finished run" if finished else "a run that is not finished"
+        if any(path.exists() for path in (self.last, self.best, self.results / "metrics.json")):
             raise UserError(
-                f"{self.root}: {state} is there; --resume goes on with it, --overwrite removes it and starts afresh"
+                f"{self.root}: a run is there; --resume goes on with it, --overwrite removes it and starts afresh"
             )
 
     def begin(self, settings: RunSettings, command: list[str], afresh: bool) -> None:
@@ -153,7 +157,7 @@ class RunFolder:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Log the scores and add them to results/metrics.json, which tells a finished run; then free the folder.
+        """Log the scores and add them to results/metrics.json, the last file of a run; then free the folder.
 
         Keys already there are replaced, others stay.
         """

@@ -14,7 +14,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from src.datasets import splits
 from src.datasets.build import draw_splits
 from src.datasets.splits import Split
 from src.errors import UserError
-from src.evaluation.pooling import compare_with_baselines, pool
+from src.evaluation.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
     ClassificationSettings,
     DecoderRunSettings,
@@ -57,16 +57,6 @@ _DATA = (
 """What a trial's encoder takes from its decoder's settings."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One training of several."""
-
-    seed: int
-    fold: int | None
-    root: Path
-    """Its output root."""
-
-
 def run(
     settings: S,
     arguments: cli.Arguments,
@@ -93,10 +83,10 @@ def run(
         folder = _place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
-        if arguments.mode == "train" and distributed.writes():
+        if arguments.mode == "train" and distributed.writes() and folder.exists():
             if not (arguments.resume or arguments.overwrite):
                 RunFolder(folder).refuse_to_replace()
-            shutil.rmtree(folder, ignore_errors=True)  # what earlier trials said together
+            shutil.rmtree(folder)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)
@@ -107,10 +97,10 @@ def run(
 
 
 def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
-    """Pool the runs, and the regressions where every trial has them."""
+    """Pool the runs of every variant, and the diagnosis's regressions beside them."""
     names = [variant.run_name for variant in variants]
-    regressions = [f"{names[0]}/baselines/{name}" for name in REGRESSIONS] if len(variants) > 1 else []
-    names += [name for name in regressions if all((trial.root / name).is_dir() for trial in trials)]
+    if len(variants) > 1 and isinstance(settings, ClassificationSettings):
+        names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
         pool(settings, trials, name, _place(settings) / name)
         logger.info("pooled: %s", _place(settings) / name)
@@ -155,12 +145,12 @@ def _run_trial(
 def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
     """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
     run = RunFolder(settings.output_root / settings.run_name)
-    needed = [run.results / "metrics.json", run.best]
+    needed = [run.best, run.last]
     if arguments.baselines and isinstance(settings, ClassificationSettings) and settings.decoder_input == "latents":
         needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
-    if not all(path.exists() for path in needed):
+    if not run.is_finished or not all(path.exists() for path in needed):
         return False
-    trained, asked = checkpoints.load(run.best), settings.model_dump(mode="json")
+    trained, asked = checkpoints.load(run.last), settings.model_dump(mode="json")
     free = MAY_CHANGE - {"max_epochs"}
     if any(trained.settings.get(key) != value for key, value in asked.items() if key not in free):
         return False
@@ -200,8 +190,8 @@ def _pretrain(
     shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
     latent = latent.model_copy(update=shared)
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
-    if (folder.results / "metrics.json").exists():
-        if checkpoints.load(folder.best).settings == latent.model_dump(mode="json"):
+    if folder.is_finished:
+        if checkpoints.load(folder.last).settings == latent.model_dump(mode="json"):
             return
         logger.info("%s: pretrained with other settings; again", folder.root)
     pretrain(latent, ours)
