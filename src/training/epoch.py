@@ -58,10 +58,17 @@ def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> Itera
         num_workers=workers,
         worker_init_fn=leave_to_parent,
     )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that loads batches was killed, most often for lack of memory; try --set num_workers=0"
+        ) from None
 
 
 def steps_per_epoch(frames: int, settings: Settings) -> int:

@@ -1,5 +1,8 @@
 """An epoch's batches: every frame once, or enough drawn ones where frames are few."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +99,19 @@ def test_an_error_in_a_loading_process_is_its_one_line(workers: int) -> None:
     with pytest.raises(UserError) as end:
         list(batches_of(Failing(3), range(3), 2, workers))  # type: ignore[arg-type]
     assert str(end.value) == "frame.jpg: gone; start again"
+
+
+class Fatal(Numbered):
+    """Ends the process that reads it."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+
+def test_a_loading_process_that_was_killed_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"was killed.*num_workers=0"):
+        list(batches_of(Fatal(3), range(3), 2, 1))  # type: ignore[arg-type]
 
 
 class Named(Numbered):
