@@ -226,6 +226,7 @@ def describe(plan: Plan) -> list[str]:
     labels, folders = plan.labels, plan.folders
     words = Counter(f"{label} ({labels.origin[patient]})" for patient, label in labels.of.items() if patient in folders)
     clash = {patient: text for patient, text in labels.contradictions.items() if patient in folders}
+    alike = "numbered folder" in plan.rules and any(text.count("in folders") > 1 for text in clash.values())
     none = {patient for patient in folders if patient not in labels.of and patient not in clash}
     first = plan.frames[0]
     example = f"{' + '.join(path.as_posix() for path in first.files.values())} -> {folders[first.patient]}/{first.stem}"
@@ -241,11 +242,7 @@ def describe(plan: Plan) -> list[str]:
         *(f"  {note}" for note in labels.notes),
         *([f"  patients without a label: {len(none)} ({shortened(none)})"] if none else []),
         *(f"  CONTRADICTION, no label for patient {patient}: {text}" for patient, text in sorted(clash.items())),
-        *(
-            [f"  if these are different people: {_TWO_PEOPLE}"]
-            if any("folders" in text for text in clash.values())
-            else []
-        ),
+        *([f"  if these are different people: {_TWO_PEOPLE}"] if alike else []),
     ]
     lines += [f"annotation file: {path}" for path in plan.annotations]
     for reason, items in sorted(plan.left_out.reasons.items()):

@@ -56,7 +56,7 @@ def write_record(
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, _palette(parts.train)))
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train)))
 
 
 def save_record(path: Path, record: Record) -> None:
@@ -70,7 +70,8 @@ def save_record(path: Path, record: Record) -> None:
         torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
 
 
-def _palette(dataset: FrameDataset) -> str | None:
+def palette_of(dataset: FrameDataset) -> str | None:
+    """What heat maps of training are drawn in; None for gray frames and where it is not known."""
     frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
     return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
