@@ -96,6 +96,9 @@ def test_segmentation_writes_all_there_is_to_see(make_run: MakeRun, folder: Path
     assert all((out / source).is_file() for source in parsed.sources)
     assert not {"script", "b", "link"} & parsed.tags
     assert "http" not in page
+    for source in parsed.sources:
+        with Image.open(out / source) as image:
+            assert image.info["Comment"] == NOTICE
     for path in ("frames.csv", "regions.csv", "differences.csv", "regions.coco.json", "index.html", "prediction.json"):
         assert NOTICE in (out / path).read_text(encoding="utf-8")
 
