@@ -115,8 +115,7 @@ def _colours() -> NDArray[np.uint8]:
 def _words(result: Result) -> list[tuple[str, str]]:
     lines = []
     if isinstance(result, Classification):
-        side = "reaches" if result.reaches_threshold else "is below"
-        lines.append((f"probability of sick {result.probability:.3f} {side} threshold {result.threshold:.3f}", _LIGHT))
+        lines.append((f"probability of sick {result.verdict}", _LIGHT))
         lines.append((f"calibrated {result.calibrated:.3f}", _LIGHT))
     if result.unlike_training:
         text = f"UNLIKE THE TRAINING DATA: distance {result.distance:.2f} > {result.distance_threshold:.2f}"

@@ -168,8 +168,9 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         "The run had too few frames to tell which are unlike its training data."
         if known is None
         else f"{collected.unlike} frame(s) are unlike the training data: further from it in latent space than "
-        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames. "
-        "What is predicted for them is worth little.",
+        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames"
+        + (", few for such a limit. " if known.frames[1] < 1 / (1 - known.quantile) else ". ")
+        + "What is predicted for them is worth little.",
     ]
     if collected.coloured:
         facts.append(_colouring(trained, collected.coloured))

@@ -47,11 +47,7 @@ def card(result: Result, picture: PurePosixPath) -> Card:
     head: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     if isinstance(result, Classification):
-        side = "reaches" if result.reaches_threshold else "is below"
-        fact = (
-            f"Probability of sick {result.probability:.3f} {side} the threshold {result.threshold:.3f}; "
-            f"calibrated {result.calibrated:.3f}"
-        )
+        fact = f"Probability of sick {result.verdict}; calibrated {result.calibrated:.3f}"
     if isinstance(result, Segmentation):
         unit = {"C": "°C", "gray level": "gray levels"}.get(result.thermogram.unit, "")
         if unit:

@@ -237,3 +237,16 @@ def test_measures_of_a_known_frame() -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     command = "import sys, src; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
     subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0.7, "0.700 reaches the threshold 0.490"),
+        (0.48999, "0.48999 is below the threshold 0.49000"),
+        (0.49, "0.490 reaches the threshold 0.490"),
+    ],
+)
+def test_probability_and_threshold_are_told_apart(probability: float, words: str) -> None:
+    result = Classification(from_array(np.zeros((40, 40), np.uint8)), None, None, probability, probability, 0.49)
+    assert result.verdict == words
