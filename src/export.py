@@ -75,6 +75,7 @@ def facts(trained: Trained) -> dict[str, str]:
         "notice": NOTICE,
         "input": f"{INPUT}: float32 [B, C, H, W], values 0..255 ({trained.modality} frames)",
         "rows_columns": list(trained.size),
+        **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
     if isinstance(trained.model.decoder, ClassificationModel):

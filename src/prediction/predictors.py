@@ -83,6 +83,19 @@ class Classification(Result):
         """Whether the frame is called sick."""
         return self.probability >= self.threshold
 
+    @property
+    def verdict(self) -> str:
+        """Probability and threshold in words, with as many digits as tell them apart."""
+        side = "reaches" if self.reaches_threshold else "is below"
+        digits = 3
+        while (
+            digits < 9
+            and self.probability != self.threshold
+            and f"{self.probability:.{digits}f}" == (f"{self.threshold:.{digits}f}")
+        ):
+            digits += 1
+        return f"{self.probability:.{digits}f} {side} the threshold {self.threshold:.{digits}f}"
+
 
 class Segmenter:
     """A trained run of main_seg.py."""

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from src.datasets.build import Parts
+from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import PALETTES, recognised_palette
 from src.datasets.tasks import FrameDataset
 from src.errors import UserError
 from src.evaluation.typicality import Typicality, fit_typicality
@@ -25,6 +27,7 @@ from src.training.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 _FORMAT = "llft-prediction-1"
+_FRAMES_OF_PALETTE = 20
 _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
 
 
@@ -36,6 +39,8 @@ class Record:
     background: int = 0
     typicality: Typicality | None = None
     """None where the run had too few frames."""
+    palette: str | None = None
+    """What the heat maps of training are drawn in; None where that is not known."""
 
 
 def pooled(latents: torch.Tensor) -> np.ndarray:
@@ -51,7 +56,7 @@ def write_record(
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found))
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train)))
 
 
 def save_record(path: Path, record: Record) -> None:
@@ -62,7 +67,13 @@ def save_record(path: Path, record: Record) -> None:
         typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": list(found.frames)}
     content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
     with atomic_write(path) as file:
-        torch.save(content | {"typicality": typicality}, file)
+        torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
+
+
+def palette_of(dataset: FrameDataset) -> str | None:
+    """What heat maps of training are drawn in; None for gray frames and where it is not known."""
+    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
+    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
@@ -85,7 +96,8 @@ def read_record(path: Path, command: str) -> Record:
             frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
             typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
         names = tuple(str(name) for name in content["class_names"])
-        return Record(names, int(content["background"]), typicality)
+        palette = content.get("palette")  # a run from before has none
+        return Record(names, int(content["background"]), typicality, palette if palette in PALETTES else None)
     except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
         known = "missing" if isinstance(error, FileNotFoundError) else "damaged or of another version"
         raise UserError(f"{path}: {known}; this writes it: {command}") from None

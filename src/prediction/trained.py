@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.files import read_json
@@ -56,13 +57,22 @@ class Trained:
     best_epoch: int
 
     @property
+    def palette(self) -> str:
+        """What frames without a heat map are coloured with: training's palette, the usual one where it is not known."""
+        return self.record.palette or DEFAULT_PALETTE
+
+    def colours(self, thermogram: Thermogram) -> bool:
+        """Whether `frame_of` has to colour the frame first."""
+        return self.modality == "heat" and thermogram.colours is None
+
+    @property
     def at_once(self) -> int:
         """Frames of one batch."""
         return max(1, PIXELS_AT_ONCE // (self.size[0] * self.size[1]))
 
     def frame_of(self, thermogram: Thermogram) -> tuple[NDArray[np.uint8], Letterbox]:
         """The frame uint8 [C, H, W] that the networks take; `UserError` where it cannot be made."""
-        return as_frame(thermogram, self.modality, self.size)
+        return as_frame(thermogram, self.modality, self.size, self.palette)
 
     @torch.inference_mode()
     def __call__(self, frames: Sequence[tuple[NDArray[np.uint8], Letterbox]]) -> Outputs:

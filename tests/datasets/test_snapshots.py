@@ -1,5 +1,6 @@
 """Snapshots: derived from matrix or gray frame, never over an existing one, and no damaged file stops the rest."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from src.datasets.prepare import main
-from src.datasets.snapshots import derive_snapshots, make_snapshot
+from src.datasets.snapshots import derive_snapshots, encode_jpeg, make_snapshot, recognised_palette
 
 
 def ramp(height: int = 48, width: int = 64) -> np.ndarray:
@@ -30,6 +31,23 @@ def test_snapshot_spans_the_palette_over_the_frames_own_range() -> None:
     assert_array_equal(snapshot[0, -1], [128, 0, 0])
     assert_array_equal(snapshot, make_snapshot(frame * 3 + 7))
     assert_array_equal(make_snapshot(frame, "bone"), make_snapshot(frame, "COLORMAP_BONE"))
+
+
+def as_read(frame: np.ndarray, palette: str) -> np.ndarray:
+    file = io.BytesIO(encode_jpeg(make_snapshot(frame, palette)))
+    return np.asarray(Image.open(file)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("palette", ["jet", "inferno", "hot", "hsv", "rainbow", "viridis", "bone"])
+def test_palettes_are_recognised_after_jpeg(palette: str) -> None:
+    frames = np.stack([as_read(ramp() ** power, palette) for power in (1, 2)])
+    assert recognised_palette(frames) == palette
+
+
+def test_colours_of_no_palette_or_of_two_are_not_guessed() -> None:
+    assert recognised_palette(as_read(ramp(), "twilight")[None]) is None  # twilight_shifted has the same
+    assert recognised_palette(np.random.default_rng(0).integers(0, 256, (2, 3, 60, 80), np.uint8)) is None
+    assert recognised_palette(np.repeat(as_read(ramp(), "bone")[None, :1], 3, axis=1)) is None
 
 
 def test_degrees_are_resampled_not_colours() -> None:
