@@ -1,14 +1,42 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and reading that neither waits nor fills the memory."""
 
+import errno
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from src.errors import UserError
+
+MEGABYTE = 1 << 20
+TEXT_LIMIT = 32 * MEGABYTE
+"""Bytes of a JSON or text file that are read: Python's objects take up to 24 times as much memory."""
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A plain file to read. Raises OSError for anything else: a pipe would wait for a writer, a device never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no plain file", str(path))
+    return path.open("rb")
+
+
+def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
+    """The content of a plain file of at most `limit` bytes; OSError where it is larger or cannot be read."""
+    with open_plain(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit // MEGABYTE} megabytes", str(path))
+    return content
+
+
+def is_link(path: Path, root: Path) -> bool:
+    """Whether a path below `root`, or a folder between them, is a symbolic link."""
+    below = path.relative_to(root)
+    return any((root / part).is_symlink() for part in (below, *below.parents[:-1]))
 
 
 @contextmanager
@@ -50,7 +78,7 @@ def without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
 def read_json(path: Path, what: str) -> Any:
     """Read JSON; `UserError` names `what` was looked for where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_plain(path).decode("utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -3,15 +3,19 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.datasets.annotations import is_mask
+from src.datasets.images import MAX_PIXELS
 from src.errors import UserError
-from src.files import write_text
+from src.files import MEGABYTE, read_plain, write_text
 
 Row = Sequence[str | int | float]
+_MOST_BYTES, _MOST_LINES = 256 * MEGABYTE, 1_000_000
 MEASURES = ("dice", "iou", "surface_dice", "hausdorff95")
 CLASSIFICATION_COLUMNS = ("label", "probability", "stratum")
 SEGMENTATION_COLUMNS = ("region", "height", "width", "truth", "predicted", *MEASURES)
@@ -66,15 +70,39 @@ def _decoded(rows: Sequence[Mapping[str, str]], column: str) -> np.ndarray:
 
 
 def read_predictions(path: Path) -> list[dict[str, str]]:
-    """The lines of a predictions.csv by column; `UserError` where there is none or it has no lines."""
+    """The lines of a predictions.csv by column.
+
+    Raises `UserError` where there is none, it has no lines, or a line holds no prediction.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        reader = csv.reader(io.StringIO(read_plain(path, _MOST_BYTES).decode("utf-8"), newline=""), strict=True)
+        columns = next(reader, [])
+        lines = list(islice(reader, _MOST_LINES + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot read the predictions: {error}") from None
-    if not rows:
+    if not lines:
         raise UserError(f"{path}: holds no predictions")
+    if len(lines) > _MOST_LINES or not {"part", "patient", "frame"} <= set(columns):
+        raise UserError(f"{path}: no predictions of this code; test the run again: --mode test")
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        row = dict(zip(columns, line, strict=False))
+        if len(line) != len(columns) or not _is_prediction(row):
+            raise UserError(f"{path}: line {number}: no prediction of this code; test the run again: --mode test")
+        rows.append(row)
     return rows
+
+
+def _is_prediction(row: Mapping[str, str]) -> bool:
+    """Whether what the line holds can be scored."""
+    try:
+        if "probability" in row:
+            return row["label"] in ("0", "1") and 0 <= float(row["probability"]) <= 1
+        height, width = int(row["height"]), int(row["width"])
+        fits = height > 0 and width > 0 and height * width <= MAX_PIXELS
+        return fits and all(is_mask(row[column], height, width) for column in ("truth", "predicted"))
+    except (KeyError, ValueError):
+        return False
 
 
 def class_maps(

@@ -74,7 +74,7 @@ class RunFolder:
         try:
             for folder in (self.best.parent, self.logs, self.figures):
                 folder.mkdir(parents=True, exist_ok=True)
-            to_file = logging.FileHandler(self.logs / "train.log", encoding="utf-8")
+            to_file = logging.FileHandler(self.logs / "train.log", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UserError(f"{self.root}: cannot write the run folder: {error.strerror or error}") from None
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -245,7 +245,7 @@ NO_SIZE = "annotated images without id, file_name, height or width"
         ({"height": 0}, NO_SIZE),
         ({"id": [9]}, NO_SIZE),
         ({"id": -1}, NO_SIZE),
-        ({"height": 999_999, "width": 999_999}, "annotated images that declare more than 50 megapixels"),
+        ({"height": 999_999, "width": 999_999}, "annotated images that declare more than 25 megapixels"),
     ],
 )
 def test_damaged_image_is_skipped_with_its_reason(tmp_path: Path, broken: dict[str, Any], reason: str) -> None:

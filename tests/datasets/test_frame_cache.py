@@ -168,7 +168,7 @@ def test_damaged_bytes_give_a_frame_or_a_reason(
         reasons = (
             "truncated frames",
             "frames that cannot be read as images",
-            "frames that declare more than 50 megapixels",
+            "frames that declare more than 25 megapixels",
         )
         assert str(error) in reasons  # noqa: PT017
     else:
