@@ -284,7 +284,7 @@ def encoder_run_name(modality: Modality) -> str:
     return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
 
 
-_YAML_LIMIT = 1 << 18  # bytes; a second's work for the parser
+_YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
 _NUMBERS = {
     "tag:yaml.org,2002:int": r"^[-+]?(?:0|[1-9]\d*)$",
     "tag:yaml.org,2002:float": r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$",

@@ -14,10 +14,13 @@ def raw_values(celsius: np.ndarray) -> np.ndarray:
     return np.rint(R1 / (R2 * (np.exp(B / (celsius + 273.15)) - F)) - OFFSET).astype("<u2")
 
 
-def radiometric_jpeg(celsius: np.ndarray) -> bytes:
-    """A JPEG that carries the records of raw values (type 1) and camera (type 32), in two segments."""
+def radiometric_jpeg(celsius: np.ndarray, image: bytes = b"") -> bytes:
+    """A JPEG that carries the records of raw values (type 1) and camera (type 32), in two segments.
+
+    `image`: the record of raw values, where it is to be another one.
+    """
     raw = raw_values(celsius)
-    image = struct.pack("<HHH", 2, raw.shape[1], raw.shape[0]).ljust(32, b"\0") + raw.tobytes()
+    image = image or struct.pack("<HHH", 2, raw.shape[1], raw.shape[0]).ljust(32, b"\0") + raw.tobytes()
     camera = bytearray(1024)
     struct.pack_into("<6f", camera, 32, 1.0, 0.0, 293.15, 293.15, 293.15, 1.0)  # emissivity, distance, air, window
     struct.pack_into("<f", camera, 60, 0.5)

@@ -1,5 +1,7 @@
 """Radiometric JPEGs, written here in FLIR's layout and read by flyr: without that library these tests are skipped."""
 
+import io
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,3 +67,25 @@ def test_damaged_records_are_told(source: Folder, out: Path, camera: dict[str, n
     assert run(source, out) == 0
     assert [frame.patient for frame in read(out)[1]] == ["0004"]
     assert "the radiometric JPEG is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("count", [2**31, 2**32 - 1])
+def test_a_directory_of_billions_of_records_is_refused(tmp_path: Path, count: int) -> None:
+    pytest.importorskip("flyr")
+    content = radiometric_jpeg(degrees(0))
+    head = content.index(b"FFF\0") + 28
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[:head] + count.to_bytes(4, "big") + content[head + 4 :])
+    with pytest.raises(UserError, match="damaged"):
+        read_radiometric(path)
+
+
+def test_a_huge_picture_inside_is_not_decoded(tmp_path: Path) -> None:
+    pytest.importorskip("flyr")
+    large = io.BytesIO()
+    Image.new("L", (5000, 5000)).save(large, "PNG")
+    raw = struct.pack("<HHH", 2, 5000, 5000).ljust(32, b"\0") + large.getvalue()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(radiometric_jpeg(degrees(0), raw))
+    with pytest.raises(UserError, match="damaged"):
+        read_radiometric(path)

@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if not fuzzing.LONG:
+    if not fuzzing.is_long():
         return
     terminalreporter.write_line("reader | inputs | refused | slowest, s | memory, MB")
     for name, found in fuzzing.TALLIES.items():
