@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from src.errors import UserError, is_printable
+from src.errors import UserError, is_printable, one_line
 from src.files import read_plain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -360,7 +360,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         origin[key.strip()] = "--set"
     task = values.get("task")
     if not isinstance(task, str) or task not in _TASKS:
-        raise UserError(f"{path}: task: {task!r}: one of {', '.join(_TASKS)} is accepted")
+        raise UserError(f"{path}: task: {one_line(repr(task), 200)}: one of {', '.join(_TASKS)} is accepted")
     try:
         return _TASKS[task].model_validate(values)
     except ValidationError as error:
@@ -390,17 +390,18 @@ def _explain(
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
+    quoted = one_line(repr(value), 200)  # what follows must not be lost behind a long one
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
-        text = f"{where}: {value!r}: nothing reads this key; {hint}"
+        text = f"{where}: {quoted}: nothing reads this key; {hint}"
     elif first["type"] == "missing" and len(first["loc"]) == 1:
         text = f"{where}: missing, {_accepted(kind, key)} is needed"
     elif first["type"] == "value_error":
-        shown = "" if not key else f" {str(value) if isinstance(value, Path) else repr(value)}:"
+        shown = "" if not key else f" {one_line(str(value), 200) if isinstance(value, Path) else quoted}:"
         text = f"{where}:{shown} {first['ctx']['error']}"
     else:
-        text = f"{where}: {value!r}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
+        text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 

@@ -83,7 +83,10 @@ class Trained:
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
-        found: dict[str, Any] = read_json(self.run.results / "metrics.json", "the run's scores")
+        path = self.run.results / "metrics.json"
+        found = read_json(path, "the run's scores")
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: no scores of a run, this file holds {type(found).__name__}")
         return found
 
 
