@@ -4,7 +4,7 @@ import sys
 import time
 
 from main_latent import pretrain
-from src import cli
+from src import cli, protocols
 from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
@@ -15,7 +15,7 @@ from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.settings import SegmentationSettings
 from src.training import checkpoint as checkpoints
-from src.training import distributed, protocols
+from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
 from src.training.engine import choose_device, fit, make_repeatable, resumed
 from src.training.memory import peak_memory_mb

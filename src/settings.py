@@ -203,7 +203,7 @@ class DecoderSettings(Settings):
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: Protocol = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
-    code does, with the epoch chosen on the test patients, so optimistic. src/training/protocols.py."""
+    code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder; as baselines, those of a random encoder of its size, or the pixels alone."""
     folds: int = Field(5, ge=2)

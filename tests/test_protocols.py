@@ -1,6 +1,7 @@
 """Folds, seeds, the published protocol and baselines through the scripts, each score computed again from its file."""
 
 import csv
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,9 @@ from sklearn import metrics as sk
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src.datasets import splits
+from src.evaluation import auc
+from src.evaluation.pooling import Trial, pool
+from src.settings import ClassificationSettings
 from src.training import checkpoint as checkpoints
 
 CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
@@ -101,6 +105,34 @@ def test_pooled_classification_scores_are_those_of_scikit_learn(folds: Path) -> 
     assert len(trials["trials"]) == SEEDS * FOLDS
 
 
+def test_the_area_within_folds_compares_patients_ranked_by_one_training(
+    folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auc, "MIN_PAIRS", 1)
+    monkeypatch.setattr(auc, "MIN_PATIENTS", 1)
+    trials = [
+        Trial(int(path.parent.name.removeprefix("seed_")), int(path.name.removeprefix("fold_")), path)
+        for path in sorted(folds.glob("seed_*/fold_*"))
+    ]
+    weights = trials[0].root / CLASSIFIER / "checkpoints" / "dmr_run.pty"
+    settings = ClassificationSettings(**checkpoints.load(weights).settings | {"output_root": folds.parent})
+    pool(settings, trials, CLASSIFIER, tmp_path)
+
+    by_patient: dict[tuple[str, str, str], list[tuple[int, float]]] = {}
+    for line in lines_of(tmp_path):
+        who = line["seed"], line["fold"], line["patient"]
+        by_patient.setdefault(who, []).append((int(line["label"]), float(line["probability"])))
+    means = {who: np.mean(values, axis=0) for who, values in by_patient.items()}
+    won = [
+        (np.sign(means[a][1] - means[b][1]) + 1) / 2
+        for a, b in itertools.permutations(means, 2)
+        if a[:2] == b[:2] and means[a][0] > means[b][0]
+    ]
+    metrics = read(tmp_path / "results" / "metrics.json")
+    assert metrics["test/patient_auc_within_fold_pairs"] == len(won) / SEEDS
+    assert metrics["test/patient_auc_within_fold"] == pytest.approx(np.mean(won))
+
+
 def test_pooled_segmentation_scores_are_those_of_monai(folds: Path) -> None:
     run = folds / SEGMENTER
     of_region: dict[str, list[float]] = {}
@@ -149,6 +181,23 @@ def test_published_protocol_chooses_the_epoch_on_its_test_patients(published: Pa
     assert division["validation"] == division["tested"]
     assert set(division["tested"]) <= set(division["test"])
     assert not set(division["train"]) & set(division["tested"])
+
+
+def test_a_finished_trial_is_not_taken_for_one_of_other_settings(
+    published: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train(
+            "main_seg.py",
+            phantom,
+            published.parent,
+            "--protocol",
+            "published",
+            "--resume",
+            "--set",
+            "learning_rate=0.5",
+        )
+    assert "learning_rate" in capsys.readouterr().err
 
 
 def test_a_finished_trial_is_left_alone_and_other_folds_are_refused(

@@ -57,7 +57,7 @@ def auc_over_pairs(
     counts = int(compared.sum()), int(compared.any(axis=0).sum()), int(compared.any(axis=1).sum())
     if counts[0] < MIN_PAIRS or min(counts[1:]) < MIN_PATIENTS:
         found = f"{counts[0]} pairs of {counts[1]} healthy and {counts[2]} sick patients"
-        reason = f"{found}, needed are {MIN_PAIRS} pairs of {MIN_PATIENTS} and {MIN_PATIENTS}"
+        reason = f"the data cannot answer: {found}, needed are {MIN_PAIRS} pairs of {MIN_PATIENTS} and {MIN_PATIENTS}"
         return PairAUC(Interval(None, reason=reason), *counts)
 
     def statistic(drawn: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +24,24 @@ _OF_TRAINING = ("threshold", "temperature")
 """What a classifier's metrics.json holds of its validation patients."""
 
 
-class Trial(Protocol):
-    """A training whose results lie in a run folder below an output root of its own."""
+@dataclass(frozen=True)
+class Trial:
+    """One training of several."""
 
-    @property
-    def seed(self) -> int: ...
-    @property
-    def fold(self) -> int | None: ...
-    @property
-    def root(self) -> Path: ...
+    seed: int
+    fold: int | None
+    root: Path
+    """Its output root."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of a sick and a healthy patient of one seed, as `auc_over_pairs` takes them."""
+
+    labels: np.ndarray
+    wins: np.ndarray
+    alike: dict[str, np.ndarray]
+    """Which pairs are alike in the named, 1 or 0: `fold` (ranked by one training), and the settings' strata."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,16 @@ class Tested:
     """Scores without an interval."""
     draw: Callable[[Path, str], None]
     """Pictures of them into a folder; the text says of what."""
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    """In classification: labels, and wins and weights of pairs of one stratum (`auc_over_pairs`)."""
+    pairs: Pairs | None = None
+    """In classification."""
 
 
 def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folder: Path) -> None:
     """Write predictions.csv, metrics.json, intervals.json, trials.json and pictures of all trials' runs `name`.
 
     Test predictions are pooled over the folds of each seed; scores are means over seeds, and an interval is that of the
-    mean, with the same patients resampled in all seeds. A patient is called sick by the threshold of its own fold.
+    mean, with the same patients resampled in all seeds. A patient is called sick by the threshold of its own fold. The
+    AUC compares probabilities of different trainings; beside it stands the one over pairs of one fold.
     """
     results = folder / "results"
     (results / "figures").mkdir(parents=True, exist_ok=True)
@@ -74,9 +84,8 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
     values = [score(of.statistic, len(of.patients)) | of.others for of in tested]
     across = {f"test/{measure}": _spread([of[measure] for of in values]) for measure in values[0]}
     metrics = {measure: spread["mean"] for measure, spread in across.items()}
-    if isinstance(settings, ClassificationSettings) and settings.strata:
-        key = f"patient_auc_within_{'_and_'.join(settings.strata)}"
-        within = _within_strata(tested, settings.seed)
+    for name, within in _within(tested, settings.seed).items():
+        key = f"patient_auc_within_{name}"
         intervals[key] = within.interval
         metrics |= {f"test/{key}": within.interval.value, f"test/{key}_pairs": within.pairs}
     write_json(results / "metrics.json", metrics)
@@ -114,7 +123,7 @@ def _by_seed(settings: DecoderRunSettings, lines: list[Line]) -> dict[str, Teste
     for line in lines:
         seeds.setdefault(line.get("seed", ""), []).append(line)
     if isinstance(settings, ClassificationSettings):
-        return {seed: _classified(of_seed) for seed, of_seed in seeds.items()}
+        return {seed: _classified(of_seed, settings) for seed, of_seed in seeds.items()}
     return {seed: _segmented(of_seed, settings.background) for seed, of_seed in seeds.items()}
 
 
@@ -122,7 +131,7 @@ def _mean(seeds: Mapping[str, Tested]) -> Statistic:
     return mean_over_runs([tested.statistic for tested in seeds.values()])
 
 
-def _classified(lines: list[Line]) -> Tested:
+def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
     patients = [line["patient"] for line in lines]
     labels, *of_frames = (
         np.array([float(line[name]) for line in lines]) for name in ("label", "probability", *_OF_TRAINING)
@@ -132,9 +141,13 @@ def _classified(lines: list[Line]) -> Tested:
     first = [patients.index(name) for name in names]  # a patient lies in one fold, whose numbers all its frames have
     threshold, temperature = (values[first] for values in of_frames[1:])
     calibrated = apply_temperature(means, temperature)
-    known = {line["patient"]: line.get("stratum") or None for line in lines}
-    weights = same_stratum(labels_by_patient, [known[name] for name in names])
     statistic = binary_statistic(labels_by_patient, means, threshold)
+    alike = {}
+    if settings.protocol == "kfold":
+        alike["fold"] = same_stratum(labels_by_patient, [lines[place].get("fold") for place in first])
+    if settings.strata:
+        strata = [lines[place].get("stratum") or None for place in first]
+        alike["_and_".join(settings.strata)] = same_stratum(labels_by_patient, strata)
 
     def draw(folder: Path, what: str) -> None:
         figures.reliability_diagram(reliability(labels_by_patient, calibrated), what, folder / "reliability.png")
@@ -150,15 +163,17 @@ def _classified(lines: list[Line]) -> Tested:
             "patient_brier_calibrated": float(np.mean((calibrated - labels_by_patient) ** 2)),
         },
         draw,
-        (labels_by_patient, wins_of(labels_by_patient, means) * weights, weights),
+        Pairs(labels_by_patient, wins_of(labels_by_patient, means), alike),
     )
 
 
-def _within_strata(tested: Sequence[Tested], seed: int) -> PairAUC:
-    """AUC over pairs of one stratum, the mean over seeds."""
+def _within(tested: Sequence[Tested], seed: int) -> dict[str, PairAUC]:
+    """AUC over the pairs that are alike in each of the named, the mean over seeds."""
     known = [of.pairs for of in tested if of.pairs is not None]
-    labels, _, weights = known[0]
-    return auc_over_pairs(labels, np.mean([wins for _, wins, _ in known], axis=0), weights, seed)
+    if not known:
+        return {}
+    labels, wins = known[0].labels, np.mean([pairs.wins for pairs in known], axis=0)
+    return {name: auc_over_pairs(labels, wins * alike, alike, seed) for name, alike in known[0].alike.items()}
 
 
 def _segmented(lines: list[Line], background: str) -> Tested:

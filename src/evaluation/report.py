@@ -72,7 +72,8 @@ class Page:
     problems: list[str]
     results: list[tuple[Group, list[Table], list[Table]]]
     roc: list[report_charts.Chart]
-    encoders: Table
+    encoders: Table | None
+    """None where only trials have encoders."""
     baselines: list[Table]
     protocols: list[Table]
     audits: list[Table]
@@ -114,9 +115,9 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         phantom=any(_is_phantom(found) for found in runs),
         warnings=report_audit.audit_warnings(runs),
         problems=reader.problems,
-        results=[_results(group, commands) for group in shown],
+        results=[_results(group, commands) for group in shown if group.runs or len(shown) == 1],
         roc=_roc(shown, predictions),
-        encoders=report_scores.encoder_table(groups[0], commands),
+        encoders=report_scores.encoder_table(groups[0], commands) if groups[0].runs or len(shown) == 1 else None,
         baselines=[
             report_scores.baseline_table(title, found)
             for title, found in titled.items()

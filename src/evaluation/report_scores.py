@@ -66,6 +66,7 @@ BASELINE_WORDS = {
     "latent_regression": "logistic regression on mean latents",
     "gray_regression": "logistic regression on gray levels",
 }
+_WITHIN = "test/patient_auc_within_"
 Commands = Callable[[Task, str], str]
 """From task and case to the command that runs it."""
 
@@ -102,12 +103,30 @@ def case_tables(group: Group, task: Task, commands: Commands | None) -> list[Tab
         frames = "Without intervals: frames of one patient are not independent. Judge by patient."
         tables = [
             _case_table("By patient, with 95% intervals", PATIENT_SCORES, task, group, commands, remark),
+            *_within_table(group),
             _case_table("By frame", FRAME_SCORES, task, group, None, frames),
         ]
     else:
         tables = _region_tables(group, commands)
-    run_only = [replace(table, rows=[row for row in table.rows if row[1].span == 1]) for table in tables[1:]]
-    return [tables[0], *(table for table in run_only if table.rows)]
+    ran = [case for case, run in group.of(task).items() if run.finished]
+    run_only = [replace(table, rows=[row for row in table.rows if row[0].text in ran]) for table in tables[1:]]
+    filled = (table for table in run_only if any(cell.kind != "absent" for row in table.rows for cell in row[1:]))
+    return [tables[0], *filled]
+
+
+def _within_table(group: Group) -> list[Table]:
+    """AUCs over pairs that are alike, if any run has one; what differs between the pairs left out cannot raise them."""
+    runs = group.of("classification").values()
+    found = dict.fromkeys(name for run in runs for name in run.results.intervals if name.startswith(_WITHIN))
+    columns: dict[str, str] = {}
+    for name in found:
+        same = name.removeprefix(_WITHIN).replace("_", " ")
+        columns |= {name: f"AUC within the same {same}", f"{name}_pairs": "pairs"}
+    remark = (
+        "Over pairs of a healthy and a sick patient of the same stratum only; in one fold, one training ranks both."
+    )
+    title = "By patient, over pairs that are alike, with 95% intervals"
+    return [_case_table(title, columns, "classification", group, None, remark)] if columns else []
 
 
 def _region_tables(group: Group, commands: Commands | None) -> list[Table]:

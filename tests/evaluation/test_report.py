@@ -133,6 +133,22 @@ def parsed(root: Path) -> Parsed:
     return Parsed(page.report(root, COMMANDS))
 
 
+def test_the_area_over_pairs_of_one_year_stands_beside_the_plain_one(tmp_path: Path) -> None:
+    classifier(tmp_path / H_H)
+    name = "test/patient_auc_within_year"
+    reason = "the data cannot answer: 3 pairs of 2 healthy and 2 sick patients, needed are 30 pairs of 5 and 5"
+    title = "By patient, over pairs that are alike, with 95% intervals"
+    for area, shown in (
+        (interval(0.61, 0.4, 0.8), "0.610 0.400 to 0.800"),
+        (interval(None, reason=reason), "\N{EN DASH}a"),
+    ):
+        results(tmp_path / H_H / "results", {name: area}, **{f"{name}_pairs": 40})
+        found = parsed(tmp_path)
+        assert found.row(title, "h_enc_h_dec")["AUC within the same year"] == shown
+        assert found.row(title, "h_enc_h_dec")["pairs"] == "40"
+        assert (reason in found.text) == (area["value"] is None)
+
+
 def test_a_score_stands_in_its_cell_with_its_interval(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
     segmenter(tmp_path / SEG)

@@ -14,7 +14,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from src.datasets import splits
 from src.datasets.build import draw_splits
 from src.datasets.splits import Split
 from src.errors import UserError
-from src.evaluation.pooling import compare_with_baselines, pool
+from src.evaluation.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
     ClassificationSettings,
     DecoderRunSettings,
@@ -57,16 +57,6 @@ _DATA = (
 """What a trial's encoder takes from its decoder's settings."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One training of several."""
-
-    seed: int
-    fold: int | None
-    root: Path
-    """Its output root."""
-
-
 def run(
     settings: S,
     arguments: cli.Arguments,
@@ -93,8 +83,8 @@ def run(
         folder = _place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
-        if arguments.mode == "train" and distributed.writes():
-            shutil.rmtree(folder, ignore_errors=True)  # what earlier trials said together
+        if arguments.mode == "train" and distributed.writes() and folder.exists():
+            shutil.rmtree(folder)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)
@@ -105,10 +95,10 @@ def run(
 
 
 def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
-    """Pool the runs, and the regressions where every trial has them."""
+    """Pool the runs of every variant, and the diagnosis's regressions beside them."""
     names = [variant.run_name for variant in variants]
-    regressions = [f"{names[0]}/baselines/{name}" for name in REGRESSIONS] if len(variants) > 1 else []
-    names += [name for name in regressions if all((trial.root / name).is_dir() for trial in trials)]
+    if len(variants) > 1 and isinstance(settings, ClassificationSettings):
+        names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
         pool(settings, trials, name, _place(settings) / name)
         logger.info("pooled: %s", _place(settings) / name)
