@@ -35,7 +35,7 @@ from src.training import checkpoint
 from src.training.checkpoint import Checkpoint
 from src.training.run_folder import RunFolder
 
-SHIPPED = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((REPOSITORY / "config").glob("*.yaml"))]
+SHIPPED = [read_record(path) for path in sorted((REPOSITORY / "config").glob("*.yaml"))]
 SETTINGS = [values | {"dataset_path": str(REPOSITORY), "output_root": "runs"} for values in SHIPPED]
 TEXTS = [yaml.safe_dump(values).encode() for values in SETTINGS] + [
     b"task: latent\nmodality: heat\nlearning_rate: !!float 1e-3\ndataset_path: &a .\nimage_size: [48, *a]\n",
@@ -67,6 +67,12 @@ def dumped(value: Any) -> bytes:
 
 
 OURS = {"format": "llft-1", **Checkpoint(STATE, {"seed": 1}, ["0001"], ["0001"], history=[{"loss": 0.5}]).__dict__}
+
+
+def test_settings_are_whole_before_they_are_damaged(place: Path) -> None:
+    for text in TEXTS[: len(SETTINGS)]:
+        (place / "run.yaml").write_bytes(text)
+        load(place / "run.yaml")
 
 
 @fuzzed()
