@@ -59,13 +59,12 @@ class Source(ABC):
 
     looked_for: ClassVar[dict[Modality, str]]
     """What a frame of each modality must be called, in words for the person who has none."""
+    left_out: Skipped
+    """Frames that `all_frames` does not hold, for their path alone."""
 
     def __init__(self, root: Path, only: Collection[str] = ()) -> None:
         """`only` names the patients to list; empty means all."""
         self.root, self.only, self.left_out = root, frozenset(only), Skipped()
-
-    left_out: Skipped
-    """Frames that `all_frames` does not hold, for their path alone."""
 
     @abstractmethod
     def list_frames(self) -> dict[Modality, list[Frame]]:
