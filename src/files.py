@@ -29,7 +29,8 @@ def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
     with open_plain(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise OSError(errno.EFBIG, f"larger than {limit // MEGABYTE} megabytes", str(path))
+        size = f"{limit // MEGABYTE} megabytes" if limit >= MEGABYTE else f"{limit // 1024} kilobytes"
+        raise OSError(errno.EFBIG, f"larger than {size}", str(path))
     return content
 
 

@@ -360,7 +360,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         origin[key.strip()] = "--set"
     task = values.get("task")
     if not isinstance(task, str) or task not in _TASKS:
-        raise UserError(f"{path}: task: {one_line(repr(task), 200)}: one of {', '.join(_TASKS)} is accepted")
+        raise UserError(f"{path}: task: {one_line(repr(task), 400)}: one of {', '.join(_TASKS)} is accepted")
     try:
         return _TASKS[task].model_validate(values)
     except ValidationError as error:
@@ -390,7 +390,7 @@ def _explain(
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
-    quoted = one_line(repr(value), 200)  # what follows must not be lost behind a long one
+    quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
@@ -398,7 +398,7 @@ def _explain(
     elif first["type"] == "missing" and len(first["loc"]) == 1:
         text = f"{where}: missing, {_accepted(kind, key)} is needed"
     elif first["type"] == "value_error":
-        shown = "" if not key else f" {one_line(str(value), 200) if isinstance(value, Path) else quoted}:"
+        shown = "" if not key else f" {one_line(str(value), 400) if isinstance(value, Path) else quoted}:"
         text = f"{where}:{shown} {first['ctx']['error']}"
     else:
         text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
