@@ -182,7 +182,7 @@ def test_predictions(place: Path, data: st.DataObject) -> None:
     attempt("test_predictions", read)
 
 
-@fuzzed()
+@fuzzed(60)
 @given(content=damaged_json([{"usable": ["0001/a.jpg"], "notes": {"truncated frames": ["0002/b.jpg"]}}]))
 def test_index_of_decoded_frames(place: Path, content: bytes) -> None:
     frames = [Frame("0001", Path("0001/a.jpg"), "a")]
