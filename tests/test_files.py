@@ -1,4 +1,4 @@
-"""Files are whole or as they were, one process at a time writes to a folder, a failing disk is no damaged file."""
+"""Files are whole or as they were, a folder has one writer at a time, and reading neither waits nor overflows."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from PIL import Image
 from src import files
 from src.datasets.images import read_image
 from src.errors import DeviceError, UserError
-from src.files import alone_in, atomic_write, lock, read_json, unlock, write_text
+from src.files import alone_in, atomic_write, is_link, lock, open_plain, read_json, read_plain, unlock, write_text
 from src.settings import REPOSITORY
 
 HOLD = (
@@ -143,3 +143,36 @@ def test_a_failing_disk_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.M
         for read in (lambda: read_image(tmp_path / "frame.png"), lambda: read_json(tmp_path / "file.json", "it")):
             with pytest.raises(DeviceError, match="Input/output error; try again"):
                 read()
+
+
+def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, tmp_path / "missing"):
+        with pytest.raises(OSError, match=path.name):
+            open_plain(path)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_plain(path, 5) == b"12345"
+    with pytest.raises(OSError, match="larger than"):
+        read_plain(path, 4)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"\xff", b"1" * 5000, b'{"a": 1} 2', b"\0"])
+def test_what_is_no_json_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"^.{1,1000}$"):
+        read_json(path, "the list")
+
+
+def test_a_link_is_one_at_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "file").touch()
+    (tmp_path / "c").symlink_to(tmp_path / "a")
+    assert not is_link(tmp_path / "a" / "b" / "file", tmp_path)
+    assert is_link(tmp_path / "c" / "b" / "file", tmp_path)
+    assert not is_link(tmp_path / "c" / "b" / "file", tmp_path / "c")

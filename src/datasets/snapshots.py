@@ -16,7 +16,7 @@ from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
 from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
 from src.errors import UserError
-from src.files import atomic_write
+from src.files import atomic_write, is_link
 
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
 DEFAULT_PALETTE = "jet"
@@ -139,6 +139,9 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
         if (frame.parent, frame.stem) in shown:
             counts.existed += 1
+            continue
+        if is_link(frame, folder):
+            counts.skipped.setdefault("links, which are not followed", []).append(frame)
             continue
         matrix = frame.with_suffix(".txt")
         try:

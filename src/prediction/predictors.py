@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -140,7 +141,9 @@ class Classifier:
         scores = trained.metrics()
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
-        except (KeyError, TypeError):
+            if not (math.isfinite(self.threshold) and 0 < self.temperature < math.inf):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise UserError(
                 f"{trained.run.results / 'metrics.json'}: no threshold or temperature; this writes them: "
                 "python main_binary.py --mode test"

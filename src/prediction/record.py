@@ -18,9 +18,10 @@ from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import PALETTES, recognised_palette
 from src.datasets.tasks import FrameDataset
-from src.errors import UserError
+from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write
+from src.training.checkpoint import load_plain
 from src.training.decoding import DecoderTask
 from src.training.run_folder import RunFolder
 
@@ -86,18 +87,27 @@ def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
 def read_record(path: Path, command: str) -> Record:
     """Read the record; `UserError` names the `command` that writes it where it is missing or damaged."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
         if content["format"] != _FORMAT:
             raise ValueError("another version")
         typicality = content["typicality"]
         if typicality is not None:
             arrays = {name: typicality[name].double().numpy() for name in ("mean", "scale", "precision")}
+            features = len(arrays["mean"])
+            shapes = [array.shape for array in arrays.values()]
+            if shapes != [(features,), (features,), (features, features)]:
+                raise ValueError("shapes that do not belong together")
             threshold, quantile = float(typicality["threshold"]), float(typicality["quantile"])
             frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
             typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
         names = tuple(str(name) for name in content["class_names"])
+        background = int(content["background"])
+        if names and not 0 <= background < len(names):
+            raise ValueError("a background that is no class")
         palette = content.get("palette")  # a run from before has none
-        return Record(names, int(content["background"]), typicality, palette if palette in PALETTES else None)
-    except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
-        known = "missing" if isinstance(error, FileNotFoundError) else "damaged or of another version"
+        return Record(names, background, typicality, palette if palette in PALETTES else None)
+    except DeviceError:
+        raise
+    except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
+        known = "damaged or of another version" if path.exists() else "missing"
         raise UserError(f"{path}: {known}; this writes it: {command}") from None

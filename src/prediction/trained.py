@@ -10,16 +10,19 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import as_input
+from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.letterbox import Letterbox
 from src.prediction.record import Record, pooled, read_record
-from src.settings import FRAME_SIZE, Modality
+from src.settings import FRAME_SIZE, Modality, Precision, Size
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import PIXELS_AT_ONCE
@@ -90,8 +93,21 @@ class Trained:
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
-        found: dict[str, Any] = read_json(self.run.results / "metrics.json", "the run's scores")
+        path = self.run.results / "metrics.json"
+        found = read_json(path, "the run's scores")
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: no scores of a run, this file holds {type(found).__name__}")
         return found
+
+
+class _KnownSettings(BaseModel):
+    """What predicting needs of the settings in a checkpoint, which may be of another version."""
+
+    model_config = ConfigDict(strict=True)
+
+    decoder_modality: Modality
+    image_size: Size | None = None
+    precision: Precision = "auto"
 
 
 def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
@@ -106,10 +122,15 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if found.settings.get("task") != task or found.encoder is None:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
-    modality: Modality = found.settings["decoder_modality"]
-    rows, columns = found.settings.get("image_size") or FRAME_SIZE[modality]
+    try:
+        settings = _KnownSettings.model_validate(found.settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{run.best}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
+    modality = settings.decoder_modality
+    rows, columns = settings.image_size or FRAME_SIZE[modality]
     chosen = choose_device(device)
-    dtype = compute_dtype(found.settings.get("precision", "auto"), chosen)
+    dtype = compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
     model = _networks(found, (rows, columns), run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
@@ -120,16 +141,26 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
 def _networks(found: Checkpoint, size: tuple[int, int], path: Path) -> LatentModel:
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
     encoder = checkpoints.as_encoder(found.encoder or {}, path)
+    if encoder.in_channels not in CHANNELS.values():
+        raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
-    except (KeyError, AttributeError):
+    except (KeyError, IndexError):
         raise UserError(f"{path}: holds no decoder") from None
-    decoder: ClassificationModel | SegmentationModel
-    if "project.weight" in found.model:
-        decoder = ClassificationModel(encoder.latent_dim, size, width)
-    else:
-        decoder = SegmentationModel(encoder.latent_dim, classes, width)
+
+    def make() -> ClassificationModel | SegmentationModel:
+        if "project.weight" in found.model:
+            return ClassificationModel(encoder.latent_dim, size, width)
+        return SegmentationModel(encoder.latent_dim, classes, width)
+
+    try:
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = make()
+        refuse_misfit(claimed, found.model)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    decoder = make()
     checkpoints.restore(decoder, found.model, path)
     decoder.eval().requires_grad_(False)
     decoder.unet.fold()

@@ -94,7 +94,7 @@ class RunFolder:
                 raise UserError(f"{self.root}: another run writes there; wait for its end, or use another output_root")
             for folder in folders:
                 remove_partial(folder)
-            to_file = _LogFile(self.logs / "train.log", encoding="utf-8")
+            to_file = _LogFile(self.logs / "train.log", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UserError(f"{self.root}: cannot write the run folder: {error.strerror or error}") from None
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,6 +1,7 @@
 """Snapshots: derived from matrix or gray frame, never over an existing one, and no damaged file stops the rest."""
 
 import io
+import os
 import struct
 from pathlib import Path
 
@@ -119,3 +120,21 @@ def test_nothing_to_work_on_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
         assert f"error: {words}" in capsys.readouterr().err
     (tmp_path / "broken.jpg").write_bytes(b"not a JPEG")
     assert main(["snaps", str(tmp_path)]) == 2
+
+
+def test_links_and_pipes_are_left_out(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    save_gray(folder / "good.jpg", noise)
+    save_gray(folder / "piped.jpg", noise)
+    save_gray(tmp_path / "outside.jpg", noise)
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    os.mkfifo(folder / "piped.txt")
+    os.mkfifo(folder / "pipe.jpg")
+    counts = derive_snapshots(folder)
+    assert counts.made == 1
+    assert {reason: [path.name for path in paths] for reason, paths in counts.skipped.items()} == {
+        "links, which are not followed": ["link.jpg"],
+        "the matrix cannot be read (no plain file)": ["piped.jpg"],
+    }

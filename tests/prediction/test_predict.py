@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageColor
 
 import src
@@ -24,6 +25,7 @@ from src.prediction.predictors import NOTICE, Classification, Segmentation
 from src.prediction.record import read_record, save_record
 from src.prediction.run import predict_files
 from src.settings import REPOSITORY
+from src.training.run_folder import RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -250,3 +252,57 @@ def test_importing_the_package_does_not_import_torch() -> None:
 def test_probability_and_threshold_are_told_apart(probability: float, words: str) -> None:
     result = Classification(from_array(np.zeros((40, 40), np.uint8)), None, None, probability, probability, 0.49)
     assert result.verdict == words
+
+
+@pytest.mark.parametrize(
+    "scores",
+    ["[]", "{}", '{"threshold": NaN, "temperature": 1}', '{"threshold": 0.5, "temperature": 0}', '{"threshold": "x"}'],
+)
+def test_scores_that_are_none_are_one_line(make_run: MakeRun, scores: str) -> None:
+    run = make_run("classification")
+    (run / "results" / "metrics.json").write_text(scores, encoding="utf-8")
+    with pytest.raises(UserError, match=r"metrics\.json: no "):
+        src.load_classifier(run, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"image_size": value} for value in ([10**6, 10**6], [48], "48", [48.5, 64])),
+        *({"decoder_modality": "x"}, {"decoder_modality": None}, {"precision": 16}, {"task": ["segmentation"]}),
+    ],
+)
+def test_settings_in_a_checkpoint_are_checked(make_run: MakeRun, changed: dict[str, object]) -> None:
+    run = RunFolder(make_run())
+    content = torch.load(run.best, weights_only=True)
+    content["settings"] |= changed
+    torch.save(content, run.best)
+    with pytest.raises(UserError, match=r"dmr_run\.pty: "):
+        src.load_segmenter(run.root, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"unet.inc.double_conv.0.weight": value} for value in (torch.tensor(1.0), torch.ones(10**6, 0, 3, 3))),
+        *({"unet.outc.conv.bias": value} for value in (torch.full((5,), torch.inf), torch.ones(4))),
+        {"unknown": torch.ones(1)},
+    ],
+)
+def test_weights_of_a_decoder_are_checked(make_run: MakeRun, changed: dict[str, torch.Tensor]) -> None:
+    run = RunFolder(make_run())
+    content = torch.load(run.best, weights_only=True)
+    content["model"] |= changed
+    torch.save(content, run.best)
+    with pytest.raises(UserError, match=r"dmr_run\.pty: "):
+        src.load_segmenter(run.root, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"class_names": ["a"]}, {"background": 9}, {"typicality": {"mean": torch.ones(3)}}, {"class_names": 5}]
+)
+def test_a_damaged_record_names_the_command(make_run: MakeRun, changed: dict[str, object]) -> None:
+    run = RunFolder(make_run())
+    torch.save(torch.load(run.prediction, weights_only=True) | changed, run.prediction)
+    with pytest.raises(UserError, match=r"prediction\.pty: .*--mode test"):
+        src.load_segmenter(run.root, "cpu")
