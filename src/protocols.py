@@ -13,6 +13,7 @@ and all four cases share the trials' splits and encoders. All seeds share the sp
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,8 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
     for name in names:
         pool(settings, trials, name, _place(settings) / name)
         logger.info("pooled: %s", _place(settings) / name)
+    for variant in variants:
+        RunFolder(_place(settings) / variant.run_name).write_settings(variant, sys.argv)
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:

@@ -175,6 +175,9 @@ def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoin
         raise UserError(f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}")
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path)
+    results = root / encoder_run_name(modality) / "results"
+    if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
+        logger.warning("%s: its training is not finished; main_latent.py --resume goes on with it", path)
     if encoder.in_channels != CHANNELS[modality]:
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint

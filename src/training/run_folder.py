@@ -119,7 +119,7 @@ class RunFolder:
         (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
-        self._write_settings(settings, command)
+        self.write_settings(settings, command)
 
     def _clear(self) -> None:
         # The one to resume from goes first: without the others it would promise more than there is.
@@ -135,7 +135,7 @@ class RunFolder:
         if found:
             logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
-    def _write_settings(self, settings: RunSettings, command: list[str]) -> None:
+    def write_settings(self, settings: RunSettings, command: list[str]) -> None:
         """logs/settings.yaml: the resolved settings, and under `provenance` what they ran with."""
         packages = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "pycocotools")
         provenance: dict[str, Any] = {
@@ -146,6 +146,7 @@ class RunFolder:
             "packages": {name: version(name) for name in packages},
         }
         content = {"settings": settings.model_dump(mode="json"), "provenance": provenance}
+        self.logs.mkdir(parents=True, exist_ok=True)
         write_text(self.logs / "settings.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def history(self) -> list[dict[str, Any]]:
