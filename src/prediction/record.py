@@ -100,12 +100,14 @@ def read_record(path: Path, command: str) -> Record:
             threshold, quantile = float(typicality["threshold"]), float(typicality["quantile"])
             frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
             typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
-        names = tuple(str(name) for name in content["class_names"])
+        names = content["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("class names that are no texts")  # a tensor of no values can have a million rows
         background = int(content["background"])
         if names and not 0 <= background < len(names):
             raise ValueError("a background that is no class")
         palette = content.get("palette")  # a run from before has none
-        return Record(names, background, typicality, palette if palette in PALETTES else None)
+        return Record(tuple(names), background, typicality, palette if palette in PALETTES else None)
     except DeviceError:
         raise
     except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):

@@ -70,8 +70,9 @@ def attempt(name: str, read: Callable[[], Any], *refusals: type[Exception]) -> A
         found.refused += 1
         return None
     finally:
-        found.slowest = max(found.slowest, time.process_time() - begin)
-        assert found.slowest < MOST_SECONDS or not is_long()
+        spent = time.process_time() - begin
+        found.slowest = max(found.slowest, spent)
+        assert spent < MOST_SECONDS or not is_long()
 
 
 _ODD_BYTES = (

@@ -299,7 +299,13 @@ def test_weights_of_a_decoder_are_checked(make_run: MakeRun, changed: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "changed", [{"class_names": ["a"]}, {"background": 9}, {"typicality": {"mean": torch.ones(3)}}, {"class_names": 5}]
+    "changed",
+    [
+        {"class_names": ["a"]},
+        {"background": 9},
+        {"typicality": {"mean": torch.ones(3)}},
+        {"class_names": torch.ones(9, 0)},
+    ],
 )
 def test_a_damaged_record_names_the_command(make_run: MakeRun, changed: dict[str, object]) -> None:
     run = RunFolder(make_run())
