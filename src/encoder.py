@@ -50,13 +50,16 @@ class CUTSEncoder(nn.Module):
         missing = {"conv1.weight", "recon.recon.weight"} - state.keys()
         if missing:
             raise ValueError(f"no weights of an encoder: {', '.join(sorted(missing))} missing")
-        num_kernels, in_channels = state["conv1.weight"].shape[:2]
-        patch_size = round((state["recon.recon.weight"].shape[0] / in_channels) ** 0.5)
-        encoder = cls(in_channels, num_kernels, patch_size)
-        try:
-            encoder.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(" ".join(str(error).split())) from None
+        first, last = state["conv1.weight"], state["recon.recon.weight"]
+        if not (first.ndim == 4 and last.ndim == 2 and first.numel() and last.numel()):
+            raise ValueError("no weights of an encoder: conv1 and recon.recon are of another shape")
+        num_kernels, in_channels = first.shape[:2]
+        sizes = in_channels, num_kernels, round((len(last) / in_channels) ** 0.5)
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = cls(*sizes)
+        refuse_misfit(claimed, state)
+        encoder = cls(*sizes)
+        encoder.load_state_dict(state)
         return encoder
 
     def freeze(self) -> Self:
@@ -101,6 +104,20 @@ class CUTSEncoder(nn.Module):
             if radius and len(near):
                 z = z.index_put((near,), _repeat_border(z[near], places[near], size, radius))
         return z.reshape(*hw.shape[:2], self.latent_dim)
+
+
+def refuse_misfit(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """ValueError names the weights that a module, such as one on the meta device, lacks or could not take."""
+    own = module.state_dict()
+    for what, names in (("missing", own.keys() - state.keys()), ("of no use", state.keys() - own.keys())):
+        if names:
+            raise ValueError(f"weights {what}: {', '.join(sorted(names))}")
+    for name, wanted in own.items():
+        given = state[name]
+        if given.shape != wanted.shape:
+            raise ValueError(f"weights {name}: size {list(given.shape)}, {list(wanted.shape)} is needed")
+        if given.is_floating_point() != wanted.is_floating_point() or not given.isfinite().all():
+            raise ValueError(f"weights {name}: finite numbers are needed")
 
 
 class FoldedEncoder(nn.Module):

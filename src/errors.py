@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,23 @@ class UserError(Exception):
 
     The entry scripts print it without a traceback and exit with code 2.
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def one_line(text: str, limit: int = 1000) -> str:
+    """Any text as one line of at most so many characters: input that is quoted may hold line ends or be megabytes."""
+    shown = _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text[: limit + 1])
+    return shown if len(shown) <= limit else shown[: limit - 4] + " ..."
+
+
+def is_printable(text: str) -> bool:
+    """Whether a name can stand in a log or a table as it is: no control characters, and valid Unicode."""
+    return not _UNPRINTABLE.search(text)
 
 
 class DeviceError(UserError):
@@ -33,6 +51,7 @@ class Stopped(KeyboardInterrupt):
 
 _OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 _OF_THE_FILE.add(errno.EINVAL)  # a place before the file's begin, which a damaged file makes its reader look for
+_OF_THE_FILE.add(errno.EFBIG)  # larger than `src.files.read_plain` reads
 
 
 def refuse_failing_device(error: OSError, path: object) -> None:

@@ -21,7 +21,7 @@ from model.heads import ClassificationModel, LatentModel
 from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.errors import run as run_script
-from src.files import atomic_write, read_json
+from src.files import atomic_write
 from src.prediction.predictors import NOTICE
 from src.prediction.trained import Trained, load_trained
 from src.training import checkpoint as checkpoints
@@ -75,10 +75,11 @@ def facts(trained: Trained) -> dict[str, str]:
         "notice": NOTICE,
         "input": f"{INPUT}: float32 [B, C, H, W], values 0..255 ({trained.modality} frames)",
         "rows_columns": list(trained.size),
+        **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
     if isinstance(trained.model.decoder, ClassificationModel):
-        scores = read_json(trained.run.results / "metrics.json", "the run's scores")
+        scores = trained.metrics()
         said |= {name: scores.get(name) for name in ("threshold", "temperature")}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}
 

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and folders that one process at a time writes to."""
+"""Files that are whole or absent, read without waiting or filling the memory; folders with one writer at a time."""
 
 import errno
 import fcntl
@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +80,34 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+MEGABYTE = 1 << 20
+TEXT_LIMIT = 32 * MEGABYTE
+"""Bytes of a JSON or text file that are read: Python's objects take up to 24 times as much memory."""
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """A plain file to read. Raises OSError for anything else: a pipe would wait for a writer, a device never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "no plain file", str(path))
+    return path.open("rb")
+
+
+def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
+    """The content of a plain file of at most `limit` bytes; OSError where it is larger or cannot be read."""
+    with open_plain(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        size = f"{limit // MEGABYTE} megabytes" if limit >= MEGABYTE else f"{limit // 1024} kilobytes"
+        raise OSError(errno.EFBIG, f"larger than {size}", str(path))
+    return content
+
+
+def is_link(path: Path, root: Path) -> bool:
+    """Whether a path below `root`, or a folder between them, is a symbolic link."""
+    below = path.relative_to(root)
+    return any((root / part).is_symlink() for part in (below, *below.parents[:-1]))
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` once it is complete and on disk; on an error nothing changes there.
@@ -136,7 +165,7 @@ def without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
 def read_json(path: Path, what: str) -> Any:
     """Read JSON; `UserError` names `what` was looked for where it is missing or broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_plain(path).decode("utf-8"))
     except OSError as error:
         refuse_failing_device(error, path)
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None

@@ -13,6 +13,7 @@ and all four cases share the trials' splits and encoders. All seeds share the sp
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,11 +87,10 @@ def run(
         folder = _place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
-        if arguments.mode == "train" and distributed.writes():
+        if arguments.mode == "train" and distributed.writes() and folder.exists():
             if not (arguments.resume or arguments.overwrite):
                 RunFolder(folder).refuse_to_replace()
-            if folder.exists():
-                shutil.rmtree(folder)  # what earlier trials said together
+            shutil.rmtree(folder)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)
@@ -108,6 +108,8 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
     for name in names:
         pool(settings, trials, name, _place(settings) / name)
         logger.info("pooled: %s", _place(settings) / name)
+    for variant in variants:
+        RunFolder(_place(settings) / variant.run_name).write_settings(variant, sys.argv)
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
@@ -149,12 +151,12 @@ def _run_trial(
 def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
     """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
     run = RunFolder(settings.output_root / settings.run_name)
-    needed = [run.results / "metrics.json", run.best]
+    needed = [run.best, run.last]
     if arguments.baselines and isinstance(settings, ClassificationSettings) and not settings.baseline:
         needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
-    if not all(path.exists() for path in needed):
+    if not run.is_finished or not all(path.exists() for path in needed):
         return False
-    trained, asked = checkpoints.load(run.best), settings.model_dump(mode="json")
+    trained, asked = checkpoints.load(run.last), settings.model_dump(mode="json")
     free = MAY_CHANGE - {"max_epochs"}
     if any(trained.settings.get(key) != value for key, value in asked.items() if key not in free):
         return False
@@ -194,8 +196,8 @@ def _pretrain(
     shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
     latent = latent.model_copy(update=shared)
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
-    if (folder.results / "metrics.json").exists():
-        if checkpoints.load(folder.best).settings == latent.model_dump(mode="json"):
+    if folder.is_finished:
+        if checkpoints.load(folder.last).settings == latent.model_dump(mode="json"):
             return
         logger.info("%s: pretrained with other settings; again", folder.root)
     pretrain(latent, ours)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from src.errors import UserError
+from src.errors import UserError, is_printable, one_line
+from src.files import read_plain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
@@ -30,7 +31,7 @@ FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120,
 
 def _check_ratio(text: str) -> str:
     parts = text.split(":")
-    if len(parts) != 2 or not all(re.fullmatch(r"\d+(\.\d+)?", part) and float(part) > 0 for part in parts):
+    if len(parts) != 2 or not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part) and float(part) > 0 for part in parts):
         raise ValueError("two positive numbers joined by a colon, such as '7:3', are accepted")
     return text
 
@@ -40,12 +41,18 @@ def _resolve(path: Path) -> Path:
         path = path.expanduser()
     except RuntimeError:  # '~name' of nobody
         raise ValueError("a path whose home folder exists is accepted") from None
+    if not is_printable(str(path)):
+        raise ValueError("a path without control characters is accepted")
     return path if path.is_absolute() else REPOSITORY / path
 
 
 def _check_folder(path: Path) -> Path:
     path = _resolve(path)
-    if not path.is_dir():
+    try:
+        found = path.is_dir()
+    except OSError as error:  # a name of more than 255 bytes, or a folder that may not be looked into
+        raise ValueError(f"an existing folder is accepted ({error.strerror})") from None
+    if not found:
         raise ValueError(f"an existing folder is accepted, there is none at {path}")
     return path
 
@@ -60,7 +67,8 @@ Ratio = Annotated[str, AfterValidator(_check_ratio)]
 PathText = Annotated[Path, Field(strict=False)]
 OutputFolder = Annotated[PathText, AfterValidator(_resolve)]
 InputFolder = Annotated[PathText, AfterValidator(_check_folder)]
-Size = Annotated[tuple[Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]], Field(strict=False)]
+Side = Annotated[int, Field(ge=16, le=4096)]
+Size = Annotated[tuple[Side, Side], Field(strict=False)]
 Views = Annotated[tuple[int, ...], Field(strict=False)]
 Names = Annotated[tuple[Annotated[str, BeforeValidator(_as_name)], ...], Field(strict=False)]
 Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)]
@@ -303,6 +311,7 @@ def encoder_run_name(modality: Modality) -> str:
     return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
 
 
+_YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
 _NUMBERS = {
     "tag:yaml.org,2002:int": r"^[-+]?(?:0|[1-9]\d*)$",
     "tag:yaml.org,2002:float": r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$",
@@ -310,9 +319,10 @@ _NUMBERS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the numbers of YAML 1.2, that refuses a key given twice.
+    """SafeLoader with the numbers of YAML 1.2, that refuses a key given twice and aliases.
 
-    The numbers of YAML 1.1 would read 1e-3 as a text, 7:3 as 423 and a patient 0017 as 15.
+    The numbers of YAML 1.1 would read 1e-3 as a text, 7:3 as 423 and a patient 0017 as 15. A few aliases of aliases
+    stand for billions of values, which any message that shows them would write out.
     """
 
     yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
@@ -321,11 +331,20 @@ class _Loader(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        mapping = super().construct_mapping(node, deep)
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+            seen.add(key)
+        return mapping
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "an alias (*): write the value out instead", mark)
+        return super().compose_node(parent, index)
 
 
 for _tag, _pattern in _NUMBERS.items():
@@ -350,7 +369,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_plain(path, _YAML_LIMIT).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the settings: {getattr(error, 'strerror', None) or error}") from None
     values = _read_yaml(text, str(path))
@@ -368,7 +387,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         origin[key.strip()] = "--set"
     task = values.get("task")
     if not isinstance(task, str) or task not in _TASKS:
-        raise UserError(f"{path}: task: {task!r}: one of {', '.join(_TASKS)} is accepted")
+        raise UserError(f"{path}: task: {one_line(repr(task), 400)}: one of {', '.join(_TASKS)} is accepted")
     try:
         return _TASKS[task].model_validate(values)
     except ValidationError as error:
@@ -381,7 +400,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises `UserError` where the file cannot be read or holds something else.
     """
     try:
-        content = _read_yaml(path.read_text(encoding="utf-8"), str(path))
+        content = _read_yaml(read_plain(path, _YAML_LIMIT).decode("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the run's settings: {error}") from None
     if not isinstance(content, dict):
@@ -398,17 +417,18 @@ def _explain(
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
+    quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
-        text = f"{where}: {value!r}: nothing reads this key; {hint}"
+        text = f"{where}: {quoted}: nothing reads this key; {hint}"
     elif first["type"] == "missing" and len(first["loc"]) == 1:
         text = f"{where}: missing, {_accepted(kind, key)} is needed"
     elif first["type"] == "value_error":
-        shown = "" if not key else f" {str(value) if isinstance(value, Path) else repr(value)}:"
+        shown = "" if not key else f" {one_line(str(value), 400) if isinstance(value, Path) else quoted}:"
         text = f"{where}:{shown} {first['ctx']['error']}"
     else:
-        text = f"{where}: {value!r}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
+        text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 

@@ -15,6 +15,7 @@ from src.datasets.phantom import write_phantom
 pytest_plugins = ["trained_runs"]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+settings.register_profile("long", deadline=None)  # of tests/fuzz
 settings.load_profile("untimed")
 
 REGION_NAMES = ("left_breast", "right_breast", "ROI")

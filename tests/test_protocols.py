@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.metrics.meandice import compute_dice
 from pycocotools import mask as coco_mask
 from sklearn import metrics as sk
@@ -103,6 +104,8 @@ def test_pooled_classification_scores_are_those_of_scikit_learn(folds: Path) -> 
         assert trials["across_seeds"][key]["values"] == pytest.approx(values)
         assert trials["across_seeds"][key]["sd"] == pytest.approx(np.std(values, ddof=1))
     assert len(trials["trials"]) == SEEDS * FOLDS
+    settings = yaml.safe_load((run / "logs" / "settings.yaml").read_text(encoding="utf-8"))["settings"]
+    assert (settings["output_root"], settings["protocol"]) == (str(folds.parent), "kfold")
 
 
 def test_the_area_within_folds_compares_patients_ranked_by_one_training(

@@ -203,58 +203,12 @@ def test_mode_test_from_another_folder_gives_the_same_scores(
 # ---------------------------------------------------------------- resume
 
 
-def run_with_death(monkeypatch: pytest.MonkeyPatch, saves: int, run: Callable[[], object]) -> None:
-    """Run until a checkpoint would be written for the so-manyth time, and die there."""
-    write, written = checkpoints.save, 0
-
-    def save(*arguments: object) -> None:
-        nonlocal written
-        written += 1
-        if written > saves:
-            raise KeyboardInterrupt
-        write(*arguments)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints, "save", save)
-        with pytest.raises(SystemExit) as end:
-            run()
-    assert end.value.code == 130
-
-
 def assert_same_training(one: Path, other: Path) -> None:
     left, right = (checkpoints.load(run / "checkpoints" / "last.pty") for run in (one, other))
     assert left.epoch == right.epoch
     assert all(torch.equal(value, right.model[key]) for key, value in left.model.items())
     texts = [(run / "logs" / "metrics.jsonl").read_text(encoding="utf-8") for run in (one, other)]
     assert texts[0] == texts[1]
-
-
-@pytest.mark.parametrize("saves", [0, 1, 3, 4])
-def test_an_interrupted_pretraining_ends_as_an_undisturbed_one(
-    encoder_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, saves: int
-) -> None:
-    undisturbed = encoder_run("undisturbed")
-    run_with_death(monkeypatch, saves, lambda: encoder_run("killed"))
-    resumed = encoder_run("killed", "--resume")
-    assert_same_training(undisturbed, resumed)
-
-
-@pytest.mark.parametrize("script", ["main_binary.py", "main_seg.py"])
-def test_an_interrupted_decoder_ends_as_an_undisturbed_one(
-    chain: Path, phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
-) -> None:
-    def train(root: str, *arguments: str) -> Path:
-        places = [f"dataset_path={phantom}", f"output_root={tmp_path / root}"]
-        sizes = [*TINY_DECODER[:-2], "max_epochs=3", "base_channels=2", "min_steps_per_epoch=3"]
-        run_here(script, "--encoder-ckpt-root", str(chain), "--set", *places, *sizes, *arguments)
-        return next((tmp_path / root).glob("dmr_runs_*"))
-
-    for root in ("undisturbed", "killed"):
-        (tmp_path / root).mkdir()
-        (tmp_path / root / "split.json").write_bytes((chain / "split.json").read_bytes())
-    undisturbed = train("undisturbed")
-    run_with_death(monkeypatch, 2, lambda: train("killed"))
-    assert_same_training(undisturbed, train("killed", "--resume"))
 
 
 def test_resume_with_other_settings_names_the_difference(

@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,7 +79,10 @@ def test_unknown_key_without_a_near_one_lists_what_is_accepted(write_yaml: Write
         ("patch_size: 4", "an odd number"),
         ("patch_size: 121", "less than the 120 rows and 160 columns"),
         ("seed: 4294967296", "a whole number >= 0 < 4294967296"),
+        ("train_val_ratio: 8:0000000000000000001", "'7:3'"),
+        ("image_size: [48, 5000]", "a list of"),
         ("output_root: ~nosuchuser/runs", "whose home folder exists"),
+        (f"dataset_path: {'x' * 300}", "an existing folder"),
         ("dataset_path: /nowhere/at/all", "an existing folder"),
         ("patients: '0001'", "a list of texts"),
         ("patients: [1.5]", "a list of texts"),
@@ -210,3 +214,39 @@ def test_paths_start_at_the_repository(write_yaml: Writer, tmp_path: Path) -> No
     assert isinstance(settings, SegmentationSettings)
     assert settings.output_root == REPOSITORY / "runs"
     assert settings.run_name == "dmr_runs_seg_g_enc_h_dec"
+
+
+BOMB = [f"{new}: &{new} [{', '.join(['*' + old] * 9)}]" for old, new in zip("abcdefghi", "bcdefghij", strict=True)]
+
+
+@pytest.mark.parametrize("lines", [["a: &a [1]", *BOMB, "batch_size: *j"], ["batch_size: &a [*a]"], ["<<: *nobody"]])
+def test_aliases_are_refused(write_yaml: Writer, latent: list[str], lines: list[str]) -> None:
+    text = complaint(write_yaml(*latent, *lines))
+    assert "alias" in text
+    assert len(text) < 1000
+
+
+@pytest.mark.parametrize("value", [r'"runs\0"', r'"runs\n"', r'"\uD800"'])
+def test_a_path_that_no_system_has(write_yaml: Writer, latent: list[str], value: str) -> None:
+    assert "output_root" in complaint(write_yaml(*latent, f"output_root: {value}"))
+
+
+def test_a_long_value_is_one_short_line(write_yaml: Writer, latent: list[str]) -> None:
+    text = complaint(write_yaml(*latent, f"batch_size: {'x' * 10_000}"))
+    assert len(text) <= 1000
+    assert "a whole number >= 1 is accepted" in text
+
+
+@pytest.mark.parametrize("value", ["!!python/object/apply:os.system [true]", "!!python/name:os.system"])
+def test_nothing_in_a_file_is_run(write_yaml: Writer, latent: list[str], value: str) -> None:
+    assert "python" in complaint(write_yaml(*latent, f"batch_size: {value}"))
+
+
+def test_what_is_no_plain_file_of_settings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(1 << 30)
+    (tmp_path / "many.yaml").write_text("".join(f"k{n}: 1\n" for n in range(2000)))
+    (tmp_path / "deep.yaml").write_text("a: " + "[" * 100_000)
+    for path in tmp_path.iterdir():
+        complaint(path)

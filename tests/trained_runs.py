@@ -39,7 +39,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         frames = generator.normal(size=(40, 32))
         record = Record(NAMES if task == "segmentation" else (), 4, fit_typicality(frames[:30], frames[30:]))
         save_record(run.prediction, record)
-        run.results.mkdir(parents=True)
+        run.results.mkdir(parents=True, exist_ok=True)
         (run.results / "metrics.json").write_text(json.dumps({"threshold": 0.4, "temperature": 2.0}), encoding="utf-8")
         return run.root
 

@@ -12,9 +12,16 @@ from pycocotools import mask as coco_mask
 
 from src.datasets.images import MAX_PIXELS
 from src.datasets.source import Frame, Skipped
-from src.errors import UserError
-from src.files import read_json
+from src.errors import UserError, is_printable
+from src.files import MEGABYTE, read_json
 from src.settings import Modality
+
+_MOST_CATEGORIES = 255  # a drawn mask holds one byte a pixel
+_LONGEST_MASK = MEGABYTE  # characters or runs; an outline of a breast needs some hundreds
+_LONGEST_OUTLINES = 200.0
+"""Length of all outlines of an image together, in sides of the image; eight regions drawn by hand have about ten. What
+is drawn takes time and memory in proportion to it, whatever the number of points."""
+_EACH_OUTLINE = 0.05  # in the same unit, what a polygon costs beside its length
 
 Shape = tuple[int, Any]
 """Class index, and a list of polygons [points, 2] as (x, y) or one RLE dict."""
@@ -28,6 +35,12 @@ class AnnotatedImage:
     height: int
     width: int
     shapes: list[Shape] = field(default_factory=list)
+
+    @property
+    def outline(self) -> float:
+        """How long the outlines of all polygons are together, in sides of the image, with a little for each."""
+        polygons = [polygon for _, shape in self.shapes if isinstance(shape, list) for polygon in shape]
+        return sum(_EACH_OUTLINE + _length(polygon, self) for polygon in polygons)
 
     @property
     def path(self) -> PurePosixPath:
@@ -69,6 +82,9 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
         except ValueError as error:
             skipped.add(str(error), f"annotation {annotation.get('id', f'number {number + 1}')}")
             _leave_out(images, annotation.get("image_id"), "annotated images with a skipped annotation", skipped)
+    for number, image in images.items():
+        if image and image.outline > _LONGEST_OUTLINES:
+            _leave_out(images, number, "annotated images whose outlines are longer than any hand draws", skipped)
     annotated = tuple(image for image in images.values() if image and image.shapes)
     return Annotations(names, names.index(background), annotated)
 
@@ -108,8 +124,11 @@ def _whole(value: Any, least: int = 0) -> TypeGuard[int]:
 def _class_names(path: Path, categories: list[dict[str, Any]], background: str) -> tuple[str, ...]:
     by_id = {item["id"]: item["name"] for item in categories if _whole(item.get("id")) and "name" in item}
     ids = list(range(1, len(categories) + 1))
-    if set(by_id) != set(ids) or not all(isinstance(name, str) for name in by_id.values()):
-        raise UserError(f"{path}: categories: ids 1 to {len(ids)}, each once and named, are accepted")
+    named = [name for name in by_id.values() if isinstance(name, str) and is_printable(name)]
+    if set(by_id) != set(ids) or len(set(named)) < len(ids):
+        raise UserError(f"{path}: categories: ids 1 to {len(ids)}, each once and with a name of its own, are accepted")
+    if len(ids) > _MOST_CATEGORIES:
+        raise UserError(f"{path}: {len(ids)} categories, at most {_MOST_CATEGORIES} are accepted")
     names = tuple(str(by_id[number]) for number in ids)
     if background not in names:
         raise UserError(f"{path}: no category is named {background!r} (the setting 'background'); there are {names}")
@@ -148,20 +167,40 @@ def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     return polygon
 
 
+def _length(polygon: np.ndarray, image: AnnotatedImage) -> float:
+    """Length of a closed outline [points, 2] in sides of the image."""
+    steps = np.abs(np.diff(polygon, axis=0, append=polygon[:1])) / (image.width, image.height)
+    return float(steps.max(axis=1).sum())
+
+
 def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
     if segmentation.get("size") != [image.height, image.width]:
         raise ValueError("annotations whose mask has another size than their image")
     counts = segmentation.get("counts")
+    if isinstance(counts, str | list) and len(counts) > _LONGEST_MASK:
+        raise ValueError("annotations with a damaged mask")
     if isinstance(counts, str):
         runs = _run_lengths(counts)
     elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
         runs = counts
     else:
         raise ValueError("annotations with a damaged mask")
-    # pycocotools draws runs that do not fill the image without a word, over whatever the memory held.
-    if any(run < 0 for run in runs) or sum(runs) != image.height * image.width:
+    if not _fills(runs, image.height * image.width):
         raise ValueError("annotations with a damaged mask")
     return dict(coco_mask.frPyObjects({"size": segmentation["size"], "counts": runs}, image.height, image.width))
+
+
+def is_mask(counts: str, height: int, width: int) -> bool:
+    """Whether a compressed COCO mask is one of so many rows and columns."""
+    try:
+        return len(counts) <= _LONGEST_MASK and _fills(_run_lengths(counts), height * width)
+    except ValueError:
+        return False
+
+
+def _fills(runs: list[int], pixels: int) -> bool:
+    # pycocotools draws runs that do not fill the image without a word, over whatever the memory held.
+    return sum(runs) == pixels and all(run >= 0 for run in runs)
 
 
 def _run_lengths(counts: str) -> list[int]:

@@ -193,6 +193,9 @@ class _Collection:
             labels = [self.diagnoses.get(patient) for patient in found]
             counts = f"{labels.count(SICK)} sick, {labels.count(HEALTHY)} healthy, {labels.count(None)} undiagnosed"
             logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), counts)
+            if isinstance(settings, ClassificationSettings) and len(set(labels)) < 2:
+                lost = "nothing to tell apart" if name == "train" else "scores that need both, such as AUC, are nan"
+                logger.warning("%s: only one diagnosis among its patients: %s", name, lost)
         return parts
 
     def _draw(self, usable: set[str], settings: RunSettings) -> tuple[Split, Division]:

@@ -4,6 +4,7 @@
 either case of letters), and `description.html` holds the diagnosis.
 """
 
+import codecs
 import html
 import re
 from datetime import date
@@ -12,13 +13,17 @@ from typing import ClassVar
 
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.errors import refuse_failing_device
+from src.files import open_plain
 from src.settings import Modality
 
 SNAP = "_snap"
 DESCRIPTION = "description.html"
 SUFFIXES = (".jpg", ".jpeg")
 _NAME = re.compile(r"^T\d+\.\d+\.(\d+)\.[SD]\.(\d{4}-\d{2}-\d{2})?", re.IGNORECASE | re.ASCII)
-_DIAGNOSIS = re.compile(r"Diagnosis\s*\*?\s*:(?:\s|<[^<>]{0,200}>)*([^<]{1,200})", re.IGNORECASE)
+# Possessive and with bounds, so that no text takes long: megabytes of spaces or of tags after the word, or of both.
+_DIAGNOSIS = re.compile(
+    r"Diagnosis\s{0,50}+\*?\s{0,50}+:(?:\s{1,500}+|<[^<>]{0,200}+>){0,50}+([^<]{1,200})", re.IGNORECASE
+)
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
 
 
@@ -53,8 +58,11 @@ def read_diagnosis(path: Path) -> str:
 
     Raises OSError for a file that cannot be read.
     """
-    with path.open("rb") as file:
-        text = file.read(_DESCRIPTION_LIMIT).decode("utf-8", errors="replace")
+    with open_plain(path) as file:
+        content = file.read(_DESCRIPTION_LIMIT)
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    # Whatever else it is written in, the words that count are ASCII.
+    text = content.decode("utf-16" if wide else "utf-8", errors="replace")
     match = _DIAGNOSIS.search(text)
     return html.unescape(match[1]).strip().lower() if match else ""
 
@@ -83,10 +91,14 @@ class DMRDataset(Source):
         """From each patient's description.html; other words than Healthy or Sick are left out."""
         found = {}
         for patient in self.patients:
+            path = self.root / patient / DESCRIPTION
+            if path.is_symlink():
+                skipped.add(f"patients whose {DESCRIPTION} is a link, which is not followed", patient)
+                continue
             try:
-                word = read_diagnosis(self.root / patient / DESCRIPTION)
+                word = read_diagnosis(path)
             except OSError as error:
-                refuse_failing_device(error, self.root / patient / DESCRIPTION)
+                refuse_failing_device(error, path)
                 skipped.add(f"patients without a readable {DESCRIPTION}", patient)
                 continue
             if word in ("healthy", "sick"):

@@ -94,10 +94,10 @@ def open_cache(
     stem = f"{modality}_{size[0]}x{size[1]}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     index_path, data_path = folder / f"{stem}.json", folder / f"{stem}.u8"
     shape = (CHANNELS[modality], *size)
-    index = _read_index(index_path, data_path, shape)
+    index = _read_index(index_path, data_path, shape, frames)
     if index is None:
         with alone_in(folder):  # another run may decode the same frames just now
-            index = _read_index(index_path, data_path, shape)
+            index = _read_index(index_path, data_path, shape, frames)
             index = index or _build(index_path, data_path, root, frames, modality, size)
     for reason, names in index["notes"].items():
         for name in names:
@@ -110,14 +110,19 @@ def open_cache(
     return FrameCache(data_path, kept, shape)
 
 
-def _read_index(index_path: Path, data_path: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None:
-    """The index, or None where it or the decoded frames are absent or damaged."""
+def _read_index(
+    index_path: Path, data_path: Path, shape: tuple[int, int, int], frames: Sequence[Frame]
+) -> dict[str, Any] | None:
+    """The index, or None where it or the decoded frames are absent or damaged, or it is not of these frames."""
     if not (index_path.exists() and data_path.exists()):
         return None
     try:
         index = read_json(index_path, "the index of decoded frames")
-        whole = data_path.stat().st_size == len(index["usable"]) * math.prod(shape)
+        usable = set(index["usable"])
+        whole = index["usable"] == [str(frame.path) for frame in frames if str(frame.path) in usable]
+        whole = whole and data_path.stat().st_size == len(usable) * math.prod(shape)
         whole = whole and all(isinstance(names, list) for names in index["notes"].values())
+        whole = whole and all(isinstance(name, str) for names in index["notes"].values() for name in names)
     except (UserError, OSError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:

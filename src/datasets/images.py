@@ -1,5 +1,6 @@
 """The only decoder of image files: everything a stranger's image can do wrong ends in one of three reasons."""
 
+import io
 import struct
 import warnings
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from src.errors import refuse_failing_device
+from src.files import read_plain
 
-MAX_PIXELS = 50_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
+MAX_PIXELS = 25_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
+_MAX_BYTES = 4 * MAX_PIXELS  # of a file: as many pixels without compression
+_MAX_SCANS = 100  # of a JPEG: progressive ones have about 10, and each passes over all pixels again
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF")  # what frames really are, whatever their suffix says
 _TOO_LARGE = f"frames that declare more than {MAX_PIXELS // 1_000_000} megapixels"
 _UNREADABLE = "frames that cannot be read as images"
@@ -29,13 +33,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     Raises ValueError with the reason: truncated, not such an image, absurdly large.
     """
     try:
+        content = read_plain(path, _MAX_BYTES)
         # The limit below is stricter than the one that Pillow warns of.
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-            Image.open(path, formats=FORMATS) as image,
+            Image.open(io.BytesIO(content), formats=FORMATS) as image,
         ):
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
+            if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_SCANS:
+                raise ValueError("more scans than any encoder writes")
             yield image
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None

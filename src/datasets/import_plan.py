@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from src.datasets.dmr_dataset import is_snapshot
 from src.datasets.import_labels import Labels, gather, shortened
 from src.datasets.import_scan import Role, SourceFile, identical, scan
-from src.datasets.layouts import UNKNOWN_DATE, Clues, folder_labels, frame_stem, read_clues
+from src.datasets.layouts import NAMELESS, UNKNOWN_DATE, Clues, folder_labels, frame_stem, read_clues
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.files import read_json
@@ -20,6 +20,8 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 RECORD_FILE, PARTIAL_FILE = "import.json", "import_partial.json"
 _FRAME_ROLES = ("gray", "heat", "matrix", "radiometric")
 _MAX_NUMBER = 9999  # in four digits
+_EACH_FILE = "--patient-from '(?P<patient>[^/]+)$' makes each file a patient"
+_TWO_PEOPLE = r"--patient-from '(?P<patient>\w+/\d+)/' tells sick/1 from healthy/1"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Plan:
     """COCO files."""
     rules: dict[str, list[str]]
     """Files by the rule that told their patient."""
+    shared: list[str]
+    """Patients who are told by several rules: they may be several people whom two collections number alike."""
     copies: dict[str, str]
     """The other file of the same bytes, for each file that stays out for it."""
     left_out: Skipped
@@ -78,11 +82,17 @@ def make_plan(
     groups = _frames({file: tell for file, tell in clues.items() if file.path.as_posix() not in copies}, left_out)
     if not groups:
         reasons = "; ".join(f"{why}: {len(items)} ({shortened(items, 3)})" for why, items in left_out.reasons.items())
-        raise UserError(f"{source}: no frame can be imported ({reasons or 'the folder is empty'})")
+        hint = f"; {_EACH_FILE}" if NAMELESS in left_out.reasons else ""
+        raise UserError(f"{source}: no frame can be imported ({reasons or 'the folder is empty'}){hint}")
     labels = gather(source, files, clues, table, left_out)  # of copies as well: theirs may contradict
     folders = _four_digits({patient for patient, _ in groups})
     annotations = _annotations(source, files, left_out)
-    return Plan(source, files, _named(groups, folders), folders, labels, annotations, rules, copies, left_out)
+    by_patient = defaultdict[str, set[str]](set)
+    for tell in clues.values():
+        by_patient[tell.patient].add(tell.rule)
+    shared = [patient for patient, told in by_patient.items() if len(told) > 1]
+    frames = _named(groups, folders)
+    return Plan(source, files, frames, folders, labels, annotations, rules, shared, copies, left_out)
 
 
 def _compiled(patient_from: str | None) -> re.Pattern[str] | None:
@@ -216,17 +226,23 @@ def describe(plan: Plan) -> list[str]:
     labels, folders = plan.labels, plan.folders
     words = Counter(f"{label} ({labels.origin[patient]})" for patient, label in labels.of.items() if patient in folders)
     clash = {patient: text for patient, text in labels.contradictions.items() if patient in folders}
+    alike = "numbered folder" in plan.rules and any(text.count("in folders") > 1 for text in clash.values())
     none = {patient for patient in folders if patient not in labels.of and patient not in clash}
-    renumbered = [f"{name} -> {folder}" for name, folder in folders.items() if name != folder.lstrip("0")]
+    first = plan.frames[0]
+    example = f"{' + '.join(path.as_posix() for path in first.files.values())} -> {folders[first.patient]}/{first.stem}"
+    renumbered = [f"{name} -> {folder}" for name, folder in folders.items() if name != (folder.lstrip("0") or "0")]
     lines = [
         f"frames: {len(plan.frames)} ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))})",
+        f"  such as {example}",
         f"patients: {len(folders)}",
         *(f"  told by {rule}: {len(paths)} file(s), e.g. {paths[0]}" for rule, paths in sorted(plan.rules.items())),
+        *([f"  told by several rules and taken for one: {shortened(plan.shared)}"] if plan.shared else []),
         *([f"  numbered anew: {shortened(renumbered)}"] if renumbered else []),
         f"labels: {', '.join(f'{count} {word}' for word, count in sorted(words.items())) or 'none'}",
         *(f"  {note}" for note in labels.notes),
         *([f"  patients without a label: {len(none)} ({shortened(none)})"] if none else []),
         *(f"  CONTRADICTION, no label for patient {patient}: {text}" for patient, text in sorted(clash.items())),
+        *([f"  if these are different people: {_TWO_PEOPLE}"] if alike else []),
     ]
     lines += [f"annotation file: {path}" for path in plan.annotations]
     for reason, items in sorted(plan.left_out.reasons.items()):

@@ -6,10 +6,12 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 from src.errors import UserError
+from src.files import MEGABYTE, read_plain
 
 Label = Literal["Healthy", "Sick", "Benign"]
 """Benign is Healthy where it is set against malignant, and neither where healthy people are in the data as well."""
@@ -29,6 +31,9 @@ _NEUTRAL = re.compile(
 _PATIENT_COLUMNS = ("(id)?(patient|paciente|subject)(id|number|no)?", "id|number|prontuario|record|code")
 _LABEL_COLUMN = "diagnos(is|e|tico)|label|class(e)?|target|status|result|outcome"
 _DELIMITERS = ",;\t|"
+_MOST_BYTES = 4 * MEGABYTE  # ten thousand patients with some fifty words each
+_MOST_ROWS = 50_000
+_MOST_CELLS = 500_000  # rows times columns: a long first row must not make every other one as long
 _SERIES = re.compile(r"(p|pac|v)[ _-]?(\d{1,18})", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:T(?=\d{4}$)|(?:patient|paciente|subject|id)[ _-]*)?(\d{1,18})(?:\.0)?", re.IGNORECASE)
 
@@ -92,7 +97,7 @@ def read_label_table(path: Path, known: Collection[str]) -> LabelTable:
 def _read_rows(path: Path) -> list[list[str]]:
     """The table's rows without blank ones, cells stripped."""
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise UserError(f"{path}: the table of labels cannot be read: {error.strerror}") from None
     try:
@@ -101,7 +106,10 @@ def _read_rows(path: Path) -> list[list[str]]:
         text = raw.decode("latin-1")
 
     def split(delimiter: str) -> list[list[str]]:
-        parsed = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter))
+        parsed = (
+            [cell.strip() for cell in row]
+            for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
+        )
         return [row for row in parsed if any(row)]
 
     try:
@@ -112,6 +120,11 @@ def _read_rows(path: Path) -> list[list[str]]:
     rows = max(tables, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows))
     if not rows or len(rows[0]) < 2:
         raise UserError(f"{path}: no table of labels: one column for the patient and one for the label are needed")
+    if len(rows) > _MOST_ROWS or len(rows) * len(rows[0]) > _MOST_CELLS:
+        raise UserError(
+            f"{path}: more than {_MOST_ROWS} rows or {_MOST_CELLS} cells: no table of labels; a row a patient and the "
+            "columns of patient and label are enough"
+        )
     return rows
 
 

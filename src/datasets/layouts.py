@@ -11,6 +11,7 @@ from src.datasets.labels import Label, label_of, patient_number
 
 UNKNOWN_DATE = "0000-00-00"
 UNKNOWN_VIEW = 0
+NAMELESS = "the name tells no patient; --patient-from REGEX decides"
 DATABASE_NAME = "T<patient>.<visit>.<view>.<S|D>.<date>.<frame>"
 
 # A name counts only as a whole: "12-1" or "IR_0007" could be a patient, a visit or the camera's own counter.
@@ -75,7 +76,7 @@ def read_clues(path: PurePath, pattern: re.Pattern[str] | None = None) -> Clues:
     if len(folders) > 1:
         return replace(named, patient="", rule="several folders are numbered; --patient-from REGEX decides")
     if not folders:
-        return replace(named, patient="", rule="the name tells no patient; --patient-from REGEX decides")
+        return replace(named, patient="", rule=NAMELESS)
     if named.patient and named.patient.isdigit():
         rule = "name and folder tell different patients; --patient-from REGEX decides"
         return replace(named, patient="", rule=rule)

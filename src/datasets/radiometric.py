@@ -6,9 +6,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from src.datasets.images import MAX_PIXELS
 from src.errors import UserError
+from src.files import read_plain
+
+_MOST_RECORDS = 1000  # of a file: cameras write about ten
+_MOST_VALUES = 4_000_000  # the largest sensors have 1.3 million
+_RAW, _PHOTOGRAPH = 1, 14  # types of FLIR's records
+_RECORD_HEAD = 32  # bytes
 
 
 def is_radiometric(image: Image.Image) -> bool:
@@ -32,7 +39,9 @@ def read_radiometric(path: Path) -> NDArray[np.float32]:
     import flyr  # slow to import, and few people need it
 
     try:
-        celsius = flyr.unpack(io.BytesIO(path.read_bytes())).celsius
+        content = read_plain(path)
+        _refuse_bombs(content)
+        celsius = flyr.unpack(io.BytesIO(content)).celsius
     except OSError as error:
         raise UserError(f"the radiometric JPEG cannot be read ({error.strerror or error})") from error
     except Exception as error:  # flyr's parser lets through whatever a damaged record makes Python raise
@@ -41,3 +50,29 @@ def read_radiometric(path: Path) -> NDArray[np.float32]:
     if degrees.ndim != 2 or not np.isfinite(degrees).all():
         raise UserError("the radiometric JPEG holds values that are not finite")
     return degrees
+
+
+def _refuse_bombs(content: bytes) -> None:
+    """ValueError for what flyr would need hours or gigabytes for; it believes every number that a file holds."""
+    from flyr.records import extract_flir_app1, parse_flir_records
+
+    stream = extract_flir_app1(io.BytesIO(content))
+    stream.seek(28)
+    if int.from_bytes(stream.read(4), "big") > _MOST_RECORDS:
+        raise ValueError("too many records")
+    stream.seek(0)
+    for _, kind, offset, length in parse_flir_records(stream).values():
+        if kind not in (_RAW, _PHOTOGRAPH):
+            continue
+        stream.seek(offset + 2)
+        columns, rows = (int.from_bytes(stream.read(2), "little") for _ in range(2))
+        stream.seek(offset + _RECORD_HEAD)
+        picture = stream.read(length)
+        try:
+            with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG")) as image:
+                columns, rows = max(columns, image.width), max(rows, image.height)
+        except UnidentifiedImageError:
+            if kind == _PHOTOGRAPH:
+                raise
+        if columns * rows > (_MOST_VALUES if kind == _RAW else MAX_PIXELS):
+            raise ValueError("too many values")

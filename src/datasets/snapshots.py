@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
 from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
 from src.errors import UserError
-from src.files import atomic_write
+from src.files import atomic_write, is_link
 
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
 DEFAULT_PALETTE = "jet"
@@ -23,6 +24,12 @@ JPEG_QUALITY = 90
 PALETTES: dict[str, int] = {
     name.removeprefix("COLORMAP_").lower(): getattr(cv2, name) for name in dir(cv2) if name.startswith("COLORMAP_")
 }
+
+
+_PIXELS = 4000
+# Colours of 0..255 apart. JPEG leaves the right palette within 8, the closest other one beyond 16.
+_KNOWN = 12.0
+_CLEARLY = 2.0  # twilight and twilight_shifted hold the same colours: then it is neither
 
 
 @dataclass
@@ -40,6 +47,27 @@ def palette_code(palette: str) -> int:
     if code is None:
         raise UserError(f"unknown palette {palette!r}; choose one of {', '.join(sorted(PALETTES))}")
     return code
+
+
+def palette_colours(palette: str) -> NDArray[np.uint8]:
+    """The 256 colours of a palette from cold to warm, uint8 [256, 3] (RGB); UserError for an unknown name."""
+    coloured = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], palette_code(palette))
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)[:, 0], dtype=np.uint8)
+
+
+def recognised_palette(frames: NDArray[np.uint8]) -> str | None:
+    """The palette that heat maps uint8 [N, 3, H, W] (RGB) are drawn in, or None where no known one fits.
+
+    Their colours are the palette's, and, since each map covers its own range, the palette's colours are theirs.
+    """
+    pixels = frames.transpose(0, 2, 3, 1).reshape(-1, 3)
+    pixels = pixels[np.linspace(0, len(pixels) - 1, _PIXELS).astype(int)]
+    found = []
+    for name in PALETTES:
+        apart = cdist(pixels, palette_colours(name))
+        found.append((float(np.median(apart.min(1)) + apart.min(0).mean()), name))
+    (best, name), (second, _) = sorted(found)[:2]
+    return name if best < _KNOWN and second > _CLEARLY * best else None
 
 
 def make_snapshot(
@@ -111,6 +139,9 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
         if (frame.parent, frame.stem) in shown:
             counts.existed += 1
+            continue
+        if is_link(frame, folder):
+            counts.skipped.setdefault("links, which are not followed", []).append(frame)
             continue
         matrix = frame.with_suffix(".txt")
         try:

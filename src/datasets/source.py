@@ -9,10 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from src.errors import UserError, some
+from src.errors import UserError, is_printable, one_line, some
+from src.files import is_link
 from src.settings import Modality
 
 HEALTHY, SICK = 0, 1
+_LOGGED = 10_000  # names of one reason in train.log
 
 
 @dataclass(frozen=True, order=True)
@@ -44,8 +46,9 @@ class Skipped:
     def report(self, logger: logging.Logger) -> None:
         """One summary line a reason, the list itself at debug level (which train.log keeps)."""
         for reason, items in sorted(self.reasons.items()):
-            logger.warning("%s: %d", reason, len(items))
-            logger.debug("%s: %s", reason, ", ".join(items))
+            logger.warning("%s: %d", one_line(reason), len(items))
+            shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
+            logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
 
 
 class Source(ABC):
@@ -56,10 +59,12 @@ class Source(ABC):
 
     looked_for: ClassVar[dict[Modality, str]]
     """What a frame of each modality must be called, in words for the person who has none."""
+    left_out: Skipped
+    """Frames that `all_frames` does not hold, for their path alone."""
 
     def __init__(self, root: Path, only: Collection[str] = ()) -> None:
         """`only` names the patients to list; empty means all."""
-        self.root, self.only = root, frozenset(only)
+        self.root, self.only, self.left_out = root, frozenset(only), Skipped()
 
     @abstractmethod
     def list_frames(self) -> dict[Modality, list[Frame]]:
@@ -72,7 +77,7 @@ class Source(ABC):
     @cached_property
     def all_frames(self) -> dict[Modality, list[Frame]]:
         """`list_frames`, asked for once, of the patients wanted; `UserError` names those who are not there."""
-        found = self.list_frames()
+        found = {kind: [f for f in frames if not self._refused(f)] for kind, frames in self.list_frames().items()}
         if not self.only:
             return found
         known = {frame.patient for frames in found.values() for frame in frames}
@@ -80,6 +85,16 @@ class Source(ABC):
         if unknown:
             raise UserError(f"{self.root}: the setting 'patients' names {some(unknown)}, of whom no frame is there")
         return {kind: [frame for frame in frames if frame.patient in self.only] for kind, frames in found.items()}
+
+    def _refused(self, frame: Frame) -> bool:
+        """Whether a frame is left out for its path alone; the reason is in `left_out`."""
+        if not is_printable(str(frame.path)):
+            self.left_out.add("frames whose name holds control characters or is no valid text", str(frame.path))
+        elif is_link(self.root / frame.path, self.root):
+            self.left_out.add("links, which are not followed", str(frame.path))
+        else:
+            return False
+        return True
 
     @property
     def patients(self) -> list[str]:
@@ -89,14 +104,18 @@ class Source(ABC):
     def frames(self, modality: Modality, skipped: Skipped) -> list[Frame]:
         """The frames of one modality; `UserError` says what was looked for and where if there is none."""
         found, others = self.all_frames[modality], [f for frames in self.all_frames.values() for f in frames]
+        for reason, items in self.left_out.reasons.items():
+            skipped.reasons[reason] = list(items)
         if not found and modality == "heat" and others:
             raise UserError(
                 f"{self.root}: no heat snapshots ({self.looked_for['heat']}) beside {len(others)} gray frames; derive "
                 f"them with: python -m src.datasets.prepare snaps {self.root}"
             )
         if not found:
+            reasons = "".join(f"; {reason}: {len(items)}" for reason, items in self.left_out.reasons.items())
             raise UserError(
                 f"{self.root}: no {modality} frames; looked for {self.looked_for[modality]} (layout: data/README.md)"
+                f"{reasons}"
             )
         having = {frame.patient for frame in found}
         for patient in self.patients:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -176,10 +177,10 @@ def load(path: Path) -> Split:
     """Read a saved split; `UserError` if it is damaged or has a patient, or a group of them, on both sides."""
     content = read_json(path, "the patient split")
     try:
-        test, rest = (tuple(str(patient) for patient in content[key]) for key in ("test", "rest"))
-        groups = tuple(tuple(str(patient) for patient in group) for group in content.get("groups", ()))
+        test, rest = (_names(content[key]) for key in ("test", "rest"))
+        groups = tuple(_names(group) for group in content.get("groups", ()))
         split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest, groups)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}: no patient split: {error!r}") from None
     both = sorted(set(split.test) & set(split.rest))
     if both:
@@ -196,13 +197,20 @@ def load_division(path: Path) -> Division:
     """Read what `save` added to a run's copy of the split; `UserError` if it is damaged or trains on validation."""
     content = read_json(path, "the patient split")
     try:
-        division = Division(*(tuple(str(patient) for patient in content[field.name]) for field in fields(Division)))
+        division = Division(*(_names(content[field.name]) for field in fields(Division)))
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: no division of a run: {error!r}") from None
     both = sorted(set(division.train) & set(division.validation))
     if both:
         raise UserError(f"{path}: patients both in train and in validation: {some(both)}")
     return division
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """A list of patients; TypeError for anything else, such as one text, whose letters would be patients."""
+    if not isinstance(value, list):
+        raise TypeError(f"a list of patients is needed, not {type(value).__name__}")
+    return tuple(str(patient) for patient in value)
 
 
 def save(path: Path, split: Split, division: Division | None = None) -> None:

@@ -15,6 +15,7 @@ from src.datasets.images import read_header, read_image
 from src.datasets.matrices import plain_numbers
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError, refuse_failing_device
+from src.files import open_plain
 
 TRAITS = (
     *("year", "patient_number", "frames", "file_size", "jpeg_step", "frame_height", "frame_width", "matrix_decimals"),
@@ -94,7 +95,7 @@ def _stored_traits(root: Path, frame: Frame) -> dict[str, float]:
 def _matrix_decimals(path: Path) -> float:
     """Most digits after the point among a matrix's first numbers; NaN without a matrix that can be read."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             text = file.read(_MATRIX_BYTES).decode("latin-1").replace("\r", "\n")
         numbers = plain_numbers(text.strip()).split()[:-1]  # the last one may be cut
     except UserError:
@@ -102,7 +103,7 @@ def _matrix_decimals(path: Path) -> float:
     except OSError as error:
         refuse_failing_device(error, path)
         return np.nan
-    digits = [re.fullmatch(r"[-+]?\d*\.?(\d*)(?:[eE][-+]?\d+)?", number) for number in numbers]
+    digits = [re.fullmatch(r"[-+]?\d*+\.?(\d*+)(?:[eE][-+]?\d+)?", number) for number in numbers]
     return float(max((len(match[1]) for match in digits if match), default=np.nan))
 
 

@@ -202,18 +202,21 @@ def from_array(array: NDArray[Any]) -> Thermogram:
     return Thermogram(name, name, array.astype(np.float32), "C")
 
 
-def as_frame(thermogram: Thermogram, modality: Modality, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Letterbox]:
+def as_frame(
+    thermogram: Thermogram, modality: Modality, size: tuple[int, int], palette: str = DEFAULT_PALETTE
+) -> tuple[NDArray[np.uint8], Letterbox]:
     """The frame uint8 [C, H, W] that a network of this modality and (rows, columns) takes, and where it lies in it.
 
-    A heat map that is missing is coloured from the values as `prepare snaps` does; a gray frame that is missing is
-    drawn over the temperatures' own range, as the import does. Both pass through JPEG, as the frames of training did.
+    A heat map that is missing is coloured from the values as `prepare snaps` does, in `palette`; a gray frame that is
+    missing is drawn over the temperatures' own range, as the import does. Both pass through JPEG, as the frames of
+    training did.
     Raises `UserError` where a gray frame is asked for and only colours are there.
     """
     box = letterbox(thermogram.size, size)
     if modality == "gray":
         pixels = box.apply(_gray(thermogram))[..., None]
     else:
-        pixels = box.apply(thermogram.colours if thermogram.colours is not None else _coloured(thermogram))
+        pixels = box.apply(thermogram.colours if thermogram.colours is not None else _coloured(thermogram, palette))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)), box
 
 
@@ -234,10 +237,10 @@ def _drawn(values: NDArray[np.float32], unit: Unit) -> NDArray[np.uint8]:
     return gray_levels(values, float(values.min()), float(values.max()))[..., 0]
 
 
-def _coloured(thermogram: Thermogram) -> NDArray[np.uint8]:
+def _coloured(thermogram: Thermogram, palette: str) -> NDArray[np.uint8]:
     assert thermogram.values is not None
     size = letterbox(thermogram.size, (SNAP_HEIGHT, SNAP_WIDTH)).content
-    return np.asarray(_through_jpeg(make_snapshot(thermogram.values, DEFAULT_PALETTE, size)).convert("RGB"))
+    return np.asarray(_through_jpeg(make_snapshot(thermogram.values, palette, size)).convert("RGB"))
 
 
 def _through_jpeg(image: NDArray[np.uint8]) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -19,14 +20,51 @@ from src.prediction.predictors import NOTICE, Classification, Result, Segmentati
 
 _WIDTH = 480  # pixels: smaller frames are enlarged so that the words below them can be read
 _OPACITY = 0.4
-_LINE, _TEXT, _MARGIN = 20, 13, 8
+# Of the picture's width: a sheet shows wide and narrow frames at one width, and the words must be legible there.
+_TEXT = 1 / 31
 _DARK, _LIGHT, _WARNING = "#202124", "#e8eaed", "#ff8a80"
 _LEGEND_COLUMNS = 4
 
 
+@dataclass(frozen=True)
+class _Type:
+    """The words below a picture of so many pixels' width."""
+
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Height of the letters."""
+        return round(_TEXT * self.width)
+
+    @property
+    def line(self) -> int:
+        """Height of a line."""
+        return round(1.4 * self.size)
+
+    @property
+    def margin(self) -> int:
+        """Left and right of the words."""
+        return self.size // 2
+
+    @property
+    def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        """The letters."""
+        return _font(self.size)
+
+    def fitting(self, text: str, width: int) -> str:
+        """The end of a text that fits into so many pixels."""
+        text = text.encode("utf-8", "replace").decode()
+        if self.font.getlength(text) <= width:
+            return text
+        while text and self.font.getlength("..." + text) > width:
+            text = text[1:]
+        return "..." + text
+
+
 @cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(_TEXT)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
 
 
 def overlay(result: Result) -> Image.Image:
@@ -41,15 +79,17 @@ def overlay(result: Result) -> Image.Image:
         labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
         picture = _tinted(picture, labels, result.background)
         legend = [index for index in range(len(result.class_names)) if index != result.background]
+    kind = _Type(size[1])
     lines = [(str(thermogram.name), _LIGHT), *_words(result), (NOTICE, _LIGHT)]
     legend_rows = -(-len(legend) // _LEGEND_COLUMNS)
-    sheet = Image.new("RGB", (size[1], size[0] + (len(lines) + legend_rows) * _LINE + _MARGIN), _DARK)
+    sheet = Image.new("RGB", (size[1], size[0] + (len(lines) + legend_rows) * kind.line + kind.margin), _DARK)
     sheet.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(sheet)
     if isinstance(result, Segmentation):
         _draw_legend(draw, result.class_names, legend, size)
     for row, (text, colour) in enumerate(lines, start=legend_rows):
-        draw.text((_MARGIN, size[0] + row * _LINE + 4), _fitting(text, size[1]), fill=colour, font=_font())
+        place = (kind.margin, size[0] + row * kind.line + kind.margin // 2)
+        draw.text(place, kind.fitting(text, size[1] - 2 * kind.margin), fill=colour, font=kind.font)
     return sheet
 
 
@@ -75,33 +115,23 @@ def _colours() -> NDArray[np.uint8]:
 def _words(result: Result) -> list[tuple[str, str]]:
     lines = []
     if isinstance(result, Classification):
-        side = "reaches" if result.reaches_threshold else "is below"
-        text = f"probability of sick {result.probability:.3f} {side} the threshold {result.threshold:.3f}"
-        lines.append((f"{text}; calibrated {result.calibrated:.3f}", _LIGHT))
+        lines.append((f"probability of sick {result.verdict}", _LIGHT))
+        lines.append((f"calibrated {result.calibrated:.3f}", _LIGHT))
     if result.unlike_training:
-        text = f"UNLIKE THE TRAINING DATA: distance {result.distance:.2f}, threshold {result.distance_threshold:.2f}"
+        text = f"UNLIKE THE TRAINING DATA: distance {result.distance:.2f} > {result.distance_threshold:.2f}"
         lines.append((text, _WARNING))
     return lines
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], shown: Sequence[int], size: Size) -> None:
-    width = size[1] // _LEGEND_COLUMNS
+    kind = _Type(size[1])
+    width, side = (size[1] - kind.margin) // _LEGEND_COLUMNS, round(0.8 * kind.size)
     for place, index in enumerate(shown):
-        left = _MARGIN + place % _LEGEND_COLUMNS * width
-        top = size[0] + place // _LEGEND_COLUMNS * _LINE + 6
-        draw.rectangle((left, top, left + 11, top + 11), fill=region_colour(index))
-        text = _fitting(names[index].replace("_", " "), width - 18)
-        draw.text((left + 17, top - 2), text, fill=_LIGHT, font=_font())
-
-
-def _fitting(text: str, width: int) -> str:
-    """The end of a text that fits into so many pixels."""
-    text = text.encode("utf-8", "replace").decode()
-    if _font().getlength(text) <= width - 2 * _MARGIN:
-        return text
-    while text and _font().getlength("..." + text) > width - 2 * _MARGIN:
-        text = text[1:]
-    return "..." + text
+        left = kind.margin + place % _LEGEND_COLUMNS * width
+        top = size[0] + place // _LEGEND_COLUMNS * kind.line + kind.margin
+        draw.rectangle((left, top, left + side, top + side), fill=region_colour(index))
+        text = kind.fitting(names[index].replace("_", " "), width - side - 2 * kind.margin)
+        draw.text((left + side + kind.margin, top - kind.margin // 2), text, fill=_LIGHT, font=kind.font)
 
 
 def label_picture(result: Segmentation) -> bytes:

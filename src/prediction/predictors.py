@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +84,19 @@ class Classification(Result):
         """Whether the frame is called sick."""
         return self.probability >= self.threshold
 
+    @property
+    def verdict(self) -> str:
+        """Probability and threshold in words, with as many digits as tell them apart."""
+        side = "reaches" if self.reaches_threshold else "is below"
+        digits = 3
+        while (
+            digits < 9
+            and self.probability != self.threshold
+            and f"{self.probability:.{digits}f}" == (f"{self.threshold:.{digits}f}")
+        ):
+            digits += 1
+        return f"{self.probability:.{digits}f} {side} the threshold {self.threshold:.{digits}f}"
+
 
 class Segmenter:
     """A trained run of main_seg.py."""
@@ -127,7 +141,9 @@ class Classifier:
         scores = trained.metrics()
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
-        except (KeyError, TypeError):
+            if not (math.isfinite(self.threshold) and 0 < self.temperature < math.inf):
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise UserError(
                 f"{trained.run.results / 'metrics.json'}: no threshold or temperature; this writes them: "
                 "python main_binary.py --mode test"

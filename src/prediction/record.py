@@ -15,16 +15,20 @@ import numpy as np
 import torch
 
 from src.datasets.build import Parts
+from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import PALETTES, recognised_palette
 from src.datasets.tasks import FrameDataset
-from src.errors import UserError
+from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write
+from src.training.checkpoint import load_plain
 from src.training.decoding import DecoderTask
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = "llft-prediction-1"
+_FRAMES_OF_PALETTE = 20
 _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
 
 
@@ -36,6 +40,8 @@ class Record:
     background: int = 0
     typicality: Typicality | None = None
     """None where the run had too few frames."""
+    palette: str | None = None
+    """What the heat maps of training are drawn in; None where that is not known."""
 
 
 def pooled(latents: torch.Tensor) -> np.ndarray:
@@ -51,7 +57,7 @@ def write_record(
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found))
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train)))
 
 
 def save_record(path: Path, record: Record) -> None:
@@ -62,7 +68,13 @@ def save_record(path: Path, record: Record) -> None:
         typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": list(found.frames)}
     content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
     with atomic_write(path) as file:
-        torch.save(content | {"typicality": typicality}, file)
+        torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
+
+
+def palette_of(dataset: FrameDataset) -> str | None:
+    """What heat maps of training are drawn in; None for gray frames and where it is not known."""
+    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
+    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
@@ -75,17 +87,29 @@ def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
 def read_record(path: Path, command: str) -> Record:
     """Read the record; `UserError` names the `command` that writes it where it is missing or damaged."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_plain(path)
         if content["format"] != _FORMAT:
             raise ValueError("another version")
         typicality = content["typicality"]
         if typicality is not None:
             arrays = {name: typicality[name].double().numpy() for name in ("mean", "scale", "precision")}
+            features = len(arrays["mean"])
+            shapes = [array.shape for array in arrays.values()]
+            if shapes != [(features,), (features,), (features, features)]:
+                raise ValueError("shapes that do not belong together")
             threshold, quantile = float(typicality["threshold"]), float(typicality["quantile"])
             frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
             typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
-        names = tuple(str(name) for name in content["class_names"])
-        return Record(names, int(content["background"]), typicality)
-    except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
-        known = "missing" if isinstance(error, FileNotFoundError) else "damaged or of another version"
+        names = content["class_names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("class names that are no texts")  # a tensor of no values can have a million rows
+        background = int(content["background"])
+        if names and not 0 <= background < len(names):
+            raise ValueError("a background that is no class")
+        palette = content.get("palette")  # a run from before has none
+        return Record(tuple(names), background, typicality, palette if palette in PALETTES else None)
+    except DeviceError:
+        raise
+    except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
+        known = "damaged or of another version" if path.exists() else "missing"
         raise UserError(f"{path}: {known}; this writes it: {command}") from None

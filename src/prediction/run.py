@@ -33,7 +33,7 @@ from src.prediction.predictors import (
 )
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
-from src.prediction.trained import Task
+from src.prediction.trained import Task, Trained
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class _Collected:
     regions: list[Row] = field(default_factory=list)
     differences: list[Row] = field(default_factory=list)
     unlike: int = 0
+    coloured: int = 0
+    """Frames without a heat map, where the run reads heat maps."""
 
     def add(self, result: Result) -> None:
         """A frame's share of the tables, the COCO file and the sheet."""
@@ -81,11 +83,14 @@ def predict_files(run: Path, task: Task, source: Path, output: Path | None, devi
             list(pool.map(lambda result: _write_pictures(out, result), results))
             for result in results:
                 collected.add(result)
+                collected.coloured += predictor.trained.colours(result.thermogram)
     skipped.report(logger)
     if not collected.frames:
         raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {'; '.join(sorted(skipped.reasons))}")
     _write(out, predictor, source, collected, skipped)
     logger.info("%d frame(s), %d unlike the training data: %s", len(collected.frames), collected.unlike, out)
+    if collected.coloured and predictor.trained.record.palette is None:
+        logger.warning(_colouring(predictor.trained, collected.coloured))
     logger.info("look at %s", out / "index.html")
     logger.info(NOTICE)
 
@@ -142,6 +147,14 @@ def _write_pictures(out: Path, result: Result) -> None:
             file.write(label_picture(result))
 
 
+def _colouring(trained: Trained, count: int) -> str:
+    """How frames came to the heat maps that the run reads."""
+    begin = f"{count} frame(s) came without a heat map and were coloured with the palette {trained.palette}"
+    if trained.record.palette is None:
+        return f"{begin}, which is ASSUMED: that of the run's training data is not known."
+    return f"{begin}, that of the run's training data."
+
+
 def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected: _Collected, skipped: Skipped) -> None:
     trained = predictor.trained
     write_table(out / "frames.csv", collected.frames)
@@ -155,14 +168,19 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         "The run had too few frames to tell which are unlike its training data."
         if known is None
         else f"{collected.unlike} frame(s) are unlike the training data: further from it in latent space than "
-        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames. "
-        "What is predicted for them is worth little.",
+        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames"
+        + (", few for such a limit. " if known.frames[1] < 1 / (1 - known.quantile) else ". ")
+        + "What is predicted for them is worth little.",
     ]
+    if collected.coloured:
+        facts.append(_colouring(trained, collected.coloured))
     if isinstance(predictor, Classifier):
         facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
     record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": str(trained.run.root)}
     record |= {"task": "classification" if isinstance(predictor, Classifier) else "segmentation"}
     record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "unlike_training": collected.unlike}
+    record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}
+    record |= {"palette_of_training": trained.record.palette}
     write_json(out / "prediction.json", record | {"left_out_or_changed": skipped.reasons})
     title = f"Predictions for {source.name or source}"
     write_text(out / "index.html", sheet(title, facts, collected.cards, skipped.reasons))

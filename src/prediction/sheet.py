@@ -15,7 +15,8 @@ _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; color: #202124; background: #f6f7f8; }
 h1 { font-size: 1.3rem; margin: 0 0 .3rem; } h2 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 .notice { background: #fff4ce; border: 1px solid #d9b84a; padding: .5rem .8rem; border-radius: 6px; font-weight: 600; }
-.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 1rem; margin-top: 1rem; }
+.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(21rem, 100%), 1fr)); gap: 1rem;
+          align-items: start; margin-top: 1rem; }
 article { background: #fff; border: 1px solid #d7dade; border-radius: 6px; padding: .7rem; overflow-wrap: anywhere; }
 article.unlike { border: 2px solid #b3261e; }
 article h3 { font-size: .9rem; margin: 0 0 .4rem; } img { width: 100%; display: block; }
@@ -46,11 +47,7 @@ def card(result: Result, picture: PurePosixPath) -> Card:
     head: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     if isinstance(result, Classification):
-        side = "reaches" if result.reaches_threshold else "is below"
-        fact = (
-            f"Probability of sick {result.probability:.3f} {side} the threshold {result.threshold:.3f}; "
-            f"calibrated {result.calibrated:.3f}"
-        )
+        fact = f"Probability of sick {result.verdict}; calibrated {result.calibrated:.3f}"
     if isinstance(result, Segmentation):
         unit = {"C": "°C", "gray level": "gray levels"}.get(result.thermogram.unit, "")
         if unit:

@@ -10,17 +10,21 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.augmentation import mirrored_classes
+from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import as_input
 from src.decoder_input import decoder_input
+from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.letterbox import Letterbox
 from src.prediction.record import Record, pooled, read_record
-from src.settings import FRAME_SIZE, Modality
+from src.settings import FRAME_SIZE, DecoderInput, Head, Modality, Precision, Size
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import PIXELS_AT_ONCE
@@ -58,13 +62,22 @@ class Trained:
     best_epoch: int
 
     @property
+    def palette(self) -> str:
+        """What frames without a heat map are coloured with: training's palette, the usual one where it is not known."""
+        return self.record.palette or DEFAULT_PALETTE
+
+    def colours(self, thermogram: Thermogram) -> bool:
+        """Whether `frame_of` has to colour the frame first."""
+        return self.modality == "heat" and thermogram.colours is None
+
+    @property
     def at_once(self) -> int:
         """Frames of one batch."""
         return max(1, PIXELS_AT_ONCE // (self.size[0] * self.size[1]))
 
     def frame_of(self, thermogram: Thermogram) -> tuple[NDArray[np.uint8], Letterbox]:
         """The frame uint8 [C, H, W] that the networks take; `UserError` where it cannot be made."""
-        return as_frame(thermogram, self.modality, self.size)
+        return as_frame(thermogram, self.modality, self.size, self.palette)
 
     @torch.inference_mode()
     def __call__(self, frames: Sequence[tuple[NDArray[np.uint8], Letterbox]]) -> Outputs:
@@ -82,8 +95,27 @@ class Trained:
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
-        found: dict[str, Any] = read_json(self.run.results / "metrics.json", "the run's scores")
+        path = self.run.results / "metrics.json"
+        found = read_json(path, "the run's scores")
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: no scores of a run, this file holds {type(found).__name__}")
         return found
+
+
+class _KnownSettings(BaseModel):
+    """What predicting needs of the settings in a checkpoint, which may be of another version."""
+
+    model_config = ConfigDict(strict=True)
+
+    task: Task
+    decoder_modality: Modality
+    decoder_input: DecoderInput = "latents"
+    coarse_latents: bool = False
+    flip_average: bool = False
+    head: Head = "flat"
+    mirror: bool = False
+    image_size: Size | None = None
+    precision: Precision = "auto"
 
 
 def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
@@ -98,38 +130,53 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if found.settings.get("task") != task or found.encoder is None:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
-    modality: Modality = found.settings["decoder_modality"]
-    rows, columns = found.settings.get("image_size") or FRAME_SIZE[modality]
+    try:
+        settings = _KnownSettings.model_validate(found.settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{run.best}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
+    modality = settings.decoder_modality
+    rows, columns = settings.image_size or FRAME_SIZE[modality]
     chosen = choose_device(device)
-    dtype = compute_dtype(found.settings.get("precision", "auto"), chosen)
+    dtype = compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
-    model = _networks(found, (rows, columns), record.class_names, run.best)
+    model = _networks(found, settings, (rows, columns), record.class_names, run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     return Trained(run, model.to(chosen), modality, (rows, columns), chosen, dtype, record, found.best_epoch)
 
 
-def _networks(found: Checkpoint, size: tuple[int, int], names: Sequence[str], path: Path) -> LatentModel:
+def _networks(
+    found: Checkpoint, settings: _KnownSettings, size: tuple[int, int], names: Sequence[str], path: Path
+) -> LatentModel:
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
-    asked = found.settings.get
-    pixels = asked("decoder_input") == "both"
-    encoder = decoder_input(checkpoints.as_encoder(found.encoder or {}, path), bool(asked("coarse_latents")), pixels)
+    frozen = checkpoints.as_encoder(found.encoder or {}, path)
+    if frozen.in_channels not in CHANNELS.values():
+        raise UserError(f"{path}: an encoder of {frozen.in_channels} channels, 1 or 3 are accepted")
+    encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
-    except (KeyError, AttributeError):
+    except (KeyError, IndexError):
         raise UserError(f"{path}: holds no decoder") from None
-    decoder: ClassificationModel | SegmentationModel
-    if asked("task") == "classification":
-        head, mirror = asked("head", "flat"), bool(asked("mirror"))
-        decoder = ClassificationModel(encoder.latent_dim, size, width, head, mirror)
-    else:
-        decoder = SegmentationModel(encoder.latent_dim, classes, width)
+
+    def make() -> ClassificationModel | SegmentationModel:
+        if settings.task == "classification":
+            return ClassificationModel(encoder.latent_dim, size, width, settings.head, settings.mirror)
+        return SegmentationModel(encoder.latent_dim, classes, width)
+
+    try:
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = make()
+        refuse_misfit(claimed, found.model)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    decoder = make()
     checkpoints.restore(decoder, found.model, path)
     decoder.eval().requires_grad_(False)
     decoder.unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
-    if asked("flip_average"):
+    if settings.flip_average:
         model.mirrored = mirrored_classes(names)
     return model

@@ -1,6 +1,7 @@
 """Checkpoints: ours with their settings, and the bare state dicts of the authors' code."""
 
 import logging
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "llft-1"
 State = dict[str, torch.Tensor]
+_MOST_VALUES = 1_000_000  # numbers, texts and tensors in one file; a long history has some ten thousand
 
 
 @dataclass
@@ -58,23 +60,93 @@ def load(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise UserError(f"{path}: no checkpoint there")
+    content = load_plain(path)
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        del content["format"]
+        try:
+            checkpoint = Checkpoint(**content)
+        except TypeError as error:
+            raise UserError(f"{path}: no checkpoint of this version: {error}") from None
+        _check_types(checkpoint, path)
+        return checkpoint
+    if _is_state(content) and content:
+        return Checkpoint(model=content)
+    raise UserError(f"{path}: neither a checkpoint of this code nor a state dict")
+
+
+def load_plain(path: Path) -> Any:
+    """What `torch.save` wrote, as tensors and plain values only; no code in the file is run.
+
+    Raises `UserError` where the file is damaged, would take more memory than it is long, or holds something else.
+    """
     try:
+        with zipfile.ZipFile(path) as archive:
+            # torch stores its tensors as they are. A compressed one could be a thousand times as large in memory.
+            if any(entry.file_size > entry.compress_size for entry in archive.infolist()):
+                raise ValueError("holds compressed entries")
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("holds entries that overlap")
         content = torch.load(path, map_location="cpu", weights_only=True)
+        _refuse_odd_tensors(content)
     except Exception as error:  # torch raises many kinds here: pickle, zip, runtime and key errors
         if isinstance(error, OSError):
             refuse_failing_device(error, path)
         raise UserError(
-            f"{path}: damaged, or no checkpoint: {(str(error).splitlines() or [type(error).__name__])[0]}"
+            f"{path}: damaged, or no checkpoint: {str(error).split(chr(10))[0] or type(error).__name__}"
         ) from None
-    if isinstance(content, dict) and content.get("format") == FORMAT:
-        del content["format"]
-        try:
-            return Checkpoint(**content)
-        except TypeError as error:
-            raise UserError(f"{path}: no checkpoint of this version: {error}") from None
-    if isinstance(content, dict) and content and all(isinstance(value, torch.Tensor) for value in content.values()):
-        return Checkpoint(model=content)
-    raise UserError(f"{path}: neither a checkpoint of this code nor a state dict")
+    return content
+
+
+def _refuse_odd_tensors(content: Any) -> None:
+    """ValueError for tensors that are larger than their storage, as a view that repeats one value a billion times."""
+    left, seen = [content], 0
+    while left:
+        value = left.pop()
+        seen += 1
+        if seen > _MOST_VALUES:  # or one list that holds itself, or another twice that holds another twice, and so on
+            raise ValueError("holds more values than any checkpoint")
+        if isinstance(value, torch.Tensor):
+            plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            if not plain or value.nbytes > value.untyped_storage().nbytes():
+                raise ValueError("holds tensors of no plain kind")
+        elif isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            left += value
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in value.items()
+    )
+
+
+def _check_types(checkpoint: Checkpoint, path: Path) -> None:
+    """`UserError` names the first entry that is not of its type."""
+
+    def names(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+    def count(value: Any) -> bool:
+        return type(value) is int and value >= 0
+
+    history, optimizer = checkpoint.history, checkpoint.optimizer
+    fits = {
+        "model": _is_state(checkpoint.model),
+        "settings": isinstance(checkpoint.settings, dict),
+        "patients": names(checkpoint.patients),
+        "validation": names(checkpoint.validation),
+        "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
+        "epoch": count(checkpoint.epoch),
+        "best_epoch": count(checkpoint.best_epoch),
+        "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
+        "optimizer": optimizer is None or isinstance(optimizer, dict),
+        "begun": checkpoint.begun is None or isinstance(checkpoint.begun, dict),
+        "seconds": isinstance(checkpoint.seconds, float),
+    }
+    wrong = [name for name, right in fits.items() if not right]
+    if wrong:
+        raise UserError(f"{path}: no checkpoint of this code: its {wrong[0]} is of another type")
 
 
 def restore(model: nn.Module, state: State, path: Path) -> None:
@@ -105,6 +177,9 @@ def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoin
         raise UserError(f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}")
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path)
+    results = root / encoder_run_name(modality) / "results"
+    if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
+        logger.warning("%s: its training is not finished; main_latent.py --resume goes on with it", path)
     if encoder.in_channels != CHANNELS[modality]:
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint

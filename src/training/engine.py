@@ -234,7 +234,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return state
+    return replace(state, settings=blank.settings)
 
 
 def same_weights(one: State | None, other: State | None) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,10 +58,17 @@ def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> Itera
         num_workers=workers,
         worker_init_fn=leave_to_parent,
     )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError(
+            "a process that loads batches was killed, most often for lack of memory; try --set num_workers=0"
+        ) from None
 
 
 def steps_per_epoch(frames: int, settings: Settings) -> int:
@@ -102,7 +110,7 @@ class Progress:
             self.sums[name] = self.sums.get(name, 0.0) + frames * value.item()
 
 
-def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Iterator[Batch]:
+def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Generator[Batch]:
     """What is left of an epoch's batches: each frame once, or drawn with replacement where they are too few.
 
     With several processes these are this one's shares of them; `total` in a batch counts the frames of all.
@@ -137,16 +145,18 @@ def train_one_epoch(
     Raises `UserError` that names the frames where a loss or a gradient is not finite; the step is not taken.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for batch in training_batches(dataset, settings, progress):
-        losses = compute(batch)
-        optimizer.zero_grad(set_to_none=True)
-        _refuse_non_finite("loss", losses["loss"].item(), dataset, batch, progress)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        _refuse_non_finite("gradient", get_total_norm(gradients).item(), dataset, batch, progress)
-        optimizer.step()
-        progress.add(int(batch["total"]), losses)
-        after_step(losses["loss"].item())
+    # Closed here, where a stop ends it, so that its processes end before this one does.
+    with closing(training_batches(dataset, settings, progress)) as batches:
+        for batch in batches:
+            losses = compute(batch)
+            optimizer.zero_grad(set_to_none=True)
+            _refuse_non_finite("loss", losses["loss"].item(), dataset, batch, progress)
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            _refuse_non_finite("gradient", get_total_norm(gradients).item(), dataset, batch, progress)
+            optimizer.step()
+            progress.add(int(batch["total"]), losses)
+            after_step(losses["loss"].item())
     progress.sums = distributed.mean_of_all(progress.sums)
     return {name: value / progress.frames for name, value in progress.sums.items()}
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import platform
 import shutil
 import subprocess
@@ -63,6 +64,12 @@ class RunFolder:
         return self.results / "split.json"
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it was trained to the end and tested after that."""
+        path = self.results / "metrics.json"
+        return path.exists() and "epochs" in read_json(path, "the metrics")
+
+    @property
     def _lock(self) -> Path:
         return self.root / ".lock"
 
@@ -87,7 +94,7 @@ class RunFolder:
                 raise UserError(f"{self.root}: another run writes there; wait for its end, or use another output_root")
             for folder in folders:
                 remove_partial(folder)
-            to_file = _LogFile(self.logs / "train.log", encoding="utf-8")
+            to_file = _LogFile(self.logs / "train.log", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise UserError(f"{self.root}: cannot write the run folder: {error.strerror or error}") from None
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -102,11 +109,9 @@ class RunFolder:
 
     def refuse_to_replace(self) -> None:
         """`UserError` where there is a run that training would overwrite."""
-        finished = (self.results / "metrics.json").exists()
-        if finished or self.last.exists() or self.best.exists():
-            state = "a finished run" if finished else "a run that is not finished"
+        if any(path.exists() for path in (self.last, self.best, self.results / "metrics.json")):
             raise UserError(
-                f"{self.root}: {state} is there; --resume goes on with it, --overwrite removes it and starts afresh"
+                f"{self.root}: a run is there; --resume goes on with it, --overwrite removes it and starts afresh"
             )
 
     def begin(self, settings: RunSettings, command: list[str], afresh: bool) -> None:
@@ -114,7 +119,7 @@ class RunFolder:
         (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
-        self._write_settings(settings, command)
+        self.write_settings(settings, command)
 
     def _clear(self) -> None:
         # The one to resume from goes first: without the others it would promise more than there is.
@@ -130,7 +135,7 @@ class RunFolder:
         if found:
             logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
-    def _write_settings(self, settings: RunSettings, command: list[str]) -> None:
+    def write_settings(self, settings: RunSettings, command: list[str]) -> None:
         """logs/settings.yaml: the resolved settings, and under `provenance` what they ran with."""
         packages = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "pycocotools")
         provenance: dict[str, Any] = {
@@ -141,6 +146,7 @@ class RunFolder:
             "packages": {name: version(name) for name in packages},
         }
         content = {"settings": settings.model_dump(mode="json"), "provenance": provenance}
+        self.logs.mkdir(parents=True, exist_ok=True)
         write_text(self.logs / "settings.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def history(self) -> list[dict[str, Any]]:
@@ -152,12 +158,12 @@ class RunFolder:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Log the scores and add them to results/metrics.json, which tells a finished run; then free the folder.
+        """Log the scores and add them to results/metrics.json, the last file of a run; then free the folder.
 
         Keys already there are replaced, others stay.
         """
         for name, value in metrics.items():
-            logger.info("%-32s %.4f", name, value)
+            logger.info("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
         write_json(path, known | without_nan(metrics))

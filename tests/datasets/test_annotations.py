@@ -200,6 +200,7 @@ DAMAGED = {
         {"category_id": 1, "segmentation": {"counts": [1]}},
     ],
     "annotations with a damaged mask": [
+        {"category_id": 1, "segmentation": RLE | {"counts": [0] * 2_000_000 + [HEIGHT * WIDTH]}},
         *({"category_id": 1, "segmentation": RLE | {"counts": text}} for text in ("", "garbage", "z" * 12, "P", "é")),
         {"category_id": 1, "segmentation": RLE | {"counts": [5, 5]}},
         {"category_id": 1, "segmentation": RLE | {"counts": [-1, HEIGHT * WIDTH + 1]}},
@@ -245,7 +246,7 @@ NO_SIZE = "annotated images without id, file_name, height or width"
         ({"height": 0}, NO_SIZE),
         ({"id": [9]}, NO_SIZE),
         ({"id": -1}, NO_SIZE),
-        ({"height": 999_999, "width": 999_999}, "annotated images that declare more than 50 megapixels"),
+        ({"height": 999_999, "width": 999_999}, "annotated images that declare more than 25 megapixels"),
     ],
 )
 def test_damaged_image_is_skipped_with_its_reason(tmp_path: Path, broken: dict[str, Any], reason: str) -> None:
@@ -364,3 +365,48 @@ def test_images_that_share_their_frame_are_left_out() -> None:
     found, reasons = matched("one.jpg", "0002/twice.jpg", "0001/one.jpg")
     assert found == {"0002/twice.jpg": "0002/twice.jpg"}
     assert reasons == {"annotated images that share their frame": ["one.jpg", "0001/one.jpg"]}
+
+
+def zigzag(points: int) -> list[float]:
+    """An outline that runs up and down the whole image so many times."""
+    return [coordinate for place in range(points) for coordinate in (place % WIDTH, HEIGHT * (place % 2))]
+
+
+def test_outlines_longer_than_any_hand_draws_leave_their_image_out(tmp_path: Path) -> None:
+    content = coco(GOOD, shape(1, zigzag(200_000)))  # drawn, it would take 4 gigabytes
+    annotations, reasons = read(tmp_path, content)
+    assert annotations.images == ()
+    assert reasons == {"annotated images whose outlines are longer than any hand draws": [FILE_NAME]}
+
+
+def test_many_polygons_leave_their_image_out(tmp_path: Path) -> None:
+    content = coco(shape(1, *[box(1, 1, 3, 3)] * 5000))
+    assert read(tmp_path, content)[0].images == ()
+
+
+def test_a_million_points_of_a_short_outline_are_drawn(tmp_path: Path) -> None:
+    corners = np.array([[10, 10], [60, 10], [60, 60], [10, 60], [10, 10]], float)
+    sides = [np.linspace(corners[k], corners[k + 1], 25_000) for k in range(4)]
+    points = np.concatenate(sides).ravel().tolist()
+    assert_array_equal(drawn(tmp_path, coco(shape(1, points))), drawn(tmp_path, coco(shape(1, box(10, 10, 60, 60)))))
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/passwd", "../../T0001.1.1.S.2012-10-01.00.jpg", "", "/", "..", "a\0b", "C:\\x.jpg"]
+)
+def test_a_file_name_is_only_compared_and_never_opened(tmp_path: Path, name: str) -> None:
+    content = coco(GOOD)
+    content["images"][0]["file_name"] = name
+    annotations, _ = read(tmp_path, content)
+    frame = Frame("0001", Path("0001/T0001.1.1.S.2012-10-01.00.jpg"), "T0001.1.1.S.2012-10-01.00")
+    skipped = Skipped()
+    found = match_frames({"gray": [frame], "heat": []}, annotations, skipped)
+    assert list(found) == ([frame] if "T0001" in name else [])
+    assert sum(map(len, skipped.reasons.values())) == (0 if found else 1)
+
+
+@pytest.mark.parametrize("names", [["ROI", "ROI"], ["ROI", "a\nb"], ["ROI", "\ud800"], ["ROI", *map(str, range(255))]])
+def test_categories_that_cannot_be_told_apart_or_drawn(tmp_path: Path, names: list[str]) -> None:
+    content = coco() | {"categories": [{"id": place, "name": name} for place, name in enumerate(names, start=1)]}
+    with pytest.raises(UserError, match="categor"):
+        read(tmp_path, content)

@@ -299,3 +299,17 @@ def test_too_few_patients_for_a_task(dmr: Folder) -> None:
         dmr.patient(f"{number:04d}", "Sick" if number == 1 else None)
     with pytest.raises(UserError, match="at least 1 test patient and 2 others are needed"):
         build("classification", dmr.root)
+
+
+def test_one_diagnosis_only_says_which_scores_there_will_not_be(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        build("classification", cohort.root)
+    assert "only one diagnosis" not in caplog.text
+    for number in range(1, 21):
+        cohort.description(f"{number:04d}", "Diagnosis: Sick")
+    (cohort.root.parent / "out" / "split.json").unlink()
+    build("classification", cohort.root)
+    assert "train: only one diagnosis among its patients: nothing to tell apart" in caplog.text
+    assert "validation: only one diagnosis among its patients: scores that need both, such as AUC" in caplog.text

@@ -1,6 +1,8 @@
 """The database's layout: what counts as a frame, whose it is, and what the description says."""
 
+import os
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,10 @@ Folder = Any  # tests/conftest.py: DMRFolder
         ("Diagnosis*: <span>Unknown</span>", None),
         ("Diagnosis*: <span>Not sick</span>", None),
         ("no word of it", None),
+        ("Diagnosis" + " " * 100_000 + "Sick", None),
+        ("Diagnosis:" + "<Diagnosis:>" * 10_000 + "<", None),
+        ("Diagnosis: <i><b <u>> Sick", None),
+        ("<p>text</p>" * 200_000 + "Diagnosis: Sick", None),  # beyond what is read
         ("", None),
     ],
 )
@@ -157,3 +163,58 @@ def test_snapshots_alone_do_not_make_gray_frames(dmr: Folder) -> None:
     dmr.frame("0001", snap=True)
     with pytest.raises(UserError, match="no gray frames"):
         DMRDataset(dmr.root).frames("gray", Skipped())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_encodings_of_a_description(dmr: Folder, encoding: str) -> None:
+    dmr.frame("0001")
+    dmr.description("0001", "").write_bytes("<p>M\u00e3e</p>Diagnosis*: <span>Sick<br>".encode(encoding))
+    assert DMRDataset(dmr.root).diagnoses(Skipped()) == {"0001": SICK}
+
+
+def test_links_are_left_out_with_a_reason(dmr: Folder, tmp_path: Path) -> None:
+    outside = type(dmr)(tmp_path / "outside")
+    outside.patient("0002", "Sick")
+    kept = dmr.frame("0001")
+    for name in ("link.jpg", "link_snap.jpg"):
+        (dmr.root / "0001" / name).symlink_to(outside.root / "0002" / "T0002.1.1.S.2012-10-01.00.jpg")
+    (dmr.root / "0001" / "description.html").symlink_to(outside.root / "0002" / "description.html")
+    (dmr.root / "0002").symlink_to(outside.root / "0002")
+    (dmr.root / "0003").symlink_to(dmr.root)
+    skipped = Skipped()
+    reader = DMRDataset(dmr.root)
+    assert [dmr.root / frame.path for frame in reader.frames("gray", skipped)] == [kept]
+    assert reader.patients == ["0001"]
+    assert reader.diagnoses(skipped) == {}
+    assert len(skipped.reasons["links, which are not followed"]) >= 5
+    assert skipped.reasons["patients whose description.html is a link, which is not followed"] == ["0001"]
+
+
+def test_a_folder_of_links_alone_says_so(dmr: Folder, tmp_path: Path) -> None:
+    outside = type(dmr)(tmp_path / "outside").frame("0001")
+    (dmr.root / "0001").symlink_to(outside.parent)
+    with pytest.raises(UserError, match="links, which are not followed: 1"):
+        DMRDataset(dmr.root).frames("gray", Skipped())
+
+
+def test_a_root_that_is_a_link_is_the_persons_own(dmr: Folder, tmp_path: Path) -> None:
+    dmr.frame("0001")
+    (tmp_path / "data").symlink_to(dmr.root)
+    assert len(DMRDataset(tmp_path / "data").frames("gray", Skipped())) == 1
+
+
+@pytest.mark.parametrize("name", [b"a\nb.jpg", b"m\xe3e.jpg", b"a\x1b[2J.jpg"])
+def test_names_that_no_log_or_table_can_hold_are_left_out(dmr: Folder, name: bytes) -> None:
+    kept = dmr.frame("0001")
+    (kept.parent / os.fsdecode(name)).write_bytes(kept.read_bytes())
+    skipped = Skipped()
+    assert len(DMRDataset(dmr.root).frames("gray", skipped)) == 1
+    assert "frames whose name holds control characters or is no valid text" in skipped.reasons
+
+
+def test_a_pipe_in_place_of_a_description_does_not_block(dmr: Folder) -> None:
+    dmr.frame("0001")
+    os.mkfifo(dmr.root / "0001" / "description.html")
+    skipped = Skipped()
+    assert DMRDataset(dmr.root).diagnoses(skipped) == {}
+    assert "patients without a readable description.html" in skipped.reasons

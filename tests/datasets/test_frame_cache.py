@@ -1,6 +1,7 @@
 """The frame cache: whatever a folder holds is decoded, noted or skipped, once, and again when a file changes."""
 
 import io
+import json
 import os
 import struct
 import time
@@ -168,7 +169,7 @@ def test_damaged_bytes_give_a_frame_or_a_reason(
         reasons = (
             "truncated frames",
             "frames that cannot be read as images",
-            "frames that declare more than 50 megapixels",
+            "frames that declare more than 25 megapixels",
         )
         assert str(error) in reasons  # noqa: PT017
     else:
@@ -295,3 +296,40 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
             opened(root)
         assert "frames that cannot be read as images: 2" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_plain_file_is_skipped_without_waiting(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    os.mkfifo(root / "b.jpg")
+    (root / "c.jpg").mkdir()
+    (root / "d.jpg").symlink_to("/dev/zero")
+    cache, reasons = opened(root)
+    assert len(cache.frames) == 1
+    assert reasons == {"frames that cannot be read as images": ["b.jpg", "c.jpg", "d.jpg"]}
+
+
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path: Path) -> None:
+    content = encoded("JPEG", Image.fromarray(noise(*SIZE)))
+    scan = content[content.index(b"\xff\xda") : -2]
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[:-2] + scan * 200 + content[-2:])
+    with pytest.raises(ValueError, match="cannot be read as images"):
+        read_frame(path, "gray", SIZE)
+
+
+def test_a_small_file_of_a_huge_picture_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encoded("PNG", Image.new("1", (6000, 6000))))  # 36 megapixels in 5 kilobytes
+    with pytest.raises(ValueError, match="more than 25 megapixels"):
+        read_frame(path, "gray", SIZE)
+
+
+@pytest.mark.parametrize("usable", [["b.jpg"], ["a.jpg", "a.jpg"], "a.jpg", [1], [["a.jpg"]], None])
+def test_an_index_of_other_frames_is_built_again(tmp_path: Path, usable: object) -> None:
+    root = tmp_path / "data"
+    save(root / "a.jpg", noise(*SIZE))
+    expected = opened(root)[0].read([0])
+    (index,) = (tmp_path / "cache").glob("*.json")
+    index.write_text(json.dumps({"usable": usable, "notes": {}}))
+    assert_array_equal(opened(root)[0].read([0]), expected)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flir_files import radiometric_jpeg
 from import_source import Folder, degrees, made_from, read, run
 from numpy.testing import assert_allclose
 from PIL import Image
@@ -15,43 +16,6 @@ from PIL import Image
 from src.datasets.matrices import read_matrix
 from src.datasets.radiometric import read_radiometric
 from src.errors import UserError
-
-R1, R2, B, F, OFFSET = 20000.0, 0.0125, 1500.0, 1.0, -7000
-
-
-def raw_values(celsius: np.ndarray) -> np.ndarray:
-    """The camera's 16 bit values of temperatures seen at no distance with emissivity 1, by Planck's law."""
-    return np.rint(R1 / (R2 * (np.exp(B / (celsius + 273.15)) - F)) - OFFSET).astype("<u2")
-
-
-def radiometric_jpeg(celsius: np.ndarray) -> bytes:
-    """A JPEG that carries the records of raw values (type 1) and camera (type 32), in two segments."""
-    raw = raw_values(celsius)
-    image = struct.pack("<HHH", 2, raw.shape[1], raw.shape[0]).ljust(32, b"\0") + raw.tobytes()
-    camera = bytearray(1024)
-    struct.pack_into("<6f", camera, 32, 1.0, 0.0, 293.15, 293.15, 293.15, 1.0)  # emissivity, distance, air, window
-    struct.pack_into("<f", camera, 60, 0.5)
-    struct.pack_into("<3f", camera, 88, R1, B, F)
-    struct.pack_into("<5f", camera, 112, 0.0066, 0.0126, -0.0023, -0.0067, 1.9)
-    struct.pack_into("<if", camera, 776, OFFSET, R2)
-    begin = 64 + 2 * 32
-    records = struct.pack(">HHIIII12x", 1, 2, 100, 1, begin, len(image))
-    records += struct.pack(">HHIIII12x", 32, 1, 100, 2, begin + len(image), len(camera))
-    # The reader counts the header as the first two entries of its directory.
-    content = b"FFF\0" + b"test".ljust(16, b"\0") + struct.pack(">III", 100, 64, 4)
-    content = content.ljust(64, b"\0") + records + image + bytes(camera)
-    half = len(content) // 2
-    segments = b""
-    for number, part in enumerate((content[:half], content[half:])):
-        body = b"FLIR\0\1" + bytes([number, 1]) + part
-        segments += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
-    exif = Image.Exif()
-    exif[306] = "2016:03:04 10:11:12"
-    file = io.BytesIO()
-    colours = np.random.default_rng(0).integers(0, 255, (*celsius.shape, 3), np.uint8)
-    Image.fromarray(colours).save(file, "JPEG", exif=exif)
-    picture = file.getvalue()
-    return picture[:2] + segments + picture[2:]
 
 
 @pytest.fixture
@@ -103,3 +67,25 @@ def test_damaged_records_are_told(source: Folder, out: Path, camera: dict[str, n
     assert run(source, out) == 0
     assert [frame.patient for frame in read(out)[1]] == ["0004"]
     assert "the radiometric JPEG is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("count", [2**31, 2**32 - 1])
+def test_a_directory_of_billions_of_records_is_refused(tmp_path: Path, count: int) -> None:
+    pytest.importorskip("flyr")
+    content = radiometric_jpeg(degrees(0))
+    head = content.index(b"FFF\0") + 28
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[:head] + count.to_bytes(4, "big") + content[head + 4 :])
+    with pytest.raises(UserError, match="damaged"):
+        read_radiometric(path)
+
+
+def test_a_huge_picture_inside_is_not_decoded(tmp_path: Path) -> None:
+    pytest.importorskip("flyr")
+    large = io.BytesIO()
+    Image.new("L", (5000, 5000)).save(large, "PNG")
+    raw = struct.pack("<HHH", 2, 5000, 5000).ljust(32, b"\0") + large.getvalue()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(radiometric_jpeg(degrees(0), raw))
+    with pytest.raises(UserError, match="damaged"):
+        read_radiometric(path)

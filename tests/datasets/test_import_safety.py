@@ -24,7 +24,7 @@ def test_nothing_to_import_is_an_error_with_reasons(source: Folder, out: Path, c
     error = capsys.readouterr().err
     assert "no frame can be imported" in error
     assert "IR_2412.jpg" in error
-    assert "--patient-from" in error
+    assert "--patient-from '(?P<patient>[^/]+)$' makes each file a patient" in error
     assert not out.exists()
 
 
@@ -89,12 +89,26 @@ def test_a_dry_run_writes_nothing(source: Folder, out: Path, caplog: Any) -> Non
     said = caplog.text
     for words in (
         "frames: 1 (1 from temperatures)",
+        "such as T0001.txt -> 0001/T0001.1.0.S.0000-00-00.00",
         "patients: 1",
         "1 Sick (labels.csv)",
         "told by T<patient>: 1",
         "dry run",
     ):
         assert words in said
+
+
+def test_one_number_of_two_people_is_told_before_anything_is_written(source: Folder, out: Path, caplog: Any) -> None:
+    source.matrix("T0001.txt")
+    source.picture("healthy/1_healthy_001_50.jpg")
+    source.picture("sick/2/frame.jpg")
+    assert run(source, out, "--dry-run") == 0
+    assert "told by several rules and taken for one: 1\n" in caplog.text
+    assert "CONTRADICTION" not in caplog.text
+    source.picture("healthy/2/frame.jpg")
+    assert run(source, out, "--dry-run") == 0
+    assert r"if these are different people: --patient-from '(?P<patient>\w+/\d+)/'" in caplog.text
+    assert not out.exists()
 
 
 def test_where_out_may_be(source: Folder, tmp_path: Path, capsys: Any, caplog: Any) -> None:

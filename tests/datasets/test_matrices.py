@@ -1,5 +1,6 @@
 """Temperature matrices: every layout reads the same, and a damaged one is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,22 @@ def test_every_layout_reads_the_same(
         "21 inf\n23 24",
         "21;;22\n23;;24",
         "21,,22.5\n1,,2",
+        "2_1 22\n23 24",
+        "1 " * 600_000 + "\n1 2",
+        "1\n" * 5,
+        "21 22\n\x00 24",
     ],
 )
 def test_damaged_matrices_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "matrix.txt").write_text(text)
     with pytest.raises(UserError, match="the matrix"):
         read_matrix(tmp_path / "matrix.txt")
+
+
+def test_what_is_no_file_of_a_camera_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with (tmp_path / "large.txt").open("wb") as file:
+        file.truncate(1 << 40)  # takes no disk
+    for name, words in (("pipe.txt", "no plain file"), ("large.txt", "larger than 32 megabytes"), (".", "")):
+        with pytest.raises(UserError, match=f"the matrix cannot be read.*{words}"):
+            read_matrix(tmp_path / name)

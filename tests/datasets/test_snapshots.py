@@ -1,5 +1,7 @@
 """Snapshots: derived from matrix or gray frame, never over an existing one, and no damaged file stops the rest."""
 
+import io
+import os
 import struct
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from src.datasets.prepare import main
-from src.datasets.snapshots import derive_snapshots, make_snapshot
+from src.datasets.snapshots import derive_snapshots, encode_jpeg, make_snapshot, recognised_palette
 
 
 def ramp(height: int = 48, width: int = 64) -> np.ndarray:
@@ -30,6 +32,23 @@ def test_snapshot_spans_the_palette_over_the_frames_own_range() -> None:
     assert_array_equal(snapshot[0, -1], [128, 0, 0])
     assert_array_equal(snapshot, make_snapshot(frame * 3 + 7))
     assert_array_equal(make_snapshot(frame, "bone"), make_snapshot(frame, "COLORMAP_BONE"))
+
+
+def as_read(frame: np.ndarray, palette: str) -> np.ndarray:
+    file = io.BytesIO(encode_jpeg(make_snapshot(frame, palette)))
+    return np.asarray(Image.open(file)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize("palette", ["jet", "inferno", "hot", "hsv", "rainbow", "viridis", "bone"])
+def test_palettes_are_recognised_after_jpeg(palette: str) -> None:
+    frames = np.stack([as_read(ramp() ** power, palette) for power in (1, 2)])
+    assert recognised_palette(frames) == palette
+
+
+def test_colours_of_no_palette_or_of_two_are_not_guessed() -> None:
+    assert recognised_palette(as_read(ramp(), "twilight")[None]) is None  # twilight_shifted has the same
+    assert recognised_palette(np.random.default_rng(0).integers(0, 256, (2, 3, 60, 80), np.uint8)) is None
+    assert recognised_palette(np.repeat(as_read(ramp(), "bone")[None, :1], 3, axis=1)) is None
 
 
 def test_degrees_are_resampled_not_colours() -> None:
@@ -101,3 +120,21 @@ def test_nothing_to_work_on_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
         assert f"error: {words}" in capsys.readouterr().err
     (tmp_path / "broken.jpg").write_bytes(b"not a JPEG")
     assert main(["snaps", str(tmp_path)]) == 2
+
+
+def test_links_and_pipes_are_left_out(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    save_gray(folder / "good.jpg", noise)
+    save_gray(folder / "piped.jpg", noise)
+    save_gray(tmp_path / "outside.jpg", noise)
+    (folder / "link.jpg").symlink_to(tmp_path / "outside.jpg")
+    os.mkfifo(folder / "piped.txt")
+    os.mkfifo(folder / "pipe.jpg")
+    counts = derive_snapshots(folder)
+    assert counts.made == 1
+    assert {reason: [path.name for path in paths] for reason, paths in counts.skipped.items()} == {
+        "links, which are not followed": ["link.jpg"],
+        "the matrix cannot be read (no plain file)": ["piped.jpg"],
+    }

@@ -213,7 +213,22 @@ def test_patients_who_all_share_frames_cannot_be_split(tmp_path: Path) -> None:
     assert not (tmp_path / "split.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"seed": 1, "test_ratio": 0.2, "test": 3, "rest": []}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        '{"seed": 1, "test_ratio": 0.2, "test": 3, "rest": []}',
+        '{"seed": Infinity, "test_ratio": 0.2, "test": ["0001"], "rest": ["0002"]}',
+        '{"seed": 1, "test_ratio": 1' + "0" * 400 + ', "test": ["0001"], "rest": ["0002"]}',
+        '{"seed": 1, "test_ratio": 0.2, "test": "0001", "rest": ["0002"]}',
+        '{"seed": 1, "test_ratio": 0.2, "test": ["0001"], "rest": ["0002"], "groups": ["0001"]}',
+        "[" * 100_000,
+    ],
+)
 def test_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "split.json"
     path.write_text(text)

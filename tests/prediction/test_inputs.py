@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.datasets.frame_cache import read_frame
+from src.datasets.frame_cache import open_cache, read_frame
 from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.matrices import read_matrix
-from src.datasets.source import Skipped
+from src.datasets.snapshots import derive_snapshots
+from src.datasets.source import Frame, Skipped
+from src.datasets.tasks import FrameDataset
 from src.errors import UserError
 from src.prediction.inputs import as_frame, find_frames, from_array, read_thermogram
+from src.prediction.record import Record, palette_of, read_record, save_record
 
 
 def matrix_file(path: Path, shape: tuple[int, int] = (120, 160), seed: int = 0) -> Path:
@@ -114,6 +117,22 @@ def test_arrays() -> None:
     for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0]):
         with pytest.raises(UserError, match="array"):
             from_array(wrong)
+
+
+def test_a_run_knows_the_palette_of_its_training_and_colours_with_it(tmp_path: Path, phantom: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom, data, ignore=shutil.ignore_patterns("*_snap.jpg"))
+    derive_snapshots(data, "inferno")
+    files = sorted(data.rglob("*_snap.jpg"))
+    frames = [Frame(path.parent.name, path.relative_to(data), path.stem) for path in files]
+    cache = open_cache(tmp_path / "cache", data, frames, "heat", (60, 80), Skipped())
+    record = Record(palette=palette_of(FrameDataset(cache, range(len(frames)))))
+    save_record(tmp_path / "record.pty", record)
+    assert read_record(tmp_path / "record.pty", "") == record
+    assert record.palette == "inferno"
+    expected, _ = read_frame(files[0], "heat", (60, 80))
+    matrix = only(files[0].with_name(files[0].name.replace("_snap.jpg", ".txt")), Skipped())
+    assert np.array_equal(as_frame(matrix, "heat", (60, 80), record.palette)[0], expected)
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

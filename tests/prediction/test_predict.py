@@ -5,20 +5,27 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageColor
 
 import src
 from src.errors import UserError
+from src.evaluation.palette import region_colour
+from src.prediction.inputs import as_frame, from_array
 from src.prediction.measures import differences, measure
-from src.prediction.predictors import NOTICE
+from src.prediction.pictures import overlay
+from src.prediction.predictors import NOTICE, Classification, Segmentation
+from src.prediction.record import read_record, save_record
 from src.prediction.run import predict_files
 from src.settings import REPOSITORY
+from src.training.run_folder import RunFolder
 
 MakeRun = Callable[..., Path]
 
@@ -91,6 +98,9 @@ def test_segmentation_writes_all_there_is_to_see(make_run: MakeRun, folder: Path
     assert all((out / source).is_file() for source in parsed.sources)
     assert not {"script", "b", "link"} & parsed.tags
     assert "http" not in page
+    for source in parsed.sources:
+        with Image.open(out / source) as image:
+            assert image.info["Comment"] == NOTICE
     for path in ("frames.csv", "regions.csv", "differences.csv", "regions.coco.json", "index.html", "prediction.json"):
         assert NOTICE in (out / path).read_text(encoding="utf-8")
 
@@ -117,6 +127,52 @@ def test_one_file_and_the_default_output(make_run: MakeRun, folder: Path) -> Non
     assert (run / "predictions" / "a" / "overlays" / "a.png").is_file()
     with pytest.raises(UserError, match="holds something already"):
         predict_files(run, "segmentation", folder / "deep" / "a.txt", None, "cpu")
+
+
+@pytest.mark.parametrize("palette", ["inferno", None])
+def test_the_palette_is_that_of_training_or_said_to_be_assumed(
+    make_run: MakeRun, folder: Path, tmp_path: Path, palette: str | None
+) -> None:
+    run, out = make_run(), tmp_path / "out"
+    path = run / "checkpoints" / "prediction.pty"
+    save_record(path, replace(read_record(path, ""), palette=palette))
+    predict_files(run, "segmentation", folder, out, "cpu")
+    record = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    assert (record["coloured"], record["palette"]) == (2, palette or "jet")  # the third is a heat map
+    assert record["palette_of_training"] == palette
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert f"palette {palette or 'jet'}" in page
+    assert ("ASSUMED" in page) == (palette is None)
+    degrees = from_array(np.random.default_rng(0).uniform(25, 36, (30, 70)))
+    found, _ = src.load_segmenter(run, "cpu").trained.frame_of(degrees)
+    assert np.array_equal(found, as_frame(degrees, "heat", (48, 64), palette or "jet")[0])
+
+
+def test_an_overlay_shows_each_pixel_in_its_place() -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (300, 500), np.uint8)
+    labels = np.full(gray.shape, 1, np.uint8)
+    labels[40:90, 380:460] = 0
+    inside, border = labels == 0, np.zeros(gray.shape, bool)
+    border[40:90, 380:460] = True
+    border[41:89, 381:459] = False
+    result = Segmentation(from_array(gray), 0.5, 1.0, labels, (0.9, 0.9), ("left_breast", "ROI"), 1)
+    picture = np.asarray(overlay(result))
+    shown = picture[:300]
+    assert picture.shape[1] == 500
+    assert np.array_equal(shown[~inside], np.repeat(gray[~inside][:, None], 3, axis=1))
+    colour = np.array(ImageColor.getrgb(region_colour(0)))
+    assert np.array_equal(shown[border], np.broadcast_to(colour, (border.sum(), 3)))
+    mixed = 0.6 * gray[inside & ~border][:, None] + 0.4 * colour
+    assert np.abs(shown[inside & ~border] - mixed).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (480, 640), (1200, 900)])
+def test_the_words_of_an_overlay_fit_and_fill_a_share_of_its_width(shape: tuple[int, int]) -> None:
+    result = Classification(from_array(np.zeros(shape, np.uint8)), 123.45, 1.23, 0.123, 0.456, 0.5)
+    picture = np.asarray(overlay(result).convert("L"))
+    words = picture[picture.shape[1] * shape[0] // shape[1] + 1 :].astype(int) - int(picture[-1, -1])
+    columns = np.flatnonzero((words > 40).any(0)) / picture.shape[1]
+    assert 0.6 < columns.max() < 0.99
 
 
 def test_what_cannot_be_done_is_one_line(make_run: MakeRun, folder: Path, tmp_path: Path) -> None:
@@ -183,3 +239,76 @@ def test_measures_of_a_known_frame() -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     command = "import sys, src; assert 'torch' not in sys.modules and 'cv2' not in sys.modules"
     subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [
+        (0.7, "0.700 reaches the threshold 0.490"),
+        (0.48999, "0.48999 is below the threshold 0.49000"),
+        (0.49, "0.490 reaches the threshold 0.490"),
+    ],
+)
+def test_probability_and_threshold_are_told_apart(probability: float, words: str) -> None:
+    result = Classification(from_array(np.zeros((40, 40), np.uint8)), None, None, probability, probability, 0.49)
+    assert result.verdict == words
+
+
+@pytest.mark.parametrize(
+    "scores",
+    ["[]", "{}", '{"threshold": NaN, "temperature": 1}', '{"threshold": 0.5, "temperature": 0}', '{"threshold": "x"}'],
+)
+def test_scores_that_are_none_are_one_line(make_run: MakeRun, scores: str) -> None:
+    run = make_run("classification")
+    (run / "results" / "metrics.json").write_text(scores, encoding="utf-8")
+    with pytest.raises(UserError, match=r"metrics\.json: no "):
+        src.load_classifier(run, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"image_size": value} for value in ([10**6, 10**6], [48], "48", [48.5, 64])),
+        *({"decoder_modality": "x"}, {"decoder_modality": None}, {"precision": 16}, {"task": ["segmentation"]}),
+    ],
+)
+def test_settings_in_a_checkpoint_are_checked(make_run: MakeRun, changed: dict[str, object]) -> None:
+    run = RunFolder(make_run())
+    content = torch.load(run.best, weights_only=True)
+    content["settings"] |= changed
+    torch.save(content, run.best)
+    with pytest.raises(UserError, match=r"dmr_run\.pty: "):
+        src.load_segmenter(run.root, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"unet.inc.double_conv.0.weight": value} for value in (torch.tensor(1.0), torch.ones(10**6, 0, 3, 3))),
+        *({"unet.outc.conv.bias": value} for value in (torch.full((5,), torch.inf), torch.ones(4))),
+        {"unknown": torch.ones(1)},
+    ],
+)
+def test_weights_of_a_decoder_are_checked(make_run: MakeRun, changed: dict[str, torch.Tensor]) -> None:
+    run = RunFolder(make_run())
+    content = torch.load(run.best, weights_only=True)
+    content["model"] |= changed
+    torch.save(content, run.best)
+    with pytest.raises(UserError, match=r"dmr_run\.pty: "):
+        src.load_segmenter(run.root, "cpu")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"class_names": ["a"]},
+        {"background": 9},
+        {"typicality": {"mean": torch.ones(3)}},
+        {"class_names": torch.ones(9, 0)},
+    ],
+)
+def test_a_damaged_record_names_the_command(make_run: MakeRun, changed: dict[str, object]) -> None:
+    run = RunFolder(make_run())
+    torch.save(torch.load(run.prediction, weights_only=True) | changed, run.prediction)
+    with pytest.raises(UserError, match=r"prediction\.pty: .*--mode test"):
+        src.load_segmenter(run.root, "cpu")

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,71 @@ def test_refuse_leak_warns_where_it_lets_pass(caplog):
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "saw 1 of 2 test patients" in caplog.records[0].getMessage()
     assert "cannot be ruled out" in caplog.records[1].getMessage()
+
+
+def encoder_state(**changed):
+    return {name: tensor.clone() for name, tensor in CUTSEncoder(1, 2).state_dict().items()} | changed
+
+
+HOSTILE = {
+    "a view of one value a trillion times": encoder_state(**{"conv1.weight": torch.zeros(1).expand(10**6, 10**6)}),
+    "a sparse tensor": encoder_state(**{"conv1.weight": torch.eye(3).to_sparse()}),
+    "a tensor without values": encoder_state(**{"conv1.weight": torch.ones(2, 1, 5, 5, device="meta")}),
+    "shapes that claim terabytes": encoder_state(**{"conv1.weight": torch.ones(100_000, 1, 1, 1)}),
+    "a shape of no values": encoder_state(**{"conv1.weight": torch.ones(100_000, 0, 5, 5)}),
+    "a shape of no sides": encoder_state(**{"conv1.weight": torch.tensor(1.0)}),
+    "weights that are not finite": encoder_state(**{"conv1.bias": torch.full((2,), torch.nan)}),
+    "complex weights": encoder_state(**{"conv1.bias": torch.ones(2, dtype=torch.complex64)}),
+    "a name that is no text": encoder_state() | {7: torch.ones(1)},
+    "one weight too many": encoder_state(more=torch.ones(1)),
+}
+
+
+@pytest.mark.parametrize("state", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("bare", [True, False])
+def test_hostile_weights_are_refused(tmp_path, state, bare):
+    path = tmp_path / "dmr_runs_gray" / "checkpoints" / "dmr_run.pty"
+    path.parent.mkdir(parents=True)
+    torch.save(state if bare else {"format": "llft-1", "model": state}, path)
+    with pytest.raises(UserError, match=r"dmr_run\.pty: "):
+        load_encoder(tmp_path, "gray")
+
+
+def test_compressed_entries_are_refused(tmp_path):
+    torch.save({"weight": torch.zeros(1_000_000)}, tmp_path / "plain.pty")
+    path = tmp_path / "run.pty"
+    with zipfile.ZipFile(tmp_path / "plain.pty") as plain, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert path.stat().st_size < 20_000
+    with pytest.raises(UserError, match="compressed"):
+        load(path)
+
+
+def test_a_list_that_holds_itself_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.training.checkpoint._MOST_VALUES", 10_000)
+    endless = []
+    endless.append(endless)
+    torch.save({"format": "llft-1", "model": encoder_state(), "history": endless}, tmp_path / "run.pty")
+    with pytest.raises(UserError, match="more values than any checkpoint"):
+        load(tmp_path / "run.pty")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *({"model": value} for value in (None, [], {"a": 1}, {1: torch.ones(1)})),
+        *({"settings": []}, {"patients": "0001"}, {"patients": [1]}, {"validation": None}, {"encoder": []}),
+        *({"epoch": "1"}, {"epoch": True}, {"best_epoch": -1}, {"history": {}}, {"history": [1]}, {"optimizer": 3}),
+    ],
+)
+def test_entries_of_another_type_are_refused(tmp_path, entry):
+    torch.save({"format": "llft-1", "model": encoder_state()} | entry, tmp_path / "run.pty")
+    with pytest.raises(UserError, match=next(iter(entry))):
+        load(tmp_path / "run.pty")
+
+
+def test_a_checkpoint_of_the_old_format_is_refused_unread(tmp_path):
+    torch.save(encoder_state(), tmp_path / "run.pty", _use_new_zipfile_serialization=False)
+    with pytest.raises(UserError, match="damaged, or no checkpoint"):
+        load(tmp_path / "run.pty")

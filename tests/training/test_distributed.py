@@ -9,8 +9,22 @@ import pytest
 
 from src.settings import REPOSITORY
 
-ENCODER = ["image_size=[32, 48]", "num_kernels=2", "sampled_patches_per_image=4", "batch_size=7", "max_epochs=3"]
-DECODER = ["image_size=[32, 48]", "base_channels=2", "batch_size=3", "max_epochs=2", "learning_rate=0.001"]
+ENCODER = [
+    "precision=fp32",
+    "image_size=[32, 48]",
+    "num_kernels=2",
+    "sampled_patches_per_image=4",
+    "batch_size=7",
+    "max_epochs=3",
+]
+DECODER = [
+    "precision=fp32",
+    "image_size=[32, 48]",
+    "base_channels=2",
+    "batch_size=3",
+    "max_epochs=2",
+    "learning_rate=0.001",
+]
 
 
 def train(script: str, processes: int, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,8 @@
 """An epoch's batches: every frame once, or enough drawn ones where frames are few."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.datasets.tasks import Batch
+from src.errors import UserError
 from src.settings import LatentSettings
-from src.training.epoch import Progress, epoch_generator, steps_per_epoch, training_batches
+from src.training.checkpoint import Checkpoint
+from src.training.epoch import (
+    Progress,
+    batches_of,
+    epoch_generator,
+    steps_per_epoch,
+    train_one_epoch,
+    training_batches,
+)
 
 
 class Numbered:
@@ -51,3 +63,80 @@ def test_enough_steps_and_no_frame_left_out(frames: int, batch_size: int, least:
 def test_epochs_differ_and_repeat(frames: int, least: int) -> None:
     assert epoch(frames, 8, least, 1) != epoch(frames, 8, least, 2)
     assert epoch(frames, 8, least, 2) == epoch(frames, 8, least, 2)
+
+
+@given(frames=st.integers(1, 30), batch_size=st.integers(1, 9), least=st.integers(1, 5), step=st.integers(0, 8))
+def test_an_epoch_goes_on_where_it_stopped(frames: int, batch_size: int, least: int, step: int) -> None:
+    def draws(progress: Progress, steps: int | None) -> list[tuple[list[int], float]]:
+        """Places and one more draw of so many steps, as a sampler would draw it."""
+        found = []
+        for batch in training_batches(Numbered(frames), settings(batch_size, least), progress):  # type: ignore[arg-type]
+            if steps is not None and len(found) == steps:
+                break
+            drawn = torch.rand(1, generator=progress.generator).item()
+            progress.add(int(batch["total"]), {"loss": torch.tensor(drawn)})
+            found.append((batch["index"].tolist(), drawn))
+        return found
+
+    whole = Progress.after(Checkpoint({}, epoch=2), 7)
+    undisturbed = draws(whole, None)
+    stopped = Progress.after(Checkpoint({}, epoch=2), 7)
+    before = draws(stopped, step)
+    resumed = Progress.after(Checkpoint({}, epoch=2, begun=stopped.as_begun(stopped.sums)), 7)
+    assert before + draws(resumed, None) == undisturbed
+    assert (resumed.step, resumed.frames, resumed.sums) == (whole.step, whole.frames, whole.sums)
+
+
+class Failing(Numbered):
+    """Cannot be read."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        raise UserError("frame.jpg: gone; start again")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_loading_process_is_its_one_line(workers: int) -> None:
+    with pytest.raises(UserError) as end:
+        list(batches_of(Failing(3), range(3), 2, workers))  # type: ignore[arg-type]
+    assert str(end.value) == "frame.jpg: gone; start again"
+
+
+class Fatal(Numbered):
+    """Ends the process that reads it."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return {}
+
+
+def test_a_loading_process_that_was_killed_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"was killed.*num_workers=0"):
+        list(batches_of(Fatal(3), range(3), 2, 1))  # type: ignore[arg-type]
+
+
+class Named(Numbered):
+    """With the patient and file of each frame."""
+
+    names = (("0001", "a.jpg"), ("0002", "b.jpg"), ("0003", "c.jpg"))
+
+
+@pytest.mark.parametrize(("what", "factor"), [("loss", float("nan")), ("loss", float("inf")), ("gradient", 0.0)])
+def test_a_value_that_is_not_finite_names_its_frames_and_takes_no_step(what: str, factor: float) -> None:
+    weight = torch.nn.Parameter(torch.tensor(1.0))
+    progress, done = Progress(3, epoch_generator(7, 3)), list[float]()
+
+    def compute(batch: Batch) -> dict[str, torch.Tensor]:
+        if done:
+            # The root of 0 is 0, its slope infinite.
+            return {"loss": weight * factor if what == "loss" else (weight * factor).sqrt()}
+        return {"loss": weight * 2}
+
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    with pytest.raises(UserError) as end:
+        train_one_epoch(compute, Named(3), settings(2, 1), optimizer, progress, done.append)  # type: ignore[arg-type]
+    assert weight.item() == pytest.approx(0.8)
+    assert done == [2.0]
+    message = str(end.value)
+    assert message.startswith(f"epoch 3, step 2: the {what} became ")
+    assert sum(" ".join(name) in message for name in Named.names) == 1
+    assert "learning_rate" in message

@@ -1,0 +1,220 @@
+"""Whatever a data folder holds: a result, a skip with its reason, or one line for the person."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flir_files import radiometric_jpeg
+from fuzzing import attempt, damaged, damaged_json, fuzzed
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from src.datasets.annotations import match_frames, read_annotations, soft_target
+from src.datasets.dmr_dataset import DMRDataset, read_diagnosis
+from src.datasets.duplicates import find_duplicates
+from src.datasets.frame_cache import read_frame
+from src.datasets.images import FORMATS
+from src.datasets.importing import ImportOptions, import_folder
+from src.datasets.labels import read_label_table
+from src.datasets.matrices import looks_like_matrix, read_matrix
+from src.datasets.radiometric import read_radiometric
+from src.datasets.source import Frame, Skipped
+from src.datasets.traits import read_traits
+from src.prediction.inputs import as_frame, find_frames, read_thermogram
+
+SIZE = (24, 32)
+NAME = "T0001.1.1.S.2012-10-01.00"
+GRAY = np.random.default_rng(0).integers(0, 255, SIZE, np.uint8)
+COLOURS = np.random.default_rng(1).integers(0, 255, (*SIZE, 3), np.uint8)
+CELSIUS = np.random.default_rng(2).uniform(22, 36, SIZE)
+
+
+def encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pixels.save(file, kind, **options)
+    return file.getvalue()
+
+
+PICTURES = [
+    *(encoded(Image.fromarray(pixels), kind) for kind in FORMATS for pixels in (GRAY, COLOURS)),
+    encoded(Image.fromarray(COLOURS), "JPEG", progressive=True),
+    encoded(Image.fromarray(COLOURS).convert("CMYK"), "JPEG"),
+    encoded(Image.fromarray(COLOURS).convert("RGBA"), "PNG"),
+    encoded(Image.fromarray(COLOURS).convert("P"), "PNG"),
+    encoded(Image.fromarray(GRAY.astype(np.uint16) * 200), "PNG"),
+    encoded(Image.fromarray(GRAY).convert("1"), "TIFF", compression="group4"),
+    encoded(Image.fromarray(COLOURS), "TIFF", compression="tiff_lzw"),
+    encoded(Image.fromarray(CELSIUS.astype(np.float32)), "TIFF", compression="tiff_adobe_deflate"),
+    encoded(Image.fromarray(COLOURS).convert("LAB"), "TIFF"),
+]
+MASK = coco_mask.encode(np.asfortranarray(GRAY > 100, dtype=np.uint8))
+SQUARE = [4, 4, 16, 4, 16, 16.5, 4, 16]
+COCO = {
+    "images": [
+        {"id": 1, "file_name": f"{NAME}.jpg", "height": 24, "width": 32},
+        {"id": 2, "file_name": "0002/T0002.1.1.S.2012-10-01.00.jpg", "height": 48, "width": 64},
+    ],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE, [1, 2, 3, 4, 5, 1]]},
+        {"id": 2, "image_id": 2, "category_id": 2, "segmentation": [SQUARE]},
+        {"id": 3, "image_id": 1, "category_id": 2, "segmentation": {"size": [24, 32], "counts": [9, 5, 754]}},
+        {
+            "id": 4,
+            "image_id": 1,
+            "category_id": 2,
+            "segmentation": {"size": list(SIZE), "counts": MASK["counts"].decode()},
+        },
+    ],
+    "categories": [{"id": 1, "name": "left_breast"}, {"id": 2, "name": "right_breast"}, {"id": 3, "name": "ROI"}],
+}
+DESCRIPTIONS = [
+    b"<html><p>Diagnosis*: <span>Healthy<br></span></p></html>",
+    b"<TABLE><tr><td>diagnosis :</td>\n<td><b><i> Sick </i></b></td></tr>" + b"<p>&nbsp;text</p>" * 20,
+    "<p>Diagnóstico / Diagnosis: \N{NO-BREAK SPACE}S&iacute;ck".encode("latin-1"),
+    "<p>Diagnosis: Sick<br>".encode("utf-16"),
+]
+TABLES = [
+    b"ID,Diagnosis\n1,Healthy\n2,Sick\n3,benign\n",
+    b"patient;age;label\r\n0001;34;normal\r\n0002;56;abnormal\r\n",
+    "1\tsaudável\n2\tdoente\n".encode("latin-1"),
+    b'"id","label"\n"1","Sick, perhaps"\n"2","healthy"\n',
+]
+
+
+def matrix(separator: str = " ", point: str = ".", end: str = "\n") -> bytes:
+    return end.join(separator.join(f"{value:.2f}".replace(".", point) for value in row) for row in CELSIUS).encode()
+
+
+MATRICES = [matrix(), matrix(";", ","), matrix(",", ".", "\r\r\n"), matrix("\t", ".", "\r"), matrix(" ", ",")]
+
+
+@fuzzed()
+@given(content=damaged_json([COCO]))
+def test_annotations(place: Path, content: bytes) -> None:
+    path = place / "regions.json"
+    path.write_bytes(content)
+
+    def read() -> None:
+        skipped = Skipped()
+        found = read_annotations(path, "ROI", skipped)
+        frames = [Frame("0001", Path("0001", f"{NAME}.jpg"), NAME), Frame("0002", Path("0002", "a.jpg"), "a")]
+        match_frames({"gray": frames, "heat": []}, found, skipped)
+        for image in found.images:
+            target = soft_target(image, len(found.class_names), found.background, SIZE)
+            assert np.allclose(target.sum(0), 1, atol=1e-3)
+
+    attempt("test_annotations", read)
+
+
+@fuzzed()
+@given(content=damaged(DESCRIPTIONS))
+def test_description(place: Path, content: bytes) -> None:
+    path = place / "description.html"
+    path.write_bytes(content)
+    attempt("test_description", lambda: read_diagnosis(path))
+
+
+@fuzzed()
+@given(content=damaged(MATRICES))
+def test_matrix(place: Path, content: bytes) -> None:
+    path = place / "a.txt"
+    path.write_bytes(content)
+    looks_like_matrix(path)
+    found = attempt("test_matrix", lambda: read_matrix(path))
+    assert found is None or (found.ndim == 2 and np.isfinite(found).all())
+
+
+@fuzzed()
+@given(content=damaged(TABLES))
+def test_labels(place: Path, content: bytes) -> None:
+    path = place / "labels.csv"
+    path.write_bytes(content)
+    attempt("test_labels", lambda: read_label_table(path, ["1", "2", "3"]))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@fuzzed()
+@given(content=damaged(PICTURES), heat=st.booleans())
+def test_image(place: Path, content: bytes, heat: bool) -> None:
+    path = place / "a.jpg"
+    path.write_bytes(content)
+    found = attempt("test_image", lambda: read_frame(path, "heat" if heat else "gray", SIZE), ValueError)
+    assert found is None or found[0].shape == (3 if heat else 1, *SIZE)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@fuzzed(40, 2000)
+@given(one=damaged(PICTURES), other=damaged(PICTURES), text=damaged(MATRICES))
+def test_what_is_asked_of_all_frames(place: Path, one: bytes, other: bytes, text: bytes) -> None:
+    for number, content in enumerate((one, other, PICTURES[1]), start=1):
+        folder = place / f"{number:04d}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{NAME}.jpg").write_bytes(content)
+        (folder / f"{NAME}.txt").write_bytes(text)
+
+    def read() -> None:
+        skipped = Skipped()
+        frames = DMRDataset(place).frames("gray", skipped)
+        find_duplicates(place, frames, skipped)
+        read_traits(place, frames, skipped)
+
+    attempt("test_what_is_asked_of_all_frames", read)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:flyr")
+@fuzzed()
+@given(content=damaged([radiometric_jpeg(CELSIUS)]))
+def test_flir(place: Path, content: bytes) -> None:
+    pytest.importorskip("flyr")
+    path = place / "a.jpg"
+    path.write_bytes(content)
+    found = attempt("test_flir", lambda: read_radiometric(path))
+    assert found is None or np.isfinite(found).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@fuzzed()
+@given(
+    picture=damaged(PICTURES),
+    text=damaged(MATRICES),
+    name=st.sampled_from(["a.jpg", "a.png", "a.tif", "a_snap.jpg", "b.bmp", "a.txt.jpg"]),
+)
+def test_prediction_input(place: Path, picture: bytes, text: bytes, name: str) -> None:
+    for path in place.iterdir():
+        path.unlink()
+    (place / name).write_bytes(picture)
+    (place / "a.txt").write_bytes(text)
+
+    def read() -> None:
+        skipped = Skipped()
+        for frame in find_frames(place, skipped):
+            thermogram = read_thermogram(frame, skipped)
+            for modality in ("heat", "gray"):
+                pixels, _ = as_frame(thermogram, modality, SIZE)
+                assert pixels.shape == ({"gray": 1, "heat": 3}[modality], *SIZE)
+
+    attempt("test_prediction_input", read)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@fuzzed(40, 2000)
+@given(
+    picture=damaged(PICTURES),
+    text=damaged(MATRICES),
+    table=damaged(TABLES),
+    page=damaged(DESCRIPTIONS),
+    coco=damaged_json([COCO]),
+)
+def test_import(place: Path, picture: bytes, text: bytes, table: bytes, page: bytes, coco: bytes) -> None:
+    source, out = place / "source", place / f"out{len(list(place.iterdir()))}"
+    contents = {f"sick/1/{NAME}.jpg": picture, "2/T0002.txt": text, "labels.csv": table, "regions.json": coco}
+    for name, content in (contents | {"2/description.html": page}).items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
+    before = {path.relative_to(place).parts[0] for path in place.iterdir()}
+    attempt("test_import", lambda: import_folder(source, out, ImportOptions()))
+    assert {path.relative_to(place).parts[0] for path in place.iterdir()} <= before | {out.name}
