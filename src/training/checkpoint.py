@@ -106,7 +106,8 @@ def _refuse_odd_tensors(content: Any) -> None:
         if seen > _MOST_VALUES:  # or one list that holds itself, or another twice that holds another twice, and so on
             raise ValueError("holds more values than any checkpoint")
         if isinstance(value, torch.Tensor):
-            plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_quantized
+            plain = value.layout == torch.strided and value.device.type == "cpu"
+            plain = plain and not (value.is_quantized or value.is_complex())
             if not plain or value.nbytes > value.untyped_storage().nbytes():
                 raise ValueError("holds tensors of no plain kind")
         elif isinstance(value, dict):

@@ -305,6 +305,7 @@ def test_weights_of_a_decoder_are_checked(make_run: MakeRun, changed: dict[str, 
         {"background": 9},
         {"typicality": {"mean": torch.ones(3)}},
         {"class_names": torch.ones(9, 0)},
+        {"more": torch.ones(3) * 1j},
     ],
 )
 def test_a_damaged_record_names_the_command(make_run: MakeRun, changed: dict[str, object]) -> None:
