@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from src.datasets.snapshots import DEFAULT_PALETTE, palette_colours
 from src.datasets.tasks import Batch
 from src.settings import Augment
 
@@ -21,7 +21,7 @@ DRAWS = 7
 
 
 def augmented(
-    batch: Batch, kind: Augment, draws: torch.Tensor, mirrored: Sequence[int] = (), palette: int = cv2.COLORMAP_JET
+    batch: Batch, kind: Augment, draws: torch.Tensor, mirrored: Sequence[int] = (), palette: str = DEFAULT_PALETTE
 ) -> Batch:
     """The batch with changed frames, float32 [B, C, H, W] in 0..255, and their targets changed alike.
 
@@ -72,7 +72,7 @@ def _sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: int) -> torch.Tensor:
+def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: str) -> torch.Tensor:
     """Frames [B, C, H, W] in 0..255 with another gain about the middle gray and another offset; draws [B, 2]."""
     gain = (1 + GAIN * draws[:, 0])[:, None, None]
     offset = (255 * OFFSET * draws[:, 1])[:, None, None]
@@ -91,14 +91,13 @@ def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: int) -> torch.
 
 
 @cache
-def _colours(palette: int) -> torch.Tensor:
+def _colours(palette: str) -> torch.Tensor:
     """The palette's colours, float32 [256, 3] (RGB)."""
-    levels = np.arange(256, dtype=np.uint8)[:, None]
-    return torch.from_numpy(cv2.applyColorMap(levels, palette)[:, 0, ::-1].astype(np.float32))
+    return torch.from_numpy(palette_colours(palette).astype(np.float32))
 
 
 @cache
-def _levels(palette: int) -> torch.Tensor:
+def _levels(palette: str) -> torch.Tensor:
     """The level of the nearest palette colour for each colour in steps of 8, int64 [32, 32, 32]."""
     axis = torch.arange(32) * 8.0 + 3.5
     cube = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)

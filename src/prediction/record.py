@@ -16,7 +16,7 @@ import torch
 
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.snapshots import PALETTES, recognised_palette
+from src.datasets.snapshots import PALETTES, palette_of
 from src.datasets.tasks import FrameDataset
 from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
@@ -28,7 +28,6 @@ from src.training.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 _FORMAT = "llft-prediction-1"
-_FRAMES_OF_PALETTE = 20
 _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
 
 
@@ -69,12 +68,6 @@ def save_record(path: Path, record: Record) -> None:
     content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
     with atomic_write(path) as file:
         torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
-
-
-def palette_of(dataset: FrameDataset) -> str | None:
-    """What heat maps of training are drawn in; None for gray frames and where it is not known."""
-    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
-    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:

@@ -17,6 +17,7 @@ from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.augmentation import DRAWS, augmented, mirrored_classes
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import DEFAULT_PALETTE, palette_of
 from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, as_input
 from src.decoder_input import Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
@@ -203,6 +204,13 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         )
     _fit_into_memory(task, parts.train, settings)
 
+    palette = DEFAULT_PALETTE
+    if settings.augment == "full" and parts.train.cache.shape[0] == CHANNELS["heat"]:
+        found = palette_of(parts.train)
+        if found is None:
+            logger.warning("augment: the palette of the heat maps is not recognised; %s is assumed", palette)
+        palette = found or palette
+
     def losses(batch: Batch) -> Losses:
         logits = task.logits(parts.train, batch) if settings.augment == "none" else task.logits_of_changed(batch)
         return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
@@ -222,7 +230,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
             total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
             draws = torch.rand(total, DRAWS, generator=progress.generator) * 2 - 1
             own = draws[distributed.own_share(total)]
-            return compute(augmented(batch, settings.augment, own, task.mirrored))
+            return compute(augmented(batch, settings.augment, own, task.mirrored, palette))
 
         def after(loss: float) -> None:
             if average is not None:
