@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
-from src.datasets.images import read_image
 from src.datasets.frame_cache import CHANNELS
+from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
 from src.datasets.tasks import FrameDataset
 from src.errors import UserError

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from src.datasets.build import Parts
-from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import PALETTES, palette_of
 from src.datasets.tasks import FrameDataset
 from src.errors import DeviceError, UserError
