@@ -20,6 +20,7 @@ from src.training.run_folder import RunFolder
 
 ENCODER, CLASSIFIER, SEGMENTER = SCRIPTS = ("main_latent.py", "main_binary.py", "main_seg.py")
 STEPS, EPOCHS = 3, 3
+RECIPE = ["augment=full", "optimizer=adamw", "schedule=onecycle", "ema=0.9", "loss=ce+dice", "select_by=score"]
 Train = Callable[..., Path]
 
 
@@ -33,6 +34,8 @@ def train(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
         sizes = TINY_ENCODER if script == ENCODER else TINY_DECODER
         places = [f"dataset_path={phantom}", f"output_root={root}", f"cache_folder={folder / 'cache'}"]
         places += [*sizes, f"max_epochs={EPOCHS}", f"min_steps_per_epoch={STEPS}", *settings]
+        if script == SEGMENTER:
+            places = [*places, *RECIPE]
         if script != ENCODER:
             encoders = folder / "undisturbed" / ENCODER
             root.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,52 @@
+"""What settings off by default do together: trained, tested and predicted with, through the scripts."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
+
+from src import load_classifier, load_segmenter
+
+SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
+SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
+
+
+@pytest.fixture(scope="module")
+def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("recipe")
+    places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
+    run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor")
+    run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice")
+    run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]")
+    return root
+
+
+def lines_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return [line for line in csv.DictReader(file) if line["part"] == "test"]
+
+
+def test_predictions_are_those_that_were_scored(root: Path, phantom: Path) -> None:
+    run = root / "dmr_runs_seg_h_enc_h_dec"
+    segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
+    for frame in {line["frame"] for line in lines}:
+        picture = np.asarray(Image.open(phantom / frame))
+        labels = segmenter.predict(np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BOX))).labels
+        of_frame = [line for line in lines if line["frame"] == frame]
+        masks = [coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}) for line in of_frame]
+        found = np.stack([labels == segmenter.trained.record.class_names.index(line["region"]) for line in of_frame])
+        assert (np.stack(masks) == found).mean() > 0.99
+
+
+def test_probabilities_are_those_that_were_scored(root: Path, phantom: Path) -> None:
+    run = root / "dmr_runs_classification_h_enc_h_dec"
+    classifier = load_classifier(run, "cpu")
+    for line in lines_of(run):
+        picture = Image.open(phantom / line["frame"]).resize((64, 48), Image.Resampling.BOX)
+        assert classifier.predict(np.asarray(picture)).probability == pytest.approx(
+            float(line["probability"]), abs=0.01
+        )
