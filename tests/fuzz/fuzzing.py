@@ -29,7 +29,7 @@ def is_long() -> bool:
 
 
 def fuzzed(few: int = 200) -> settings:
-    """The settings of a fuzz test: so many inputs by default, always the same, and many new ones in the long profile."""
+    """The settings of a fuzz test: so many inputs by default, always the same; many new ones in the long profile."""
     return settings(
         max_examples=_INPUTS if is_long() else few,
         derandomize=not is_long(),
