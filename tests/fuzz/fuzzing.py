@@ -28,10 +28,10 @@ def is_long() -> bool:
     return settings.get_current_profile_name() == "long"
 
 
-def fuzzed(few: int = 200, many: int = _INPUTS) -> settings:
-    """The settings of a fuzz test: so many inputs by default, always the same, and `many` in the long profile."""
+def fuzzed(few: int = 200) -> settings:
+    """The settings of a fuzz test: so many inputs by default, always the same; many new ones in the long profile."""
     return settings(
-        max_examples=many if is_long() else few,
+        max_examples=_INPUTS if is_long() else few,
         derandomize=not is_long(),
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -147,7 +147,7 @@ def test_image(place: Path, content: bytes, heat: bool) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@fuzzed(40, 2000)
+@fuzzed(40)
 @given(one=damaged(PICTURES), other=damaged(PICTURES), text=damaged(MATRICES))
 def test_what_is_asked_of_all_frames(place: Path, one: bytes, other: bytes, text: bytes) -> None:
     for number, content in enumerate((one, other, PICTURES[1]), start=1):
@@ -201,7 +201,7 @@ def test_prediction_input(place: Path, picture: bytes, text: bytes, name: str) -
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-@fuzzed(40, 2000)
+@fuzzed(40)
 @given(
     picture=damaged(PICTURES),
     text=damaged(MATRICES),

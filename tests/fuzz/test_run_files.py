@@ -125,7 +125,7 @@ def test_checkpoint(place: Path, content: bytes) -> None:
         assert found[0](torch.zeros(1, 1, 8, 8)).shape[-2:] == (8, 8)
 
 
-@fuzzed(40, 3000)
+@fuzzed(40)
 @given(data=st.data())
 def test_trained_run(make_run: Callable[..., Path], data: st.DataObject) -> None:
     run = RunFolder(make_run(data.draw(st.sampled_from(("segmentation", "classification")))))
