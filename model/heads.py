@@ -1,6 +1,6 @@
 """What the UNet's maps become, and how frames of one modality reach an encoder of the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -29,6 +29,7 @@ class ClassificationModel(nn.Module):
     ) -> None:
         super().__init__()
         self.mirror = mirror
+        self.top = max(1, round(TOP_SHARE * image_size[0] * image_size[1]))
         self.unet = UNet(in_channels * (1 + mirror), 1, base_channels)
         if head == "flat":
             self.project: nn.Linear | None = nn.Linear(image_size[0] * image_size[1], 1)
@@ -40,7 +41,7 @@ class ClassificationModel(nn.Module):
         load = z if callable(z) else lambda: z
         maps = self.unet(lambda: _beside_mirror(load()) if self.mirror else load()).float().flatten(1)
         if self.project is None:
-            highest: torch.Tensor = maps.topk(max(1, round(TOP_SHARE * maps.shape[1])), dim=1).values
+            highest: torch.Tensor = maps.topk(self.top, dim=1).values
             return highest.mean(1)
         with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
             logits: torch.Tensor = self.project(maps)
@@ -73,8 +74,10 @@ class LatentModel(nn.Module):
     """
 
     decoder: ClassificationModel | SegmentationModel
-    mirrored: Sequence[int] | None = None
-    """If given, `forward` averages over mirrored frames: the class that each becomes there, empty for a diagnosis."""
+    flip_average = False
+    """Whether the logits are averaged over a frame and its mirror image."""
+    mirrored: Sequence[int] = ()
+    """The class that each becomes in a mirror; a diagnosis has none."""
 
     def __init__(
         self, encoder: nn.Module, decoder: ClassificationModel | SegmentationModel, encoder_channels: int
@@ -84,14 +87,18 @@ class LatentModel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> the decoder's logits, [B] or [B, classes, H, W]."""
-        return self.averaged(self.decode(self.encode(x), x.shape[1]), x)
 
-    def averaged(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """The logits of frames x, averaged with those of their mirror images where `mirrored` is given."""
-        if self.mirrored is None:
+        def logits(x: torch.Tensor) -> torch.Tensor:
+            return self.decode(self.encode(x), x.shape[1])
+
+        return self.averaged(logits(x), lambda: logits(x.flip(-1)))
+
+    def averaged(self, logits: torch.Tensor, of_mirrored: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """The logits of frames, averaged with those of their mirror images where `flip_average` says so."""
+        if not self.flip_average:
             return logits
-        other = self.decode(self.encode(x.flip(-1)), x.shape[1])
-        if self.mirrored:
+        other = of_mirrored()
+        if other.ndim > 1:
             other = other.flip(-1)[:, list(self.mirrored)]
         return (logits + other) / 2
 

@@ -50,8 +50,10 @@ class Latents(nn.Module):
         """x [B, C, H, W] in -1..1 -> [B, latent_dim, H, W]."""
         maps = [self.encoder(x)]
         if self.coarse:
-            z = self.encoder(F.avg_pool2d(x, COARSER))
-            maps.append(F.interpolate(z, size=x.shape[-2:], mode="bilinear"))
+            height, width = x.shape[-2:]
+            whole = F.pad(x, (0, -width % COARSER, 0, -height % COARSER), mode="replicate")
+            z = F.interpolate(self.encoder(F.avg_pool2d(whole, COARSER)), scale_factor=COARSER, mode="bilinear")
+            maps.append(z[..., :height, :width])
         if self.pixels:
             maps.append(x.to(maps[0].dtype))
         return torch.cat(maps, 1) if len(maps) > 1 else maps[0]

@@ -32,14 +32,14 @@ def info_nce(anchors: torch.Tensor, positives: torch.Tensor, temperature: float 
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """One minus the soft Dice overlap, mean over the classes; scalar.
+    """One minus the soft Dice overlap, mean over frames and classes; scalar.
 
-    logits, target (shares of each class) [B, K, H, W]. Pixels of the whole batch count together, so that a frame
-    without a small region does not weigh on it (Milletari et al., arXiv 1606.04797, with plain sums below).
+    logits, target (shares of each class) [B, K, H, W]. A class that is neither in a frame nor predicted there counts as
+    found (Milletari et al., arXiv 1606.04797, with plain sums below the line).
     """
     probabilities = logits.softmax(1)
-    overlap = (probabilities * target).sum((0, 2, 3))
-    total = (probabilities + target).sum((0, 2, 3))
+    overlap = (probabilities * target).sum((2, 3))
+    total = (probabilities + target).sum((2, 3))
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
 
 

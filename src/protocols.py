@@ -32,6 +32,7 @@ from src.settings import (
     LatentSettings,
     SegmentationSettings,
     encoder_run_name,
+    with_defaults,
 )
 from src.training import checkpoint as checkpoints
 from src.training import distributed
@@ -73,7 +74,9 @@ def run(
     """
     inputs: tuple[DecoderInput, ...] = (settings.decoder_input,)
     if arguments.baselines:
-        inputs = ("latents" if settings.baseline else settings.decoder_input, "random", "pixels")
+        if settings.decoder_input == "both":
+            raise UserError("decoder_input: both: --baselines compares latents alone, say decoder_input=latents")
+        inputs = ("latents", "random", "pixels")
     variants = [settings.model_copy(update={"decoder_input": name}) for name in inputs]
     folder = settings.output_root / variants[0].run_name
     if settings.protocol == "holdout" and arguments.seeds == 1:
@@ -158,7 +161,8 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     trained, asked = checkpoints.load(run.last), settings.model_dump(mode="json")
     free = MAY_CHANGE - {"max_epochs"}
-    if any(trained.settings.get(key) != value for key, value in asked.items() if key not in free):
+    known = with_defaults(trained.settings)
+    if any(known.get(key) != value for key, value in asked.items() if key not in free):
         return False
     if settings.baseline:
         return True
@@ -196,9 +200,8 @@ def _pretrain(
     shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
     latent = latent.model_copy(update=shared)
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
-    if folder.is_finished:
-        if checkpoints.load(folder.last).settings == latent.model_dump(mode="json"):
-            return
-        logger.info("%s: pretrained with other settings; again", folder.root)
+    asked = latent.model_dump(mode="json")
+    if folder.is_finished and with_defaults(checkpoints.load(folder.last).settings) == asked:
+        return
     pretrain(latent, ours)
     distributed.wait_for_all()

@@ -7,7 +7,7 @@ impossible value is a `UserError` of one line that names file, key, value and wh
 import difflib
 import re
 import types
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -112,9 +112,9 @@ class Settings(BaseModel):
     max_epochs: int = Field(200, ge=1)
     """Training ends after this many epochs at the latest."""
     patience: int | None = Field(None, ge=1)
-    """Stop after this many epochs without a better validation loss; null never stops early."""
+    """Stop after this many epochs that are no better on validation; null never stops early."""
     learning_rate: float = Field(gt=0)
-    """Step size of the optimiser: AdamW for the encoder, Adam for a decoder."""
+    """Step size of the optimiser, at the highest where there is a schedule; the encoder's is AdamW."""
     weight_decay: float = Field(0.0, ge=0)
     """How far the optimiser draws the weights to zero."""
     precision: Precision = "auto"
@@ -213,7 +213,7 @@ class DecoderSettings(Settings):
     """latents of the pretrained encoder, or both latents and pixels; as baselines, the latents of a random encoder of
     its size, or the pixels alone."""
     coarse_latents: bool = False
-    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far."""
+    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. Baselines do too."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     augment: Augment = "none"
@@ -222,7 +222,8 @@ class DecoderSettings(Settings):
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw keeps `weight_decay` apart from the gradients."""
     schedule: Schedule = "constant"
-    """Learning rate over the steps: onecycle climbs to `learning_rate` and falls to nothing, cosine falls from it."""
+    """Learning rate over the steps of all `max_epochs`: onecycle climbs to `learning_rate` and falls to nothing, cosine
+    falls from it. Early stopping would cut it off, so it goes with `patience: null`."""
     select_by: Literal["loss", "score"] = "loss"
     """What the best epoch, and `patience`, go by: the validation loss, or the validation Dice or AUC."""
     ema: float = Field(0.0, ge=0, lt=1)
@@ -287,7 +288,7 @@ class SegmentationSettings(DecoderSettings):
     task: Literal["segmentation"]
     """Tells the three kinds of settings apart."""
     loss: Literal["ce", "ce+dice"] = "ce"
-    """Cross-entropy, alone or with the soft Dice loss added."""
+    """Cross-entropy, alone or with the soft Dice loss of each frame added."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 
@@ -309,6 +310,15 @@ _TASKS: dict[str, type[RunSettings]] = {
 def encoder_run_name(modality: Modality) -> str:
     """Folder of the encoder's run below an output root."""
     return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
+
+
+def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a checkpoint records them, with the defaults of keys that are newer than the checkpoint."""
+    kind = _TASKS.get(str(recorded.get("task")))
+    if kind is None:
+        return dict(recorded)
+    blank = kind.model_construct().model_dump(mode="json", warnings=False)
+    return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
 
 
 _YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser

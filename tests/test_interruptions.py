@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from soak import compare
 from test_files import held_elsewhere
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
+from src.settings import REPOSITORY
 from src.training import checkpoint as checkpoints
 from src.training import engine
 from src.training.epoch import Progress
@@ -129,6 +132,38 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one_with_any_number_of_worker
         interrupted(130, lambda: train(script, "stopped", ("--resume",)))
     train(script, "stopped", ("--resume",))
     assert compare(undisturbed[script], run.root.parent) == []
+
+
+STOPPED_IN_VALIDATION = """
+import os, runpy, signal, sys
+from src.training import decoding
+evaluate, times = decoding.evaluate, 0
+def counted(*arguments, **named):
+    global times
+    times += 1
+    if times == 2:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return evaluate(*arguments, **named)
+decoding.evaluate = counted
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_stop_in_validation_saves_the_weights_that_training_goes_on_with(
+    undisturbed: dict[str, Path], train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*arguments: str) -> None:  # such a signal ends the process
+        command = [sys.executable, "-c", STOPPED_IN_VALIDATION, *arguments]
+        found = subprocess.run(command, cwd=REPOSITORY, timeout=120, capture_output=True, text=True)
+        assert found.returncode == 128 + signal.SIGTERM, found.stderr
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules[__name__], "run_here", stopped)
+        root = train(SEGMENTER, "validating")
+    assert checkpoints.load(run_of(root).last).begun is not None
+    train(SEGMENTER, "validating", ("--resume",))
+    assert compare(undisturbed[SEGMENTER], root) == []
 
 
 def interrupt(*_: object) -> None:

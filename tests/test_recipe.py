@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
+from src.export import SUFFIXES, Exported, Format, export
+from src.prediction.trained import Task, load_trained
 
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
@@ -23,6 +26,41 @@ def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice")
     run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]")
     return root
+
+
+def test_a_run_is_tested_with_the_networks_it_was_trained_with(
+    root: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json").read_bytes()
+    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, "flip_average=false"]
+    with pytest.raises(SystemExit):
+        run_here("main_seg.py", "--mode", "test", "--set", *places)
+    assert "flip_average: True then, False now" in capsys.readouterr().err
+    assert (root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json").read_bytes() == before
+
+
+def test_another_length_of_a_schedule_is_no_resumption(
+    root: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, "loss=ce+dice"]
+    with pytest.raises(SystemExit):
+        run_here("main_seg.py", "--resume", "--set", *places, "max_epochs=3")
+    assert "max_epochs: 2 then, 3 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("run", ["dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"])
+def test_exported_networks_are_the_tested_ones(root: Path, tmp_path: Path, run: str, form: Format) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxscript")
+    path = export(root / run, form, tmp_path / f"network{SUFFIXES[form]}")
+    assert path.stat().st_size > 0
+    if form == "torchscript":
+        x = torch.randint(0, 256, (3, 3, 48, 64), generator=torch.Generator().manual_seed(1)).float()
+        task: Task = "segmentation" if "_seg_" in run else "classification"
+        expected = Exported(load_trained(root / run, task, "cpu").model).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(torch.jit.load(str(path))(x), expected(x), atol=1e-4, rtol=1e-4)
 
 
 def lines_of(run: Path) -> list[dict[str, str]]:

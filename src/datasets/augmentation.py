@@ -1,6 +1,7 @@
 """Random changes of training frames, of their regions alike."""
 
 import math
+import re
 from collections.abc import Sequence
 from functools import cache
 
@@ -10,12 +11,14 @@ import torch.nn.functional as F
 
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_colours
 from src.datasets.tasks import Batch
+from src.errors import UserError
 from src.settings import Augment
 
 ROTATION, SCALE, SHIFT = 10.0, 0.1, 0.05
 """Largest rotation in degrees, change of scale, and shift as a share of the frame, either way."""
 GAIN, OFFSET = 0.1, 0.05
 """Largest relative change of the gray levels' spread, and shift of their middle as a share of their range."""
+_SIDES = re.compile("left|right")
 DRAWS = 7
 """Uniform numbers in -1..1 for each frame: flip, rotation, scale, two shifts, gain, offset."""
 
@@ -30,7 +33,7 @@ def augmented(
     of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. `draws`
     [B, DRAWS] in -1..1 decides them all.
     """
-    if kind == "none":
+    if kind == "none" or not len(batch["frame"]):  # one of several processes may have no share of a batch
         return batch
     flip = draws[:, 0] < 0
     maps = {"frame": _flipped(batch["frame"].float(), flip)}
@@ -44,9 +47,19 @@ def augmented(
 
 
 def mirrored_classes(names: Sequence[str]) -> list[int]:
-    """For each class the one that it becomes in a mirror: left_x and right_x change places, others stay."""
-    swapped = [name.replace("left", "right") if "left" in name else name.replace("right", "left") for name in names]
-    return [names.index(other) if other in names else place for place, other in enumerate(swapped)]
+    """For each class the one that it becomes in a mirror: left and right change places in its name, others stay."""
+    known = [name.lower() for name in names]
+    other = [_SIDES.sub(lambda side: "right" if side[0] == "left" else "left", name) for name in known]
+    return [known.index(name) if name in known else place for place, name in enumerate(other)]
+
+
+def refuse_unpaired(names: Sequence[str]) -> None:
+    """`UserError` where mirrored frames would teach that left is right: a class without partner, or no pair at all."""
+    mirrored = mirrored_classes(names)
+    alone = [name for place, name in enumerate(names) if _SIDES.search(name.lower()) and mirrored[place] == place]
+    if alone or mirrored == list(range(len(names))):
+        told = f"class {alone[0]!r} has no counterpart" if alone else "no class is called left or right"
+        raise UserError(f"augment and flip_average mirror frames, but {told} among {', '.join(names)}; turn both off")
 
 
 def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = ()) -> torch.Tensor:

@@ -110,7 +110,9 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
 
 
 def _model(runs: Sequence[Run]) -> dict[int, str]:
-    answers = {22: "Encoder pretrained without labels, frozen; a UNet on its latents. Widths and inputs: Settings."}
+    inputs = _said(runs, {"decoder_input": "{}"})
+    seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
+    answers = {22: f"Encoder pretrained without labels, frozen; a UNet after it, {seen}. Widths: Settings."}
     known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
     packages = known[0] if known else None
     if isinstance(packages, Mapping) and packages:
@@ -121,13 +123,27 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
         "batch_size": "batch {}",
         "max_epochs": "at most {} epochs",
         "weight_decay": "weight decay {}",
+        "optimizer": "optimiser of the decoder {}",
+        "schedule": "schedule {}",
+        "augment": "augmentation {}",
+        "loss": "loss {}",
     }
     answers[25] = f"{_said(runs, keys)}. All settings: Settings; curves: Curves."
     published = any(run.published for run in runs)
-    answers[26] = "The epoch with the least validation loss." + (
+    by_score = any(run.settings.get("select_by") == "score" for run in runs)
+    chosen = "best validation loss or, with select_by: score, Dice or AUC" if by_score else "least validation loss"
+    answers[26] = f"The epoch with the {chosen}." + (
         " In the published protocol it is chosen on the test patients, which is optimistic." if published else ""
     )
-    answers[27] = "None: one model a run."
+    averaged = [
+        words
+        for key, words in (
+            ("ema", "weights over the steps"),
+            ("flip_average", "logits over a frame and its mirror image"),
+        )
+        if any(run.settings.get(key) for run in runs)
+    ]
+    answers[27] = f"One model a run; averaged are {' and '.join(averaged)}." if averaged else "None: one model a run."
     return answers
 
 

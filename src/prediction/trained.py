@@ -86,7 +86,10 @@ class Trained:
         boxes = [box for _, box in frames]
         with computing_in(self.dtype, self.device):
             z = self.model.encode(x)
-            logits = self.model.averaged(self.model.decode(z, x.shape[1]), x).float().cpu()
+            logits = self.model.decode(z, x.shape[1])
+            mirrored = x.flip(-1)
+            logits = self.model.averaged(logits, lambda: self.model.decode(self.model.encode(mirrored), x.shape[1]))
+            logits = logits.float().cpu()
         distances: list[float | None] = [None] * len(boxes)
         if self.record.typicality is not None:
             inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
@@ -177,6 +180,5 @@ def _networks(
     decoder.unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
-    if settings.flip_average:
-        model.mirrored = mirrored_classes(names)
+    model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
     return model

@@ -1,8 +1,5 @@
 """Weights averaged over the steps of a training."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
@@ -19,17 +16,3 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
             old.lerp_(new, 1 - kept)
         else:
             old.copy_(new)
-
-
-@contextmanager
-def weights_of(average: nn.Module | None, model: nn.Module) -> Iterator[None]:
-    """The model with the average's weights for a while; with its own where there is no average."""
-    if average is None:
-        yield
-        return
-    own = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(average.state_dict())
-    try:
-        yield
-    finally:
-        model.load_state_dict(own)

@@ -122,6 +122,15 @@ def _is_state(value: Any) -> bool:
     )
 
 
+def _is_begun(value: Any) -> bool:
+    kinds = {"step": int, "frames": int, "sums": dict, "state": torch.Tensor}
+    return (
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(isinstance(value[key], kind) for key, kind in kinds.items())
+    )
+
+
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     """`UserError` names the first entry that is not of its type."""
 
@@ -142,7 +151,8 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
         "optimizer": optimizer is None or isinstance(optimizer, dict),
-        "begun": checkpoint.begun is None or isinstance(checkpoint.begun, dict),
+        "average": checkpoint.average is None or _is_state(checkpoint.average),
+        "begun": checkpoint.begun is None or _is_begun(checkpoint.begun),
         "seconds": isinstance(checkpoint.seconds, float),
     }
     wrong = [name for name, right in fits.items() if not right]

@@ -7,27 +7,28 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
-from src.datasets.augmentation import DRAWS, augmented, mirrored_classes
+from src.datasets.augmentation import DRAWS, augmented, mirrored_classes, refuse_unpaired
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_of
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, as_input
+from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
 from src.decoder_input import Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
+from src.errors import UserError
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
-from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings
+from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings, with_defaults
 from src.training import checkpoint as checkpoints
 from src.training import distributed
-from src.training.averaging import update_average, weights_of
+from src.training.averaging import update_average
 from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
 from src.training.engine import Trainable, blank_checkpoint
@@ -65,8 +66,6 @@ class DecoderTask(Generic[D]):
     """Logits and batch to what is kept of each frame, [B, ...]."""
     summarise: Callable[[D, np.ndarray], Scores]
     """What was kept of a dataset's frames, [N, ...], to the scores that the log shows."""
-    mirrored: list[int]
-    """The class that each becomes in a mirror; empty for a diagnosis."""
     score: str
     """Which of `summarise`'s an epoch may be chosen by."""
 
@@ -82,9 +81,8 @@ class DecoderTask(Generic[D]):
 
     def tested_logits(self, dataset: FrameDataset, batch: Batch) -> torch.Tensor:
         """The logits that scores and predictions come from: averaged over mirrored frames where the model says so."""
-        logits = self.logits(dataset, batch, keep=False)
-        with computing_in(self.latents.dtype, self.latents.device):
-            return self.model.averaged(logits, as_input(batch["frame"].to(self.latents.device))).float()
+        mirrored = batch | {"frame": batch["frame"].flip(-1)}
+        return self.model.averaged(self.logits(dataset, batch, keep=False), lambda: self.logits_of_changed(mirrored))
 
 
 def classification_task(
@@ -96,14 +94,12 @@ def classification_task(
         encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
     )
     model = _on_device(encoder, decoder, settings, device)
-    model.mirrored = [] if settings.flip_average else None
     return DecoderTask(
         model=model,
         latents=LatentStore(model, settings, device),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
         judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
         summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
-        mirrored=[],
         score="frame_auc",
     )
 
@@ -119,10 +115,12 @@ def segmentation_task(
     `classes`: the names and the background's index.
     """
     names, background = classes
-    encoder, mirrored = _seen(frozen, settings), mirrored_classes(names)
+    if settings.augment != "none" or settings.flip_average:
+        refuse_unpaired(names)
+    encoder = _seen(frozen, settings)
     decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels)
     model = _on_device(encoder, decoder, settings, device)
-    model.mirrored = mirrored if settings.flip_average else None
+    model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -139,7 +137,6 @@ def segmentation_task(
         loss=loss,
         judge=judge,
         summarise=lambda dataset, kept: {"dice_macro": region_scores(kept.sum(0), names, background)["dice_macro"]},
-        mirrored=mirrored,
         score="dice_macro",
     )
 
@@ -156,6 +153,7 @@ def _on_device(
 ) -> LatentModel:
     """Both networks laid out as the device computes fastest."""
     model = LatentModel(encoder.folded(), decoder, encoder.in_channels).to(device)
+    model.flip_average = settings.flip_average
     decoder.to(memory_format=memory_layout(compute_dtype(settings.precision, device), device))
     if settings.compile and device.type == "cuda":
         model.encoder.compile()
@@ -174,6 +172,7 @@ def frozen_encoder(
     channels = CHANNELS[settings.encoder_modality]
     if mode == "test":
         trained = checkpoints.load(run.best)
+        _refuse_other_networks(trained.settings, settings, run)
         if settings.decoder_input == "pixels":
             return Pixels(channels), trained
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
@@ -187,8 +186,29 @@ def frozen_encoder(
     return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
 
 
+_OF_THE_NETWORKS = ("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror")
+
+
+def _refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
+    """`UserError` where a run would be tested with other networks than it was trained, and predicts, with."""
+    trained, asked = with_defaults(recorded), settings.model_dump(mode="json")
+    changed = [
+        f"{key}: {trained[key]} then, {asked[key]} now"
+        for key in _OF_THE_NETWORKS
+        if key in trained and key in asked and trained[key] != asked[key]
+    ]
+    if changed:
+        raise UserError(f"{run.best}: was trained with other settings: {'; '.join(changed)}")
+
+
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:
-    """The task as `fit` takes it: the decoder is trained, the encoder frozen."""
+    """The task as `fit` takes it: the decoder is trained, the encoder frozen.
+
+    Raises `UserError` where the epoch is to be chosen by a score that the validation patients cannot give.
+    """
+    validation = parts.validation
+    if settings.select_by == "score" and isinstance(validation, DiagnosisDataset) and len(set(validation.labels)) < 2:
+        raise UserError("select_by: score: all validation patients have one diagnosis; say select_by=loss")
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     decoder = task.model.decoder
     average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
@@ -230,7 +250,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
             total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
             draws = torch.rand(total, DRAWS, generator=progress.generator) * 2 - 1
             own = draws[distributed.own_share(total)]
-            return compute(augmented(batch, settings.augment, own, task.mirrored, palette))
+            return compute(augmented(batch, settings.augment, own, task.model.mirrored, palette))
 
         def after(loss: float) -> None:
             if average is not None:
@@ -239,9 +259,12 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
 
         return train_one_epoch(step, parts.train, settings, optimizer, progress, after)
 
+    judged = task
+    if average is not None:  # a signal may save the decoder in the midst of validation, so it keeps its own weights
+        judged = replace(task, model=LatentModel(task.model.encoder, average, task.model.encoder_channels))
+
     def validate() -> Scores:
-        with weights_of(average, decoder):
-            loss, kept = evaluate(task, parts.validation, while_training=True)
+        loss, kept = evaluate(judged, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
     score = task.score if settings.select_by == "score" else None

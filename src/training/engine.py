@@ -1,4 +1,4 @@
-"""How anything is trained here: epochs until the validation loss stops falling, and how a stopped run goes on."""
+"""How anything is trained here: epochs until validation stops getting better, and how a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from src.datasets.build import D, Parts
 from src.errors import UserError
 from src.files import without_nan, write_text
-from src.settings import RunSettings, Settings
+from src.settings import RunSettings, Settings, with_defaults
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.checkpoint import Checkpoint, State
@@ -79,7 +79,7 @@ class Trainable:
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
-    """Train until `max_epochs` or until `patience` epochs brought no lower validation loss.
+    """Train until `max_epochs` or until `patience` epochs brought none that is better on validation.
 
     Each epoch ends with checkpoints/last.pty and metrics.jsonl written, and dmr_run.pty when it is the best so far; a
     long epoch also writes last.pty in between. `state` is what `resumed` found, or a blank one with what every
@@ -210,10 +210,13 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
     if state.best_epoch and not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
         raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
+    then_settings = with_defaults(state.settings)
+    # A schedule is spread over all epochs: with more of them, those before would have had other learning rates.
+    may_change = MAY_CHANGE if blank.settings.get("schedule", "constant") == "constant" else MAY_CHANGE - {"max_epochs"}
     changed = [
-        f"{key}: {state.settings.get(key)} then, {value} now"
+        f"{key}: {then_settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
-        if key not in MAY_CHANGE and state.settings.get(key) != value
+        if key not in may_change and then_settings.get(key) != value
     ]
     for what, then, now in (
         (

@@ -37,7 +37,7 @@ class LatentStore:
         self.shape = torch.Size()
 
     def __call__(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
-        """The batch's latents [B, N, L, H, W] on the device, as `LatentModel.encode` gives them."""
+        """The latents [B, N, L, H, W] of the batch's places in the dataset, whatever the batch's frames are by now."""
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
         if not rows:  # one of several processes may have no share of a batch
             return self.encode(batch["frame"])
@@ -62,7 +62,7 @@ class LatentStore:
     def _encode(self, frame: torch.Tensor) -> torch.Tensor:
         """One frame [1, C, H, W] in 0..255 -> [N, L, H, W], or [N, H, W, L] for channels last."""
         with computing_in(self.dtype, self.device):
-            z = self.model.encode(as_input(frame.to(self.device)))[0]
+            z = self.model.encode(as_input(frame.to(self.device)))[0].to(self.dtype)  # pixels come in float32
         return (z.permute(0, 2, 3, 1) if self.channels_last else z).contiguous()
 
     def _keep(self, row: int, latents: torch.Tensor) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from src.errors import UserError
-from src.files import lock, read_json, remove_partial, unlock, without_nan, write_json, write_text
+from src.errors import UserError, one_line
+from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
 from src.settings import REPOSITORY, RunSettings
 from src.training import distributed
 
@@ -30,7 +30,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Checkpoint of the epoch with the lowest validation loss."""
+        """Checkpoint of the epoch that was best on validation."""
         return self.root / "checkpoints" / "dmr_run.pty"
 
     @property
@@ -150,12 +150,17 @@ class RunFolder:
         write_text(self.logs / "settings.yaml", yaml.safe_dump(content, sort_keys=False))
 
     def history(self) -> list[dict[str, Any]]:
-        """The scores of each epoch, as logs/metrics.jsonl holds them; none, with a warning, where it is gone."""
+        """The scores of each epoch, as logs/metrics.jsonl holds them; none, with a warning, if it is damaged."""
         path = self.logs / "metrics.jsonl"
-        if not path.exists():
-            logger.warning("%s: gone; the curves end at the best epoch", path)
+        try:
+            entries = [json.loads(line) for line in read_plain(path).decode("utf-8").splitlines()]
+        except (OSError, ValueError, RecursionError) as error:
+            logger.warning("%s: cannot be read (%s); the curves end at the best epoch", path, one_line(str(error), 200))
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(entry, dict) for entry in entries):
+            logger.warning("%s: holds other things than epochs; the curves end at the best one", path)
+            return []
+        return entries
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Log the scores and add them to results/metrics.json, the last file of a run; then free the folder.

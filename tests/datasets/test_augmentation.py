@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from src.datasets.augmentation import DRAWS, GAIN, OFFSET, augmented, mirrored_classes
+from src.datasets.augmentation import DRAWS, GAIN, OFFSET, augmented, mirrored_classes, refuse_unpaired
+from src.errors import UserError
 from src.settings import Augment
 
 NAMES = ("left_breast", "right_breast", "ROI", "neck")
@@ -25,6 +26,7 @@ def draws(count: int, **chosen: float) -> torch.Tensor:
 
 def test_a_mirror_swaps_left_and_right() -> None:
     assert mirrored_classes(NAMES) == [1, 0, 2, 3]
+    assert mirrored_classes(["Breast RIGHT", "neck", "breast left"]) == [2, 1, 0]
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 3, 6, 8), generator=generator, dtype=torch.uint8)
     target = torch.rand(2, 4, 6, 8, generator=generator)
@@ -35,6 +37,18 @@ def test_a_mirror_swaps_left_and_right() -> None:
     assert torch.equal(found["target"][0], target[0])
     assert np.array_equal(found["frame"][1].numpy(), frames[1].numpy()[:, :, ::-1])
     assert np.array_equal(found["target"][1].numpy(), target[1].numpy()[[1, 0, 2, 3], :, ::-1])
+
+
+@pytest.mark.parametrize("names", [("L breast", "R breast"), ("left_breast", "right_breast", "left_nipple")])
+def test_classes_without_partner_are_not_mirrored(names: tuple[str, ...]) -> None:
+    refuse_unpaired(NAMES)
+    with pytest.raises(UserError, match="mirror frames, but"):
+        refuse_unpaired(names)
+
+
+def test_an_empty_share_of_a_batch_stays_empty() -> None:
+    batch = batch_of(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, 4, 8, 8))
+    assert augmented(batch, "full", draws(0).view(0, DRAWS), [1, 0, 2, 3])["frame"].shape == (0, 3, 8, 8)
 
 
 @pytest.mark.parametrize("kind", ["none", "flip", "full"])

@@ -120,7 +120,7 @@ def test_averaged_over_mirrored_frames_a_mirrored_frame_gets_the_mirrored_answer
     swapped = [1, 0, 2]
     with torch.no_grad():
         alone = model(x)
-        model.mirrored = [] if kind == "classification" else swapped
+        model.flip_average, model.mirrored = True, swapped
         answer, mirrored = model(x), model(x.flip(-1))
     expected = answer if kind == "classification" else answer.flip(-1)[:, swapped]
     torch.testing.assert_close(mirrored, expected, atol=1e-5, rtol=1e-5)

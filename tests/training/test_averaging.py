@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from src.training.averaging import update_average, weights_of
+from src.training.averaging import update_average
 
 
 def test_an_average_is_the_weighted_sum_of_all_steps() -> None:
@@ -19,12 +19,3 @@ def test_an_average_is_the_weighted_sum_of_all_steps() -> None:
     torch.testing.assert_close(average.weight.detach(), torch.tensor([expected]))
     assert average.num_batches_tracked == 3
     assert 0 < average.running_mean.item() < model.running_mean.item()
-
-
-def test_the_model_has_its_own_weights_again_afterwards() -> None:
-    model, average = nn.Linear(1, 1), nn.Linear(1, 1)
-    own = model.weight.detach().clone()
-    with weights_of(average, model):
-        assert torch.equal(model.weight, average.weight)
-    assert torch.equal(model.weight, own)
-    assert not torch.equal(model.weight, average.weight)

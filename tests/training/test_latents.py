@@ -9,7 +9,8 @@ import torch
 from model.heads import LatentModel, SegmentationModel
 from model.unet import UNet
 from src.datasets.build import build_frames
-from src.datasets.tasks import FrameDataset
+from src.datasets.tasks import FrameDataset, as_input
+from src.decoder_input import Pixels
 from src.encoder import CUTSEncoder
 from src.settings import LatentSettings, SegmentationSettings
 from src.training.latents import LatentStore
@@ -26,11 +27,15 @@ def frames(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> FrameData
     return build_frames(LatentSettings(dataset_path=phantom, output_root=root, **fields)).train
 
 
-def make_store(root: Path, memory: int, disk: int, channels: int = 3, bf16: bool = False) -> LatentStore:
+def make_store(
+    root: Path, memory: int, disk: int, channels: int = 3, bf16: bool = False, pixels: bool = False
+) -> LatentStore:
     torch.manual_seed(3)
-    encoder = CUTSEncoder(channels, num_kernels=16)
-    encoder(torch.randn(4, channels, *SIZE))  # BatchNorms with statistics of their own
-    encoder.freeze()
+    encoder: CUTSEncoder | Pixels = Pixels(channels)
+    if not pixels:
+        encoder = CUTSEncoder(channels, num_kernels=16)
+        encoder(torch.randn(4, channels, *SIZE))  # BatchNorms with statistics of their own
+        encoder.freeze()
     model = LatentModel(encoder.folded(), SegmentationModel(encoder.latent_dim, 3, 2), channels)
     settings = SegmentationSettings.model_construct(
         output_root=root, latent_memory_mb=memory, latent_disk_mb=disk, precision="bf16" if bf16 else "fp32"
@@ -59,6 +64,15 @@ def test_where_latents_are_kept_changes_nothing(
     if channels == 3 and not bf16:
         assert (len(store.in_memory), len(store.on_disk)) == kept
     assert not list(tmp_path.iterdir())
+
+
+def test_pixels_are_kept_in_the_number_format_of_the_run(frames: FrameDataset, tmp_path: Path) -> None:
+    store = make_store(tmp_path, 0, 100, bf16=True, pixels=True)
+    batch = batch_of(frames, [0, 1])
+    first = store(frames, batch)
+    assert len(store.on_disk) == 2
+    assert torch.equal(store(frames, batch), first)
+    assert torch.allclose(first[:, 0].float(), as_input(batch["frame"]), atol=1e-2)
 
 
 def test_folded_latents_are_the_encoders(frames: FrameDataset) -> None:
