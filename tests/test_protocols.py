@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from monai.metrics.meandice import compute_dice
+from monai.metrics.meaniou import compute_iou
+from monai.metrics.surface_dice import compute_surface_dice
 from pycocotools import mask as coco_mask
 from sklearn import metrics as sk
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
@@ -74,7 +77,7 @@ def test_each_patient_is_tested_once_a_seed_by_trainings_without_it(folds: Path,
     assert of_seed[0] == of_seed[1]
 
 
-def test_pooled_classification_scores_are_those_of_scikit_learn(folds: Path) -> None:
+def test_every_pooled_classification_score_can_be_computed_from_its_file(folds: Path) -> None:
     run = folds / CLASSIFIER
     seeds: dict[str, dict[str, list[dict[str, str]]]] = {}
     for line in lines_of(run):
@@ -85,22 +88,32 @@ def test_pooled_classification_scores_are_those_of_scikit_learn(folds: Path) -> 
         labels = np.array([int(lines[0]["label"]) for lines in patients.values()])
         means = np.array([np.mean([float(line["probability"]) for line in lines]) for lines in patients.values()])
         called = means >= [float(lines[0]["threshold"]) for lines in patients.values()]
+        temperatures = np.array([float(lines[0]["temperature"]) for lines in patients.values()])
+        calibrated = 1 / (1 + (1 / means - 1) ** (1 / temperatures))
         for name, value in {
             "auc": sk.roc_auc_score(labels, means),
             "average_precision": sk.average_precision_score(labels, means),
+            "accuracy": sk.accuracy_score(labels, called),
             "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
+            "precision": sk.precision_score(labels, called),
+            "recall": sk.recall_score(labels, called),
+            "f1": sk.f1_score(labels, called),
             "sensitivity": sk.recall_score(labels, called),
             "specificity": sk.recall_score(labels, called, pos_label=0),
             "mcc": sk.matthews_corrcoef(labels, called),
             "brier": sk.brier_score_loss(labels, means),
+            "brier_calibrated": sk.brier_score_loss(labels, calibrated),
+            "ece": abs(means.mean() - labels.mean()),  # so few patients are one bin
+            "ece_calibrated": abs(calibrated.mean() - labels.mean()),
         }.items():
-            found.setdefault(name, []).append(value)
+            found.setdefault(f"test/patient_{name}", []).append(value)
     metrics, trials = read(run / "results" / "metrics.json"), read(run / "results" / "trials.json")
     intervals = read(run / "results" / "intervals.json")
-    for name, values in found.items():
-        key = f"test/patient_{name}"
+    of_pairs = {f"test/patient_auc_within_{name}" for name in ("fold", "fold_pairs", "year", "year_pairs")}
+    assert metrics.keys() == found.keys() | of_pairs
+    for key, values in found.items():
         assert metrics[key] == pytest.approx(np.mean(values))
-        assert intervals[key]["value"] == pytest.approx(np.mean(values))
+        assert key not in intervals or intervals[key]["value"] == pytest.approx(np.mean(values))
         assert trials["across_seeds"][key]["values"] == pytest.approx(values)
         assert trials["across_seeds"][key]["sd"] == pytest.approx(np.std(values, ddof=1))
     assert len(trials["trials"]) == SEEDS * FOLDS
@@ -136,24 +149,52 @@ def test_the_area_within_folds_compares_patients_ranked_by_one_training(
     assert metrics["test/patient_auc_within_fold"] == pytest.approx(np.mean(won))
 
 
-def test_pooled_segmentation_scores_are_those_of_monai(folds: Path) -> None:
+def test_every_pooled_segmentation_score_can_be_computed_from_its_file(folds: Path) -> None:
     run = folds / SEGMENTER
-    of_region: dict[str, list[float]] = {}
+    by_frame: dict[tuple[str, str], list[float]] = {}
+    areas: dict[str, np.ndarray] = {}
+    class_maps: dict[str, np.ndarray] = {}
+    regions = list(dict.fromkeys(line["region"] for line in lines_of(run)))
     for line in lines_of(run):
-        size = [int(line["height"]), int(line["width"])]
-        masks = [
-            torch.from_numpy(coco_mask.decode({"size": size, "counts": line[which].encode("ascii")}))[None, None]
-            for which in ("predicted", "truth")
+        size, region = [int(line["height"]), int(line["width"])], line["region"]
+        decoded = [
+            coco_mask.decode({"size": size, "counts": line[key].encode("ascii")}) for key in ("predicted", "truth")
         ]
-        dice = compute_dice(*masks, ignore_empty=False).item() if any(mask.any() for mask in masks) else None
-        assert line["dice"] == "" if dice is None else float(line["dice"]) == pytest.approx(dice)
-        if dice is not None:
-            of_region.setdefault(line["region"], []).append(dice)
+        maps = class_maps.setdefault(line["frame"], np.full((2, *size), len(regions)))
+        maps[np.stack(decoded) == 1] = regions.index(region)
+        masks = [torch.from_numpy(mask)[None, None] for mask in decoded]
+        predicted, truth = (bool(mask.any()) for mask in masks)
+        expected = {"dice": np.nan, "iou": np.nan, "surface_dice": np.nan, "hausdorff95": np.nan}
+        if predicted or truth:
+            expected = {"dice": 0.0, "iou": 0.0, "surface_dice": 0.0, "hausdorff95": np.hypot(*size)}
+        if predicted and truth:
+            expected = {
+                "dice": compute_dice(*masks, ignore_empty=False).item(),
+                "iou": compute_iou(*masks, ignore_empty=False).item(),
+                "surface_dice": compute_surface_dice(*masks, class_thresholds=[2], include_background=True).item(),
+                "hausdorff95": compute_hausdorff_distance(*masks, include_background=True, percentile=95).item(),
+            }
+        for measure, value in expected.items():
+            assert float(line[measure] or "nan") == pytest.approx(value, nan_ok=True)
+            by_frame.setdefault((measure, region), []).append(value)
+        both = decoded[0] & decoded[1]
+        areas[region] = areas.get(region, 0) + np.array([mask.sum() for mask in (*decoded, both)])
+    found: dict[str, float] = {}
+    for measure in ("dice", "iou", "surface_dice", "hausdorff95"):
+        means = {region: np.nanmean(by_frame[measure, region]) for region in regions}
+        found |= {f"test/image_{measure}/{region}": mean for region, mean in means.items()}
+        found[f"test/image_{measure}_macro"] = np.mean(list(means.values()))
+    maps = np.stack(list(class_maps.values()), axis=1)
+    inside = maps == len(regions)
+    areas["ROI"] = np.array([inside[0].sum(), inside[1].sum(), inside.all(axis=0).sum()])
+    for region, (predicted, truth, both) in areas.items():
+        found[f"test/dice/{region}"] = 2 * both / (predicted + truth)
+        found[f"test/iou/{region}"] = both / (predicted + truth - both)
+    for measure in ("dice", "iou"):
+        found[f"test/{measure}_macro"] = np.mean([found[f"test/{measure}/{region}"] for region in regions])
+    found["test/pixel_accuracy"] = (maps[0] == maps[1]).mean()
     metrics = read(run / "results" / "metrics.json")
-    means = {region: np.mean(values) for region, values in of_region.items()}
-    for region, mean in means.items():
-        assert metrics[f"test/image_dice/{region}"] == pytest.approx(mean)
-    assert metrics["test/image_dice_macro"] == pytest.approx(np.mean(list(means.values())))
+    assert metrics == {name: pytest.approx(value) for name, value in found.items()}
 
 
 def test_differences_are_the_run_minus_each_baseline(folds: Path) -> None:
