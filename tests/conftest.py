@@ -1,6 +1,7 @@
 """Synthetic data folders that every test file shares."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ pytest_plugins = ["trained_runs"]
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.register_profile("long", deadline=None)  # of tests/fuzz
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_an_earlier_script() -> None:
+    """Scripts that ran in this process left handlers to streams and files that are closed by now."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if type(handler).__module__.partition(".")[0] != "_pytest":
+            root.removeHandler(handler)
+            handler.close()
+
 
 REGION_NAMES = ("left_breast", "right_breast", "ROI")
 
