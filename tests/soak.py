@@ -1,6 +1,6 @@
 """Interrupts the three scripts at random moments, resumes them, and compares their ends with undisturbed runs.
 
-`python tests/soak.py --trials 50` takes about ten minutes; it is no part of `make test`. Each trial is a process forked
+`python tests/soak.py --trials 50` takes about five minutes, outside `make test`. Each trial is a process forked
 from this one, which has imported everything already. One trial in three is interrupted again while it is resumed.
 """
 

@@ -13,10 +13,8 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
-from src.datasets.frame_cache import CHANNELS
 from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
-from src.datasets.tasks import FrameDataset
 from src.errors import UserError
 from src.files import atomic_write, is_link
 
@@ -28,7 +26,6 @@ PALETTES: dict[str, int] = {
 }
 
 
-_FRAMES_OF_PALETTE = 20
 _PIXELS = 4000
 # Colours of 0..255 apart. JPEG leaves the right palette within 8, the closest other one beyond 16.
 _KNOWN = 12.0
@@ -71,12 +68,6 @@ def recognised_palette(frames: NDArray[np.uint8]) -> str | None:
         found.append((float(np.median(apart.min(1)) + apart.min(0).mean()), name))
     (best, name), (second, _) = sorted(found)[:2]
     return name if best < _KNOWN and second > _CLEARLY * best else None
-
-
-def palette_of(dataset: FrameDataset) -> str | None:
-    """What a dataset's heat maps are drawn in; None for gray frames and where it is not known."""
-    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
-    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
 
 def make_snapshot(

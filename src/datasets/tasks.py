@@ -12,10 +12,12 @@ import torch
 from torch.utils.data import Dataset
 
 from src.datasets.annotations import AnnotatedImage, soft_target
-from src.datasets.frame_cache import FrameCache
+from src.datasets.frame_cache import CHANNELS, FrameCache
+from src.datasets.snapshots import recognised_palette
 from src.datasets.source import Frame
 
 Batch = dict[str, torch.Tensor]
+_FRAMES_OF_PALETTE = 20
 
 
 def as_is(batch: Batch) -> Batch:
@@ -130,6 +132,12 @@ class RegionDataset(FrameDataset):
         return super().__getitems__(indices) | {
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape))
         }
+
+
+def palette_of(dataset: FrameDataset) -> str | None:
+    """What a dataset's heat maps are drawn in; None for gray frames and where it is not known."""
+    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
+    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from src.datasets.build import Parts
-from src.datasets.snapshots import PALETTES, palette_of
-from src.datasets.tasks import FrameDataset
+from src.datasets.snapshots import PALETTES
+from src.datasets.tasks import FrameDataset, palette_of
 from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write

@@ -17,8 +17,8 @@ from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from src.datasets.augmentation import DRAWS, augmented, mirrored_classes, refuse_unpaired
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.snapshots import DEFAULT_PALETTE, palette_of
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset
+from src.datasets.snapshots import DEFAULT_PALETTE
+from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, palette_of
 from src.decoder_input import Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError

@@ -10,9 +10,9 @@ from PIL import Image
 from src.datasets.frame_cache import open_cache, read_frame
 from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.matrices import read_matrix
-from src.datasets.snapshots import derive_snapshots, palette_of
+from src.datasets.snapshots import derive_snapshots
 from src.datasets.source import Frame, Skipped
-from src.datasets.tasks import FrameDataset
+from src.datasets.tasks import FrameDataset, palette_of
 from src.errors import UserError
 from src.prediction.inputs import as_frame, find_frames, from_array, read_thermogram
 from src.prediction.record import Record, read_record, save_record
