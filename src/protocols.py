@@ -14,10 +14,10 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from src import cli
 from src.datasets import splits
@@ -30,6 +30,7 @@ from src.settings import (
     DecoderInput,
     DecoderRunSettings,
     LatentSettings,
+    RunSettings,
     SegmentationSettings,
     encoder_run_name,
     with_defaults,
@@ -159,15 +160,19 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
     if not run.is_finished or not all(path.exists() for path in needed):
         return False
-    trained, asked = checkpoints.load(run.last), settings.model_dump(mode="json")
-    free = MAY_CHANGE - {"max_epochs"}
-    known = with_defaults(trained.settings)
-    if any(known.get(key) != value for key, value in asked.items() if key not in free):
+    trained = checkpoints.load(run.last)
+    if not _made_with(settings, trained.settings):
         return False
     if settings.baseline:
         return True
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
     return same_weights(trained.encoder, encoder.state_dict())
+
+
+def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
+    """Whether the settings that a checkpoint records give the run that these give."""
+    known, free = with_defaults(recorded), MAY_CHANGE - {"max_epochs"}
+    return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
 
 
 def _place(settings: DecoderRunSettings) -> Path:
@@ -200,8 +205,7 @@ def _pretrain(
     shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
     latent = latent.model_copy(update=shared)
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
-    asked = latent.model_dump(mode="json")
-    if folder.is_finished and with_defaults(checkpoints.load(folder.last).settings) == asked:
+    if folder.is_finished and _made_with(latent, checkpoints.load(folder.last).settings):
         return
     pretrain(latent, ours)
     distributed.wait_for_all()

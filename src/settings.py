@@ -218,18 +218,24 @@ class DecoderSettings(Settings):
     """Parts of the patients in kfold."""
     augment: Augment = "none"
     """Change training frames anew in each step. flip: left and right, and their regions with them. full: also rotation,
-    scale, shift, gain and offset of the gray levels (src/datasets/augmentation.py). Their latents are not kept."""
+    scale, shift, gain and offset of the gray levels (src/datasets/augmentation.py)."""
+    augment_variants: int = Field(0, ge=0)
+    """So many changed versions of each training frame, drawn once and their latents kept; 0 draws and encodes a new
+    one in each step."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw keeps `weight_decay` apart from the gradients."""
     schedule: Schedule = "constant"
     """Learning rate over the steps of all `max_epochs`: onecycle climbs to `learning_rate` and falls to nothing, cosine
     falls from it. Early stopping would cut it off, so it goes with `patience: null`."""
-    select_by: Literal["loss", "score"] = "loss"
-    """What the best epoch, and `patience`, go by: the validation loss, or the validation Dice or AUC."""
+    select_by: Literal["loss", "score", "last"] = "loss"
+    """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC (`patience`
+    goes by the same), or the last, as a schedule that ends at rest allows where validation frames are few."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Validate and keep weights averaged over the steps, each step's share of the older ones being this; 0 is off."""
     flip_average: bool = False
     """In testing and prediction, average the logits over a frame and its mirror image."""
+    train_patients: int | None = Field(None, ge=1)
+    """Train on so many of the training patients, fewer being among more, for learning curves; null: on all of them."""
     base_channels: int = Field(64, ge=1)
     """Channels of the UNet's first level; the lowest has 8 times as many."""
     latent_memory_mb: int = Field(2048, ge=0)
@@ -244,6 +250,14 @@ class DecoderSettings(Settings):
         # Four halvings of less leave one pixel, and BatchNorm cannot train on one value.
         if self.image_size and min(self.image_size) < 32:
             raise ValueError(f"image_size: {list(self.image_size)}: at least 32 rows and 32 columns are accepted")
+        return self
+
+    @model_validator(mode="after")
+    def _ends_as_it_selects(self) -> "DecoderSettings":
+        if self.select_by == "last" and self.patience is not None:
+            raise ValueError("select_by: last: goes with patience: null, no epoch is better than another")
+        if self.augment_variants and self.augment == "none":
+            raise ValueError(f"augment_variants: {self.augment_variants}: goes with augment: flip or full")
         return self
 
     @property

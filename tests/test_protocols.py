@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def published(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published")
     train("main_seg.py", phantom, root, "--protocol", "published")
     return root / "published"
+
+
+def test_an_encoder_of_the_same_settings_is_not_pretrained_again_in_another_place(
+    published: Path, phantom: Path, tmp_path: Path
+) -> None:
+    trial = Path("published", "seed_2021")
+    before = published / "seed_2021" / "dmr_runs"
+    shutil.copytree(before, tmp_path / trial / "dmr_runs")
+    train("main_seg.py", phantom, tmp_path, "--protocol", "published")
+    log = (tmp_path / trial / "dmr_runs" / "logs" / "train.log").read_bytes()
+    assert log == (before / "logs" / "train.log").read_bytes()
 
 
 def read(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """What settings off by default do together: trained, tested and predicted with, through the scripts."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
 from src.export import SUFFIXES, Exported, Format, export
+from src.files import read_json
 from src.prediction.trained import Task, load_trained
+from src.training import checkpoint as checkpoints
+from src.training.engine import same_weights
 
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
@@ -88,3 +92,50 @@ def test_probabilities_are_those_that_were_scored(root: Path, phantom: Path) -> 
         assert classifier.predict(np.asarray(picture)).probability == pytest.approx(
             float(line["probability"]), abs=0.01
         )
+
+
+@pytest.fixture(scope="module")
+def segmenter(root: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Trains a segmenter on the module's encoder, below a new folder."""
+
+    def train(*settings: str) -> Path:
+        folder = tmp_path_factory.mktemp("segmenter")
+        places = ["--encoder-ckpt-root", str(root), "--set", f"dataset_path={phantom}", f"output_root={folder}"]
+        run_here("main_seg.py", *places, *TINY_DECODER, "precision=fp32", *settings)
+        return folder / "dmr_runs_seg_h_enc_h_dec"
+
+    return train
+
+
+def test_kept_variants_are_those_computed_anew(segmenter: Callable[..., Path], phantom: Path) -> None:
+    settings = ["augment=full", "augment_variants=2", "max_epochs=2", "min_steps_per_epoch=3"]
+    kept, anew, other = (
+        checkpoints.load(segmenter(*settings, *more) / "checkpoints" / "last.pty")
+        for more in ([], ["latent_memory_mb=0", "latent_disk_mb=0"], ["augment_variants=3"])
+    )
+    assert same_weights(kept.model, anew.model)
+    assert not same_weights(kept.model, other.model)
+
+
+def test_the_last_epoch_is_kept_where_the_settings_say_so(segmenter: Callable[..., Path]) -> None:
+    run = segmenter("select_by=last", "patience=null", "max_epochs=4", "learning_rate=0.3")
+    metrics = read_json(run / "results" / "metrics.json", "metrics")
+    losses = [entry["val/loss"] for entry in checkpoints.load(run / "checkpoints" / "last.pty").history]
+    assert metrics["best_epoch"] == 4
+    assert losses[3] > min(losses)  # by the loss it would be another epoch
+
+
+def test_fewer_training_patients_are_among_more(
+    segmenter: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    few, more, everyone = (
+        read_json(segmenter(*count) / "results" / "split.json", "split")
+        for count in (["train_patients=2"], ["train_patients=4"], [])
+    )
+    assert (len(few["train"]), len(more["train"])) == (2, 4)
+    assert set(few["train"]) < set(more["train"]) < set(everyone["train"])
+    assert few["validation"] == everyone["validation"]
+    assert few["tested"] == everyone["tested"]
+    with pytest.raises(SystemExit):
+        segmenter("train_patients=1000")
+    assert f"there are {len(everyone['train'])} training patients" in capsys.readouterr().err

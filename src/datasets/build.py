@@ -222,6 +222,11 @@ class _Collection:
                 f"test patients; at least 1 test patient and 2 others are needed, who share no frame"
             )
         train = set(pool) - set(validation)
+        if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
+            if settings.train_patients > len(train):
+                raise UserError(f"train_patients: {settings.train_patients}: there are {len(train)} training patients")
+            known = {patient: strata[patient] for patient in train}
+            train = set(splits.ordered_sample(known, settings.train_patients, settings.seed))
         return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
 
     def _shared_split(self, settings: RunSettings, strata: Strata) -> Split:

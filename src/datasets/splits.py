@@ -79,6 +79,22 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
     return sorted(drawn)
 
 
+def ordered_sample(strata: Strata, count: int, seed: int) -> list[str]:
+    """The first `count` patients of an order that the seed draws, so that fewer are always among more.
+
+    Every beginning of the order has about the same share of each stratum.
+    """
+    rng = np.random.default_rng(seed)
+    of_stratum: dict[str, list[str]] = {}
+    for patient in sorted(strata):
+        of_stratum.setdefault(repr(strata[patient]), []).append(patient)
+    ranked: list[tuple[float, str, str]] = []
+    for name in sorted(of_stratum):
+        shuffled = rng.permutation(of_stratum[name]).tolist()
+        ranked += [((rank + 0.5) / len(shuffled), name, patient) for rank, patient in enumerate(shuffled)]
+    return [patient for _, _, patient in sorted(ranked)[:count]]
+
+
 def folds(strata: Strata, count: int, seed: int, groups: Groups = ()) -> list[list[str]]:
     """Deal the patients into so many test sets, each stratified, each patient in exactly one, groups kept together.
 

@@ -130,9 +130,9 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     }
     answers[25] = f"{_said(runs, keys)}. All settings: Settings; curves: Curves."
     published = any(run.published for run in runs)
-    by_score = any(run.settings.get("select_by") == "score" for run in runs)
-    chosen = "best validation loss or, with select_by: score, Dice or AUC" if by_score else "least validation loss"
-    answers[26] = f"The epoch with the {chosen}." + (
+    words = {"score": "of the highest validation Dice or AUC", "last": "that came last"}
+    selected = [words.get(str(run.settings.get("select_by")), "of the least validation loss") for run in runs]
+    answers[26] = f"The epoch {' or '.join(dict.fromkeys(selected))}, as the settings say." + (
         " In the published protocol it is chosen on the test patients, which is optimistic." if published else ""
     )
     averaged = [

@@ -232,7 +232,8 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         palette = found or palette
 
     def losses(batch: Batch) -> Losses:
-        logits = task.logits(parts.train, batch) if settings.augment == "none" else task.logits_of_changed(batch)
+        kept = settings.augment == "none" or "variant" in batch
+        logits = task.logits(parts.train, batch) if kept else task.logits_of_changed(batch)
         return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
 
     compute = distributed.share_work(decoder, losses)
@@ -247,10 +248,8 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
                 group["lr"] = settings.learning_rate * factor
             if settings.augment == "none":
                 return compute(batch)
-            total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
-            draws = torch.rand(total, DRAWS, generator=progress.generator) * 2 - 1
-            own = draws[distributed.own_share(total)]
-            return compute(augmented(batch, settings.augment, own, task.model.mirrored, palette))
+            changed, draws = _drawn(batch, parts.train, settings, progress.generator)
+            return compute(augmented(changed, settings.augment, draws, task.model.mirrored, palette))
 
         def after(loss: float) -> None:
             if average is not None:
@@ -268,7 +267,29 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
     score = task.score if settings.select_by == "score" else None
-    return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score)
+    keeps_last = settings.select_by == "last"
+    return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score, keeps_last)
+
+
+def _drawn(
+    batch: Batch, dataset: FrameDataset, settings: DecoderSettings, generator: torch.Generator
+) -> tuple[Batch, torch.Tensor]:
+    """The batch and how its frames are to be changed, [B, DRAWS] in -1..1.
+
+    Where the settings ask for so many variants of a frame, the batch says which each is, `variant` int64 [B]; what a
+    variant is depends on the seed and on the frame's place in the cache alone.
+    """
+    total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
+    own = distributed.own_share(total)
+    if not settings.augment_variants:
+        return batch, (torch.rand(total, DRAWS, generator=generator) * 2 - 1)[own]
+    variants = torch.randint(settings.augment_variants, (total,), generator=generator)[own]
+    rows = [dataset.rows[index] for index in batch["index"].tolist()]
+    draws = [
+        np.random.default_rng([settings.seed, row, variant]).uniform(-1, 1, DRAWS)
+        for row, variant in zip(rows, variants.tolist(), strict=True)
+    ]
+    return batch | {"variant": variants}, torch.from_numpy(np.array(draws, np.float32).reshape(-1, DRAWS))
 
 
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:

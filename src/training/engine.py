@@ -76,6 +76,8 @@ class Trainable:
     """The model with averaged weights, if those are what is validated and kept as the best."""
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
+    keeps_last: bool = False
+    """Each epoch counts as better than those before it."""
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
@@ -256,7 +258,8 @@ def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores,
     key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
     if math.isnan(scores[key]):
         raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
-    is_best = sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
+    before = max((sign * entry[key] for entry in state.history), default=float("-inf"))
+    is_best = task.keeps_last or sign * scores[key] > before
     return replace(
         _now(task, state, clock),
         epoch=epoch,

@@ -1,4 +1,4 @@
-"""Latents of a frozen encoder, kept: each frame that is not changed by augmentation is encoded once."""
+"""Latents of a frozen encoder, kept: each frame is encoded once, and each of its variants that come again."""
 
 import logging
 import shutil
@@ -17,10 +17,15 @@ from src.training.precision import compute_dtype, computing_in, memory_layout
 logger = logging.getLogger(__name__)
 
 
+Key = tuple[int, int | None]
+"""A frame's row in the frame cache and the number of its variant, None for the frame as it is."""
+
+
 class LatentStore:
     """Encodes batches, and keeps the latents of as many frames as the settings' memory and disk hold.
 
-    Frames are told apart by their row in the frame cache, so that all parts of a run's data share one store. Latents
+    Frames are told apart by their row in the frame cache, so that all parts of a run's data share one store, and their
+    changed variants by number, where the batch gives one in `variant`. Latents
     are kept in the number format they were computed in, so that keeping them changes no result. The file on disk has
     no name: it is gone when the process is, however that ends.
     """
@@ -31,8 +36,8 @@ class LatentStore:
         self.channels_last = memory_layout(self.dtype, device) == torch.channels_last
         self.memory_left = settings.latent_memory_mb * 2**20
         self.disk_left, self.folder = settings.latent_disk_mb * 2**20, settings.output_root
-        self.in_memory: dict[int, torch.Tensor] = {}
-        self.on_disk: dict[int, int] = {}
+        self.in_memory: dict[Key, torch.Tensor] = {}
+        self.on_disk: dict[Key, int] = {}
         self.file: BinaryIO | None = None
         self.shape = torch.Size()
 
@@ -41,13 +46,15 @@ class LatentStore:
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
         if not rows:  # one of several processes may have no share of a batch
             return self.encode(batch["frame"])
-        latents = {row: self._kept(row) for row in set(rows) if row in self.in_memory or row in self.on_disk}
-        for place, row in enumerate(rows):
-            if row not in latents:  # one frame at a time: what a frame becomes does not depend on its batch
-                latents[row] = self._encode(batch["frame"][place : place + 1])
+        variants = batch["variant"].tolist() if "variant" in batch else [None] * len(rows)
+        keys = list(zip(rows, variants, strict=True))
+        latents = {key: self._kept(key) for key in set(keys) if key in self.in_memory or key in self.on_disk}
+        for place, key in enumerate(keys):
+            if key not in latents:  # one frame at a time: what a frame becomes does not depend on its batch
+                latents[key] = self._encode(batch["frame"][place : place + 1])
                 if keep:
-                    self._keep(row, latents[row])
-        return self._laid_out([latents[row] for row in rows])
+                    self._keep(key, latents[key])
+        return self._laid_out([latents[key] for key in keys])
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Latents [B, N, L, H, W] of frames [B, C, H, W] in 0..255 that are of no use a second time."""
@@ -65,16 +72,16 @@ class LatentStore:
             z = self.model.encode(as_input(frame.to(self.device)))[0].to(self.dtype)  # pixels come in float32
         return (z.permute(0, 2, 3, 1) if self.channels_last else z).contiguous()
 
-    def _keep(self, row: int, latents: torch.Tensor) -> None:
+    def _keep(self, key: Key, latents: torch.Tensor) -> None:
         size = latents.numel() * latents.element_size()
         if size <= self.memory_left:
-            self.in_memory[row] = latents
+            self.in_memory[key] = latents
             self.memory_left -= size
         elif size <= self.disk_left and self._open(size):
             assert self.file is not None
             self.shape = latents.shape
             try:
-                self.on_disk[row] = self.file.seek(0, 2)
+                self.on_disk[key] = self.file.seek(0, 2)
                 self.file.write(_bytes_of(latents.cpu()))
             except OSError as error:
                 raise UserError(
@@ -92,12 +99,12 @@ class LatentStore:
             self.file = _nameless_file(self.folder)
         return True
 
-    def _kept(self, row: int) -> torch.Tensor:
-        if row in self.in_memory:
-            return self.in_memory[row]
+    def _kept(self, key: Key) -> torch.Tensor:
+        if key in self.in_memory:
+            return self.in_memory[key]
         assert self.file is not None
         latents = torch.empty(self.shape, dtype=self.dtype)
-        self.file.seek(self.on_disk[row])
+        self.file.seek(self.on_disk[key])
         if self.file.readinto(_bytes_of(latents)) != latents.numel() * latents.element_size():  # type: ignore[attr-defined]
             raise UserError(f"{self.folder}: latents kept there cannot be read again")
         return latents

@@ -18,6 +18,7 @@ from src.datasets.splits import (
     load,
     load_division,
     load_or_draw,
+    ordered_sample,
     save,
     stratified_sample,
 )
@@ -47,6 +48,19 @@ def test_each_stratum_is_within_one_patient_of_its_share(
         patients = {patient for patient in strata if strata[patient] == stratum}
         exact = len(patients) * total / len(strata)
         assert abs(len(patients & set(drawn)) - exact) < 1
+
+
+@given(strata=COHORTS, seed=SEEDS, counts=st.lists(st.integers(0, 60), min_size=2, max_size=2))
+def test_fewer_patients_are_among_more_and_strata_keep_their_share(
+    strata: dict[str, tuple[int | None, bool]], seed: int, counts: list[int]
+) -> None:
+    few, more = (ordered_sample(strata, count, seed) for count in sorted(counts))
+    assert more[: len(few)] == few
+    assert len(set(more)) == len(more) == min(max(counts), len(strata))
+    for stratum in set(strata.values()):
+        patients = {patient for patient in strata if strata[patient] == stratum}
+        exact = len(patients) * len(more) / len(strata)
+        assert abs(len(patients & set(more)) - exact) <= len(set(strata.values())) / 2 + 1
 
 
 @given(strata=COHORTS, share=SHARES, seed=SEEDS, shuffle=st.randoms())
