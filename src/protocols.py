@@ -88,7 +88,7 @@ def run(
     else:
         if arguments.encoder_ckpt_root is not None:
             raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
-        folder = _place(settings) / variants[0].run_name
+        folder = place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
         if arguments.mode == "train" and distributed.writes() and folder.exists():
@@ -110,10 +110,10 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
     if len(variants) > 1 and isinstance(settings, ClassificationSettings):
         names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
-        pool(settings, trials, name, _place(settings) / name)
-        logger.info("pooled: %s", _place(settings) / name)
+        pool(settings, trials, name, place(settings) / name)
+        logger.info("pooled: %s", place(settings) / name)
     for variant in variants:
-        RunFolder(_place(settings) / variant.run_name).write_settings(variant, sys.argv)
+        RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
@@ -124,10 +124,10 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
     for seed in range(settings.seed, settings.seed + seeds):
         for fold, split in enumerate(drawn, 1):
             in_folds = settings.protocol == "kfold"
-            root = _place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
+            root = place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
             trials.append(Trial(seed, fold if in_folds else None, root))
             if distributed.writes():
-                _keep_split(root / "split.json", replace(split, seed=seed), _place(settings))
+                _keep_split(root / "split.json", replace(split, seed=seed), place(settings))
     distributed.wait_for_all()
     return trials
 
@@ -175,7 +175,7 @@ def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
     return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
 
 
-def _place(settings: DecoderRunSettings) -> Path:
+def place(settings: DecoderRunSettings) -> Path:
     """Where the trials of a protocol go."""
     names = {"holdout": "seeds", "kfold": f"kfold_{settings.folds}", "published": "published"}
     return settings.output_root / names[settings.protocol]

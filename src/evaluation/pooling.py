@@ -12,7 +12,7 @@ from src.evaluation import figures
 from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.classification import binary_statistic, by_patient
-from src.evaluation.intervals import Statistic, mean_over_runs, paired_bootstrap, patient_bootstrap, score
+from src.evaluation.intervals import Interval, Statistic, mean_over_runs, paired_bootstrap, patient_bootstrap, score
 from src.evaluation.judging import write_intervals
 from src.evaluation.predictions import MEASURES, class_maps, read_predictions, write_predictions
 from src.evaluation.segmentation import confusion_matrices, image_statistic, pooled_statistic
@@ -96,15 +96,19 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
 
 def compare_with_baselines(settings: DecoderRunSettings, folder: Path) -> None:
     """Write baselines/differences.json: the run's scores minus those of each run below its `baselines`, paired."""
-    run = _by_seed(settings, _test_lines(settings, folder / "results"))
     found: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / "baselines").glob("*/results/predictions.csv")):
-        other = _by_seed(settings, _test_lines(settings, path.parent))
-        patients = next(iter(run.values())).patients, next(iter(other.values())).patients
-        differences = paired_bootstrap(patients, (_mean(run), _mean(other)), settings.seed)
-        scores = {f"test/{measure}": asdict(interval) for measure, interval in differences.items()}
-        found[path.parent.parent.name] = scores
+        other = path.parent.parent
+        found[other.name] = {name: asdict(interval) for name, interval in differences(settings, folder, other).items()}
     write_json(folder / "baselines" / "differences.json", found)
+
+
+def differences(settings: DecoderRunSettings, one: Path, other: Path) -> dict[str, Interval]:
+    """The test scores of one run, or of several pooled, minus those of another on the same patients, paired."""
+    pair = [_by_seed(settings, _test_lines(settings, folder / "results")) for folder in (one, other)]
+    patients, other_patients = (next(iter(seeds.values())).patients for seeds in pair)
+    found = paired_bootstrap((patients, other_patients), (_mean(pair[0]), _mean(pair[1])), settings.seed)
+    return {f"test/{measure}": interval for measure, interval in found.items()}
 
 
 def _test_lines(settings: DecoderRunSettings, results: Path) -> list[Line]:

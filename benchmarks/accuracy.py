@@ -1,0 +1,232 @@
+"""`python -m benchmarks.accuracy OUT`: which settings find regions best, and from how many labels on latents help.
+
+Every arm of benchmarks/arms.py is trained by k-fold, its encoders too, and compared with the recommended settings by
+patient; then what a decoder sees is compared at growing numbers of annotated patients. Trainings lie below OUT and none
+is done twice: the same command goes on where it was stopped. What is found goes to accuracy.json beside this file as
+soon as it is known, and from there into accuracy.png and the tables that are printed.
+"""
+
+import argparse
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy_report import draw_curves, tables
+from benchmarks.arms import INPUTS, PUBLISHED, RECOMMENDED, REGIONS, Arm
+from main_latent import pretrain
+from main_seg import train_and_test
+from src import cli, protocols
+from src.datasets.phantom import write_phantom
+from src.errors import UserError
+from src.errors import run as run_script
+from src.evaluation.intervals import Interval
+from src.evaluation.pooling import Trial, differences, pool
+from src.files import read_json, write_json
+from src.settings import SegmentationSettings
+
+HERE = Path(__file__).parent
+PATIENTS, ANNOTATED = 100, 0.5
+LABELS = (4, 8, 16, 32)
+"""Numbers of annotated patients on the learning curve, before all that a fold has to train on."""
+SCORE = "test/dice_macro"
+NIPPLES = ("test/dice/left_nipple", "test/dice/right_nipple")
+QUICK = ("image_size=[60, 80]", "base_channels=8", "max_epochs=10")
+QUICK_ENCODER = ("image_size=[60, 80]", "max_epochs=3")
+QUICK_ARMS = (RECOMMENDED, PUBLISHED, *INPUTS.values())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """On what the arms are compared, and where their trainings lie."""
+
+    out: Path
+    data: Path
+    folds: int
+    seeds: int
+    quick: bool
+
+    def arguments(self, arm: Arm, changes: Sequence[str] = ()) -> cli.Arguments:
+        """The command line that trains an arm, with more changes of its settings, as main_seg.py would read it."""
+        root = self.out / "_".join([arm.folder, *(change.replace("=", "_") for change in changes)])
+        places = [f"dataset_path={self.data}", f"output_root={root}", f"cache_folder={self.out / 'frames'}"]
+        overrides = [*(QUICK if self.quick else ()), *arm.changes, *changes, "protocol=kfold", f"folds={self.folds}"]
+        return cli.Arguments(
+            cfg_path=arm.cfg_path,
+            mode="train",
+            overrides=(*overrides, *places),
+            device="auto",
+            resume=True,
+            overwrite=False,
+            encoder="heat",
+            decoder="heat",
+            encoder_ckpt_root=None,
+            encoder_overrides=(*(QUICK_ENCODER if self.quick else ()), *arm.encoder_changes),
+            seeds=self.seeds,
+        )
+
+    def settings(self, arm: Arm, changes: Sequence[str] = ()) -> SegmentationSettings:
+        """The settings of an arm's decoders."""
+        return cli.segmentation_settings(self.arguments(arm, changes))
+
+    def train(self, arm: Arm, changes: Sequence[str] = ()) -> Path:
+        """Train an arm in all folds with all seeds, as far as that is not done; returns the folder of what they say."""
+        settings = self.settings(arm, changes)
+        self._copy_encoders(arm, settings)
+        protocols.run(settings, self.arguments(arm, changes), train_and_test, pretrain)
+        return protocols.place(settings) / settings.run_name
+
+    def _copy_encoders(self, arm: Arm, settings: SegmentationSettings) -> None:
+        """Bring the recommended arm's encoders where this one's would be the same: protocols takes them as they are."""
+        source = self.settings(RECOMMENDED)
+        if arm.encoder_changes or (arm.settings, settings.train_val_ratio) != ("recommended", source.train_val_ratio):
+            return
+        for run in protocols.place(source).glob("seed_*/fold_*/dmr_runs"):
+            own = protocols.place(settings) / run.relative_to(protocols.place(source))
+            if not own.exists() and (run / "results" / "metrics.json").exists():
+                shutil.copytree(run, own)
+
+    def trials(self, arm: Arm) -> list[Trial]:
+        """An arm's trainings."""
+        settings = self.settings(arm)
+        seeds, folds = range(settings.seed, settings.seed + self.seeds), range(1, self.folds + 1)
+        place = protocols.place(settings)
+        return [Trial(seed, fold, place / f"seed_{seed}" / f"fold_{fold}") for seed in seeds for fold in folds]
+
+    def seconds(self, arm: Arm) -> float:
+        """What one training takes, its encoder's included where it has one; mean over folds and seeds."""
+        settings = self.settings(arm)
+        runs = [settings.run_name] + ["dmr_runs"] * (settings.decoder_input in ("latents", "both"))
+        return float(
+            np.mean([sum(_metrics(trial.root / run)["seconds"] for run in runs) for trial in self.trials(arm)])
+        )
+
+
+def _metrics(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(run / "results" / "metrics.json", "the metrics")
+    return found
+
+
+def ablate(bench: Bench, arm: Arm) -> dict[str, Any]:
+    """An arm's scores, and its scores minus those of the recommended settings."""
+    pooled = bench.train(arm)
+    found = _scores(pooled) | {"seconds": bench.seconds(arm)}
+    if arm is not RECOMMENDED:
+        minus = differences(bench.settings(arm), pooled, bench.train(RECOMMENDED))
+        found["minus_recommended"] = {_short(name): _ends(minus[name]) for name in (SCORE, *NIPPLES)}
+    return found
+
+
+def learn(bench: Bench, changes: Sequence[str]) -> dict[str, Any]:
+    """What each input of the decoder reaches with some setting changed, and what it reaches more than raw pixels."""
+    pooled = {name: bench.train(arm, changes) for name, arm in INPUTS.items()}
+    settings = bench.settings(RECOMMENDED)
+    found = {name: _scores(folder) for name, folder in pooled.items()}
+    for name in set(pooled) - {"pixels"}:
+        minus = differences(settings, pooled[name], pooled["pixels"])
+        found[name]["minus_pixels"] = {_short(SCORE): _ends(minus[SCORE])}
+    return found
+
+
+def chosen_by_validation(bench: Bench, arms: Sequence[Arm]) -> list[tuple[str, Trial]]:
+    """For each fold the trainings of the arm that is best on that fold's own validation patients, with its name.
+
+    Only changes of the recommended settings that leave the decoder its latents are chosen from.
+    """
+    run = bench.settings(RECOMMENDED).run_name
+    arms = [arm for arm in arms if arm is not PUBLISHED and bench.settings(arm).run_name == run]
+    found = []
+    for fold in range(1, bench.folds + 1):
+        of_fold = {arm.name: [trial for trial in bench.trials(arm) if trial.fold == fold] for arm in arms}
+        reached = {
+            name: float(np.mean([_metrics(trial.root / run)["val/dice_macro"] for trial in trials]))
+            for name, trials in of_fold.items()
+        }
+        best = max(reached, key=lambda name: reached[name])
+        found += [(best, trial) for trial in of_fold[best]]
+    return found
+
+
+def choose_nested(bench: Bench, arms: Sequence[Arm]) -> dict[str, Any]:
+    """The scores of `chosen_by_validation`, so of a choice that saw no test patient, and what each fold chose."""
+    taken = chosen_by_validation(bench, arms)
+    settings = bench.settings(RECOMMENDED).model_copy(update={"output_root": bench.out})
+    folder = bench.out / "nested" / settings.run_name
+    pool(settings, [trial for _, trial in taken], settings.run_name, folder)
+    return _scores(folder) | {"chosen": {str(trial.fold): name for name, trial in taken}}
+
+
+def _scores(pooled: Path) -> dict[str, Any]:
+    intervals = read_json(pooled / "results" / "intervals.json", "the intervals")
+    across = read_json(pooled / "results" / "trials.json", "the trials")["across_seeds"]
+    names = [name for name in intervals if name == SCORE or name.startswith("test/dice/")]
+    found: dict[str, Any] = {_short(name): _ends(Interval(**intervals[name])) for name in names}
+    return found | {"seeds": across[SCORE]["values"]}
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("test/").removeprefix("dice/")
+
+
+def _ends(interval: Interval) -> list[float | None]:
+    return [interval.value, interval.low, interval.high]
+
+
+class Results:
+    """accuracy.json: what was found, by collection of frames."""
+
+    def __init__(self, path: Path, collection: str) -> None:
+        self.path, self.collection = path, collection
+        self.everything: dict[str, dict[str, Any]] = read_json(path, "the results") if path.exists() else {}
+
+    def keep(self, part: str, found: Mapping[str, Any]) -> None:
+        """Add to a part of this collection's results and write them all."""
+        of_part = self.everything.setdefault(self.collection, {}).setdefault(part, {})
+        of_part |= found
+        write_json(self.path, self.everything)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the trainings")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="a data folder (default: a phantom, written to OUT)")
+    parser.add_argument("--name", help="what accuracy.json calls the data (default: phantom, or the folder's name)")
+    parser.add_argument("--part", choices=("regions", "curve"), nargs="+", default=["regions", "curve"])
+    parser.add_argument("--arms", nargs="+", metavar="NAME", help="of the regions' arms these alone")
+    parser.add_argument("--labels", type=int, nargs="+", metavar="N", default=LABELS, help="points of the curve")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="minutes instead of a night: shows that all runs, no more")
+    options = parser.parse_args()
+    known = {arm.name: arm for arm in REGIONS}
+    unknown = set(options.arms or ()) - set(known)
+    if unknown:
+        raise UserError(f"--arms: {', '.join(sorted(unknown))}: of {'; '.join(known)} any are accepted")
+    arms = [known[name] for name in options.arms or known]
+    if options.quick:
+        arms = [arm for arm in arms if arm in QUICK_ARMS]
+        options.folds, options.seeds, options.labels = 2, 1, (2,)
+    out = options.out.resolve()
+    data = options.data or out / "phantom"
+    if options.data is None:
+        write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
+    results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name)
+    bench = Bench(out, data.resolve(), options.folds, options.seeds, options.quick)
+    if "regions" in options.part:
+        for arm in arms:
+            results.keep("regions", {arm.name: ablate(bench, arm)})
+        results.keep("nested", choose_nested(bench, arms))
+    if "curve" in options.part:
+        for count in options.labels:
+            results.keep("curve", {str(count): learn(bench, (f"train_patients={count}",))})
+        results.keep("curve", {"all": learn(bench, ())})
+    draw_curves(results.everything, results.path.with_suffix(".png"))
+    print(tables(results.everything))
+
+
+if __name__ == "__main__":
+    run_script(main, cli.AFTER_INTERRUPTION)

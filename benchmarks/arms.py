@@ -1,0 +1,70 @@
+"""What `python -m benchmarks.accuracy` compares: the published settings, the recommended ones, and changes of these.
+
+The list is fixed before anything is trained: nothing is chosen on what a fold is tested with.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from src.settings import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train a decoder on heat maps."""
+
+    name: str
+    changes: tuple[str, ...] = ()
+    """Settings of the decoder that differ from those of the file."""
+    encoder_changes: tuple[str, ...] = ()
+    """Settings of the encoder that differ."""
+    settings: Literal["published", "recommended"] = "recommended"
+
+    @property
+    def cfg_path(self) -> Path:
+        """Folder of the settings' files."""
+        return REPOSITORY / "config" / ("" if self.settings == "published" else "recommended")
+
+    @property
+    def folder(self) -> str:
+        """A folder's name for its runs."""
+        return "_".join("".join(letter if letter.isalnum() else " " for letter in self.name).split())
+
+
+PUBLISHED = Arm("published", settings="published")
+RECOMMENDED = Arm("recommended")
+INPUTS = {
+    "latents": Arm("latents alone", ("decoder_input=latents",)),
+    "latents and pixels": RECOMMENDED,
+    "pixels": Arm("pixels alone", ("decoder_input=pixels",)),
+    "random encoder": Arm("latents of a random encoder", ("decoder_input=random",)),
+}
+"""What a decoder can see, for the learning curve."""
+
+REGIONS = (
+    RECOMMENDED,
+    PUBLISHED,
+    INPUTS["latents"],
+    INPUTS["pixels"],
+    INPUTS["random encoder"],
+    Arm("no augmentation", ("augment=none", "augment_variants=0")),
+    Arm("cross-entropy alone", ("loss=ce",)),
+    Arm("half the steps", ("max_epochs=30",)),
+    Arm("constant learning rate", ("schedule=constant",)),
+    Arm("fewer to train on, epoch by validation loss", ("train_val_ratio=8:2", "select_by=loss")),
+    Arm("base width 32", ("base_channels=32",)),
+    Arm("flips alone", ("augment=flip", "augment_variants=2")),
+    Arm("changed anew in each step", ("augment_variants=0",)),
+    Arm("no average over flips", ("flip_average=false",)),
+    Arm("Adam", ("optimizer=adam", "weight_decay=0.0")),
+    Arm("averaged weights", ("ema=0.99",)),
+    Arm("coarse latents too", ("coarse_latents=true",)),
+    Arm("pretraining: 5 epochs", encoder_changes=("max_epochs=5",)),
+    Arm("pretraining: 10 times the steps", encoder_changes=("min_steps_per_epoch=50", "patience=30")),
+    Arm("pretraining: 10 times the anchors", encoder_changes=("sampled_patches_per_image=160",)),
+    Arm("pretraining: InfoNCE of each anchor", encoder_changes=("contrastive=per_anchor",)),
+    Arm("pretraining: lambda 0.5", encoder_changes=("lambda_contrastive_loss=0.5",)),
+    Arm("pretraining: twice the width", encoder_changes=("num_kernels=32",)),
+)
+"""The ablation of the segmenter, each arm against RECOMMENDED; the most telling come first."""

@@ -1,0 +1,76 @@
+"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, choices are honest."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy
+from benchmarks.accuracy_report import draw_curves, tables
+from benchmarks.arms import PUBLISHED, RECOMMENDED, REGIONS
+from src import cli, protocols
+from src.files import write_json
+
+TINY = ("image_size=[32, 40]", "base_channels=2", "batch_size=2", "min_steps_per_epoch=1", "augment_variants=1")
+
+
+def bench_of(phantom: Path, out: Path, quick: bool = False) -> accuracy.Bench:
+    return accuracy.Bench(out, phantom, folds=2, seeds=1, quick=quick)
+
+
+def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Path) -> None:
+    bench = bench_of(phantom, tmp_path)
+    for arm in REGIONS:
+        encoder = (*arm.encoder_changes, f"dataset_path={phantom}")
+        cli.latent_settings(replace(bench.arguments(arm), overrides=encoder))
+        own, recommended = (bench.settings(of).model_dump(exclude={"output_root"}) for of in (arm, RECOMMENDED))
+        assert (own != recommended) == (arm is not RECOMMENDED and not arm.encoder_changes)
+    assert len({arm.folder for arm in REGIONS}) == len(REGIONS)
+
+
+def test_each_fold_chooses_by_its_validation_patients(phantom: Path, tmp_path: Path) -> None:
+    bench = bench_of(phantom, tmp_path)
+    arms = [RECOMMENDED, REGIONS[5], PUBLISHED]
+    for arm, of_folds in zip(arms, ((0.1, 0.7), (0.2, 0.6), (0.9, 0.9)), strict=True):
+        for trial, value in zip(bench.trials(arm), of_folds, strict=True):
+            write_json(trial.root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json", {"val/dice_macro": value})
+    taken = accuracy.chosen_by_validation(bench, arms)
+    assert [(name, trial.fold) for name, trial in taken] == [(REGIONS[5].name, 1), (RECOMMENDED.name, 2)]
+
+
+def test_arms_and_curve_of_a_small_phantom(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(accuracy, "QUICK", (*TINY, "max_epochs=1"))
+    monkeypatch.setattr(accuracy, "QUICK_ENCODER", (*TINY[:1], "num_kernels=2", "max_epochs=1"))
+    command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small"]
+    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "pixels alone"])
+    accuracy.main()
+    found = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]
+    assert set(found["regions"]) == {"recommended", "pixels alone"}
+    assert len(found["regions"]["pixels alone"]["minus_recommended"]["dice_macro"]) == 3
+    assert set(found["curve"]) == {"2", "all"}
+    assert found["curve"]["all"]["pixels"]["dice_macro"] == found["regions"]["pixels alone"]["dice_macro"]
+    assert (tmp_path / "accuracy.png").stat().st_size > 0
+    assert "| recommended |" in capsys.readouterr().out
+
+    # The encoders are the recommended arm's, and nothing is trained a second time.
+    bench = bench_of(phantom, tmp_path, quick=True)
+    for trial, first in zip(bench.trials(REGIONS[2]), bench.trials(RECOMMENDED), strict=True):
+        logs = [of.root / "dmr_runs" / "logs" / "train.log" for of in (trial, first)]
+        assert logs[0].read_bytes() == logs[1].read_bytes()
+    checkpoints = list(tmp_path.rglob("last.pty"))
+    before = [path.stat().st_mtime_ns for path in checkpoints]
+    accuracy.main()
+    assert [path.stat().st_mtime_ns for path in checkpoints] == before
+    assert protocols.place(bench.settings(RECOMMENDED)).is_dir()
+
+
+def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> None:
+    arm = {"dice_macro": [0.7, 0.6, 0.8], "left_nipple": [0.5, None, None], "right_nipple": [0.25, 0.1, 0.4]}
+    everything = {"frames": {"regions": {"recommended": arm | {"seconds": 12.3}}}}
+    assert "| recommended | .700 (.600 to .800) | .500 .250 |  | 12 |" in tables(everything)
+    draw_curves(everything, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
