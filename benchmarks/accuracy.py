@@ -25,7 +25,7 @@ from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.intervals import Interval
 from src.evaluation.pooling import Trial, differences, pool
-from src.files import read_json, write_json
+from src.files import alone_in, read_json, write_json
 from src.settings import SegmentationSettings
 
 HERE = Path(__file__).parent
@@ -131,13 +131,18 @@ def learn(bench: Bench, changes: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def eligible(bench: Bench, arms: Sequence[Arm]) -> list[Arm]:
+    """The arms that a fold may choose from: changes of the recommended settings that leave the decoder its latents."""
+    run = bench.settings(RECOMMENDED).run_name
+    return [arm for arm in arms if arm.settings == "recommended" and bench.settings(arm).run_name == run]
+
+
 def chosen_by_validation(bench: Bench, arms: Sequence[Arm]) -> list[tuple[str, Trial]]:
     """For each fold the trainings of the arm that is best on that fold's own validation patients, with its name.
 
-    Only changes of the recommended settings that leave the decoder its latents are chosen from.
+    The arms must be `eligible`.
     """
     run = bench.settings(RECOMMENDED).run_name
-    arms = [arm for arm in arms if arm is not PUBLISHED and bench.settings(arm).run_name == run]
     found = []
     for fold in range(1, bench.folds + 1):
         of_fold = {arm.name: [trial for trial in bench.trials(arm) if trial.fold == fold] for arm in arms}
@@ -180,13 +185,19 @@ class Results:
 
     def __init__(self, path: Path, collection: str) -> None:
         self.path, self.collection = path, collection
-        self.everything: dict[str, dict[str, Any]] = read_json(path, "the results") if path.exists() else {}
+
+    @property
+    def everything(self) -> dict[str, dict[str, Any]]:
+        """All that is there, of every collection."""
+        found: dict[str, dict[str, Any]] = read_json(self.path, "the results") if self.path.exists() else {}
+        return found
 
     def keep(self, part: str, found: Mapping[str, Any]) -> None:
-        """Add to a part of this collection's results and write them all."""
-        of_part = self.everything.setdefault(self.collection, {}).setdefault(part, {})
-        of_part |= found
-        write_json(self.path, self.everything)
+        """Add to a part of this collection's results; other processes may do so too."""
+        with alone_in(self.path.parent):
+            everything = self.everything
+            everything.setdefault(self.collection, {}).setdefault(part, {}).update(found)
+            write_json(self.path, everything)
 
 
 def main() -> None:
@@ -219,7 +230,8 @@ def main() -> None:
     if "regions" in options.part:
         for arm in arms:
             results.keep("regions", {arm.name: ablate(bench, arm)})
-        results.keep("nested", choose_nested(bench, arms))
+        if len(eligible(bench, arms)) > 1:
+            results.keep("nested", choose_nested(bench, eligible(bench, arms)))
     if "curve" in options.part:
         for count in options.labels:
             results.keep("curve", {str(count): learn(bench, (f"train_patients={count}",))})

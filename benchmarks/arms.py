@@ -33,6 +33,7 @@ class Arm:
 
 
 PUBLISHED = Arm("published", settings="published")
+PATIENT = Arm("published, never stopped early", ("patience=null",), settings="published")
 RECOMMENDED = Arm("recommended")
 INPUTS = {
     "latents": Arm("latents alone", ("decoder_input=latents",)),
@@ -45,6 +46,7 @@ INPUTS = {
 REGIONS = (
     RECOMMENDED,
     PUBLISHED,
+    PATIENT,
     INPUTS["latents"],
     INPUTS["pixels"],
     INPUTS["random encoder"],

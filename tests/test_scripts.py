@@ -168,8 +168,9 @@ def test_intervals_hold_the_scores_that_metrics_json_has(chain: Path, name: str)
             assert found["low"] <= found["value"] <= found["high"]
 
 
-def test_demo_settings_run_through(phantom: Path, tmp_path: Path) -> None:
-    root = train_chain(REPOSITORY / "config" / "demo", phantom, tmp_path)
+@pytest.mark.parametrize("folder", ["demo", "recommended"])
+def test_other_settings_run_through(phantom: Path, tmp_path: Path, folder: str) -> None:
+    root = train_chain(REPOSITORY / "config" / folder, phantom, tmp_path)
     assert {path.parent.parent.name for path in root.glob("*/results/metrics.json")} == set(CHAIN)
 
 

@@ -29,9 +29,11 @@ def complaint(path: Path, *overrides: str) -> str:
     return text
 
 
-def test_twenty_files_are_shipped() -> None:
-    assert len(SHIPPED) == 20
-    assert len(list((REPOSITORY / "config" / "demo").glob("*.yaml"))) == 10
+def test_three_folders_of_the_same_ten_files_are_shipped() -> None:
+    names = {folder: {path.name for path in SHIPPED if path.parent == folder} for folder in {p.parent for p in SHIPPED}}
+    config = REPOSITORY / "config"
+    assert names.keys() == {config, config / "demo", config / "recommended"}
+    assert all(len(of_folder) == 10 and of_folder == names[config] for of_folder in names.values())
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(REPOSITORY)))
