@@ -33,7 +33,7 @@ demo: install
 paper: install
 	$(RUN) main_latent.py $(AGAIN) $(ARGS)
 	$(RUN) main_latent.py --gray $(AGAIN) $(ARGS)
-	for script in main_binary.py main_seg.py; do \
+	for script in main_seg.py main_binary.py; do \
 		for case in "" --gray_encoder "--gray_encoder --gray_decoder" --gray_decoder; do \
 			$(RUN) $$script $$case $(AGAIN) $(ARGS) || exit 1; \
 		done; \

@@ -14,6 +14,7 @@ from src.evaluation.audit import run_audit
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.prediction.breasts import frozen_breasts
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.settings import ClassificationSettings
@@ -55,7 +56,8 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
         shortcuts.record(run.results / "audit.json")
 
     # ---------------------------------------------------------------- model
-    encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
+    frozen = frozen_breasts if settings.head == "spots" else frozen_encoder
+    encoder, blank = frozen(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
     task = classification_task(encoder, settings, parts.train.image_size, device)
 
     # ---------------------------------------------------------------- training

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from model.spots import SpotModel
 from model.unet import Latents, UNet
 
 TOP_SHARE = 0.01
@@ -66,6 +67,9 @@ class SegmentationModel(nn.Module):
         return logits
 
 
+Decoder = ClassificationModel | SegmentationModel | SpotModel
+
+
 class LatentModel(nn.Module):
     """A frozen encoder and the decoder on its latents, for frames of either modality, in two steps.
 
@@ -73,15 +77,13 @@ class LatentModel(nn.Module):
     decoder's logits are averaged over them. Heat encoder, gray frames: the one channel is repeated three times.
     """
 
-    decoder: ClassificationModel | SegmentationModel
+    decoder: Decoder
     flip_average = False
     """Whether the logits are averaged over a frame and its mirror image."""
     mirrored: Sequence[int] = ()
     """The class that each becomes in a mirror; a diagnosis has none."""
 
-    def __init__(
-        self, encoder: nn.Module, decoder: ClassificationModel | SegmentationModel, encoder_channels: int
-    ) -> None:
+    def __init__(self, encoder: nn.Module, decoder: Decoder, encoder_channels: int) -> None:
         super().__init__()
         self.encoder, self.decoder, self.encoder_channels = encoder, decoder, encoder_channels
 

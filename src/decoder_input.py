@@ -1,4 +1,5 @@
-"""What a decoder sees of a frame: the frozen encoder's latents, with more beside them where the settings ask for it."""
+"""What a decoder sees of a frame: the frozen encoder's latents, with more beside them where the settings ask for it, or
+what a frozen segmenter found."""
 
 from typing import Self
 
@@ -6,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from model.heads import LatentModel
+from src.datasets.augmentation import level_table, levels_of
 from src.encoder import CUTSEncoder
 
 COARSER = 4
@@ -59,12 +62,42 @@ class Latents(nn.Module):
         return torch.cat(maps, 1) if len(maps) > 1 else maps[0]
 
 
-Seen = CUTSEncoder | Latents | Pixels
+class BreastMaps(nn.Module):
+    """The gray level of each pixel, and how probably it is of the left and of the right breast (`model.spots`).
+
+    segmenter: a trained one, with frames of so many channels; breasts: its classes of the left and the right one; the
+    levels of heat maps are read back through their palette.
+    """
+
+    levels: torch.Tensor
+
+    def __init__(self, segmenter: LatentModel, channels: int, breasts: tuple[int, int], palette: str) -> None:
+        super().__init__()
+        self.segmenter = segmenter.requires_grad_(False).eval()
+        self.in_channels, self.latent_dim, self.breasts = channels, 3, list(breasts)
+        self.register_buffer("levels", level_table(palette), persistent=False)
+
+    def folded(self) -> Self:
+        """Itself: its segmenter is folded already."""
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays in eval mode."""
+        return super().train(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, C, H, W] in -1..1 -> [B, 3, H, W]: level in -1..1, and two probabilities."""
+        probabilities = self.segmenter(x).float().softmax(1)[:, self.breasts]
+        level = x if self.in_channels == 1 else levels_of((x + 1) * 127.5 + 0.01, self.levels)[:, None] / 127.5 - 1
+        return torch.cat((level.float(), probabilities), 1)
+
+
+Seen = CUTSEncoder | Latents | Pixels | BreastMaps
 """What stands before a decoder."""
 
 
-def decoder_input(encoder: CUTSEncoder | Pixels, coarse: bool, pixels: bool) -> Seen:
+def decoder_input(encoder: CUTSEncoder | Pixels | BreastMaps, coarse: bool, pixels: bool) -> Seen:
     """The encoder, with what else the decoder is to see."""
-    if isinstance(encoder, Pixels) or not (coarse or pixels):
+    if not isinstance(encoder, CUTSEncoder) or not (coarse or pixels):
         return encoder
     return Latents(encoder, coarse, pixels)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from model.heads import ClassificationModel, LatentModel
+from model.heads import LatentModel, SegmentationModel
 from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.errors import run as run_script
@@ -45,7 +45,7 @@ class Exported(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """frames float32 [B, C, H, W] in 0..255 -> probabilities [B] or [B, K, H, W]."""
         logits: torch.Tensor = self.model(as_input(frames))
-        return logits.sigmoid() if isinstance(self.model.decoder, ClassificationModel) else logits.softmax(1)
+        return logits.softmax(1) if isinstance(self.model.decoder, SegmentationModel) else logits.sigmoid()
 
 
 def export(run: Path, form: Format, path: Path | None = None) -> Path:
@@ -78,7 +78,7 @@ def facts(trained: Trained) -> dict[str, str]:
         **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
-    if isinstance(trained.model.decoder, ClassificationModel):
+    if not isinstance(trained.model.decoder, SegmentationModel):
         scores = trained.metrics()
         said |= {name: scores.get(name) for name in ("threshold", "temperature")}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}

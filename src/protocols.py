@@ -75,6 +75,8 @@ def run(
     """
     inputs: tuple[DecoderInput, ...] = (settings.decoder_input,)
     if arguments.baselines:
+        if isinstance(settings, ClassificationSettings) and settings.head == "spots":
+            raise UserError("head: spots: sees no latents that --baselines could replace; compare it with other heads")
         if settings.decoder_input == "both":
             raise UserError("decoder_input: both: --baselines compares latents alone, say decoder_input=latents")
         inputs = ("latents", "random", "pixels")

@@ -23,7 +23,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 DecoderInput = Literal["latents", "both", "random", "pixels"]
 Augment = Literal["none", "flip", "full"]
 Schedule = Literal["constant", "onecycle", "cosine"]
-Head = Literal["flat", "top"]
+Head = Literal["flat", "top", "spots"]
 Protocol = Literal["holdout", "kfold", "published"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
@@ -283,17 +283,32 @@ class ClassificationSettings(DecoderSettings):
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
     head: Head = "flat"
-    """How the UNet's map becomes a logit: flat, a linear layer over all pixels; top, the mean of its highest 1%."""
+    """How the UNet's map becomes a logit: flat, a linear layer over all pixels; top, the mean of its highest 1%. spots
+    is no UNet on latents: it takes what is usual out of the breasts that the segmenter of the same case finds, and
+    looks for warm spots in what is left (model/spots.py)."""
     mirror: bool = False
     """Beside each latent, its difference to the one at the mirrored place: left against right."""
     strata: Names = ("year",)
     """Traits (src/datasets/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
 
+    @model_validator(mode="after")
+    def _spots_see_no_latents(self) -> "ClassificationSettings":
+        if self.head == "spots" and (self.decoder_input != "latents" or self.coarse_latents or self.mirror):
+            raise ValueError(
+                "head: spots: sees no latents: decoder_input, coarse_latents and mirror go with other heads"
+            )
+        return self
+
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
         return f"dmr_runs_classification_{self.case}{self.baseline}"
+
+    @property
+    def segmenter_name(self) -> str:
+        """Name of the folder of the same case's segmenter, which `head: spots` sees through."""
+        return f"dmr_runs_seg_{self.case}"
 
 
 class SegmentationSettings(DecoderSettings):

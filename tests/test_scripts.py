@@ -58,7 +58,7 @@ def train_chain(config: Path, phantom: Path, root: Path) -> Path:
     places = ["--cfg-path", str(config), "--set", f"dataset_path={phantom}", f"output_root={root}"]
     for modality in "hg":
         run_here("main_latent.py", *flags_of("latent", modality, ""), *places, *TINY_ENCODER)
-    for task in ("classification", "seg"):
+    for task in ("seg", "classification"):  # some classifiers see through a segmenter
         for case in CASES:
             run_here(SCRIPTS[task], *flags_of(task, *case), *places, *TINY_DECODER)
     return root

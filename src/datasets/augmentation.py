@@ -96,9 +96,8 @@ def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: str) -> torch.
     if frames.shape[1] == 1:
         return changed(frames[:, 0])[:, None]
     # A colour keeps its distance to the palette's: JPEG noise and paper markers stay what they are.
-    colours, levels_of = _colours(palette), _levels(palette)
-    steps = (frames / 8).long().clamp(0, 31)
-    levels = levels_of[steps[:, 0], steps[:, 1], steps[:, 2]]
+    colours = _colours(palette)
+    levels = levels_of(frames, level_table(palette))
     moved = colours[changed(levels.float()).round().long()] - colours[levels]
     return (frames + moved.permute(0, 3, 1, 2)).clamp(0, 255)
 
@@ -109,8 +108,14 @@ def _colours(palette: str) -> torch.Tensor:
     return torch.from_numpy(palette_colours(palette).astype(np.float32))
 
 
+def levels_of(frames: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """The gray levels, int64 [B, H, W], of heat maps [B, 3, H, W] (RGB, 0..255); `table` is the palette's."""
+    steps = (frames / 8).long().clamp(0, 31)
+    return table[steps[:, 0], steps[:, 1], steps[:, 2]]
+
+
 @cache
-def _levels(palette: str) -> torch.Tensor:
+def level_table(palette: str) -> torch.Tensor:
     """The level of the nearest palette colour for each colour in steps of 8, int64 [32, 32, 32]."""
     axis = torch.arange(32) * 8.0 + 3.5
     cube = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from model.spots import SpotModel
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.snapshots import DEFAULT_PALETTE
+from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.datasets.tasks import as_input
-from src.decoder_input import decoder_input
+from src.decoder_input import BreastMaps, decoder_input
 from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
@@ -32,7 +34,9 @@ from src.training.engine import choose_device
 from src.training.precision import compute_dtype, computing_in
 from src.training.run_folder import RunFolder
 
+N = TypeVar("N", bound=nn.Module)
 Task = Literal["classification", "segmentation"]
+BREASTS = ("left_breast", "right_breast")
 SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": "main_seg.py"}
 
 
@@ -133,11 +137,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if found.settings.get("task") != task or found.encoder is None:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
-    try:
-        settings = _KnownSettings.model_validate(found.settings)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{run.best}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
+    settings = _known_settings(found, run.best)
     modality = settings.decoder_modality
     rows, columns = settings.image_size or FRAME_SIZE[modality]
     chosen = choose_device(device)
@@ -149,10 +149,21 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     return Trained(run, model.to(chosen), modality, (rows, columns), chosen, dtype, record, found.best_epoch)
 
 
+def _known_settings(found: Checkpoint, path: Path) -> _KnownSettings:
+    try:
+        return _KnownSettings.model_validate(found.settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{path}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
+
+
 def _networks(
     found: Checkpoint, settings: _KnownSettings, size: tuple[int, int], names: Sequence[str], path: Path
 ) -> LatentModel:
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
+    if settings.head == "spots":
+        return _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
+    head = settings.head
     frozen = checkpoints.as_encoder(found.encoder or {}, path)
     if frozen.in_channels not in CHANNELS.values():
         raise UserError(f"{path}: an encoder of {frozen.in_channels} channels, 1 or 3 are accepted")
@@ -165,20 +176,51 @@ def _networks(
 
     def make() -> ClassificationModel | SegmentationModel:
         if settings.task == "classification":
-            return ClassificationModel(encoder.latent_dim, size, width, settings.head, settings.mirror)
+            return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror)
         return SegmentationModel(encoder.latent_dim, classes, width)
 
-    try:
-        with torch.device("meta"):  # what the shapes claim may need more memory than there is
-            claimed = make()
-        refuse_misfit(claimed, found.model)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: {error}") from None
-    decoder = make()
-    checkpoints.restore(decoder, found.model, path)
-    decoder.eval().requires_grad_(False)
+    decoder = _restored(make, found.model, path)
     decoder.unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
     model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
     return model
+
+
+def _restored(make: Callable[[], N], state: checkpoints.State, path: Path) -> N:
+    """A network in eval mode with these weights; `UserError` where they are of another."""
+    try:
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = make()
+        refuse_misfit(claimed, state)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    network = make()
+    checkpoints.restore(network, state, path)
+    return network.eval().requires_grad_(False)
+
+
+def _spot_networks(found: Checkpoint, channels: int, size: tuple[int, int], path: Path) -> LatentModel:
+    """A classifier with `head: spots`, and the segmenter before it."""
+    decoder = _restored(SpotModel, found.model, path)
+    return LatentModel(breast_maps(found, channels, size, path), decoder, channels).eval()
+
+
+def breast_maps(found: Checkpoint, channels: int, size: tuple[int, int], path: Path) -> BreastMaps:
+    """What a classifier with `head: spots` sees through: the segmenter that its checkpoint, or a blank one, holds.
+
+    Raises `UserError` where it holds none, or one that knows no breasts.
+    """
+    if found.segmenter is None:
+        raise UserError(f"{path}: holds no segmenter, which head: spots needs")
+    names, palette = found.segmenter["names"], found.segmenter["palette"]
+    sides = [place for name in BREASTS for place, known in enumerate(names) if known.lower() == name]
+    if len(sides) != len(BREASTS):
+        raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
+    if palette not in PALETTES:
+        raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
+    segmenter = Checkpoint(found.segmenter["model"], found.segmenter["settings"], encoder=found.encoder)
+    networks = _networks(segmenter, _known_settings(segmenter, path), size, names, path)
+    if segmenter.model["unet.outc.conv.weight"].shape[0] != len(names):
+        raise UserError(f"{path}: its segmenter finds other classes than {', '.join(names)}")
+    return BreastMaps(networks, channels, (sides[0], sides[1]), palette)

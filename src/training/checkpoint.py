@@ -34,6 +34,9 @@ class Checkpoint:
     """Those of them it was chosen on."""
     encoder: State | None = None
     """The frozen encoder under a decoder."""
+    segmenter: dict[str, Any] | None = None
+    """The frozen segmenter under a classifier with `head: spots`, on that encoder: its `model`, `settings` and class
+    `names`, and the `palette` of its frames."""
     epoch: int = 0
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -131,6 +134,19 @@ def _is_begun(value: Any) -> bool:
     )
 
 
+def _is_segmenter(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != {"model", "settings", "names", "palette"}:
+        return False
+    names = value["names"]
+    return (
+        _is_state(value["model"])
+        and isinstance(value["settings"], dict)
+        and isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and isinstance(value["palette"], str)
+    )
+
+
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     """`UserError` names the first entry that is not of its type."""
 
@@ -147,6 +163,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "patients": names(checkpoint.patients),
         "validation": names(checkpoint.validation),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
+        "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
         "epoch": count(checkpoint.epoch),
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from model.heads import ClassificationModel, Decoder, LatentModel, SegmentationModel
+from model.spots import SpotModel
 from src.datasets.augmentation import DRAWS, augmented, mirrored_classes, refuse_unpaired
 from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, palette_of
-from src.decoder_input import Pixels, Seen, decoder_input
+from src.decoder_input import BreastMaps, Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation.classification import area_under_curve
@@ -86,13 +87,21 @@ class DecoderTask(Generic[D]):
 
 
 def classification_task(
-    frozen: CUTSEncoder | Pixels, settings: ClassificationSettings, image_size: tuple[int, int], device: torch.device
+    frozen: CUTSEncoder | Pixels | BreastMaps,
+    settings: ClassificationSettings,
+    image_size: tuple[int, int],
+    device: torch.device,
 ) -> DecoderTask[DiagnosisDataset]:
     """Binary cross-entropy on the logit; of each frame the probability of being sick is kept."""
     encoder = _seen(frozen, settings)
-    decoder = ClassificationModel(
-        encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
-    )
+    decoder: ClassificationModel | SpotModel
+    if settings.head == "spots":
+        decoder = SpotModel()
+        settings = settings.model_copy(update={"precision": "fp32"})  # a spot is a few gray levels
+    else:
+        decoder = ClassificationModel(
+            encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
+        )
     model = _on_device(encoder, decoder, settings, device)
     return DecoderTask(
         model=model,
@@ -141,13 +150,13 @@ def segmentation_task(
     )
 
 
-def _seen(encoder: CUTSEncoder | Pixels, settings: DecoderSettings) -> Seen:
+def _seen(encoder: CUTSEncoder | Pixels | BreastMaps, settings: DecoderSettings) -> Seen:
     return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
 
 
 def _on_device(
     encoder: Seen,
-    decoder: ClassificationModel | SegmentationModel,
+    decoder: Decoder,
     settings: DecoderSettings,
     device: torch.device,
 ) -> LatentModel:
@@ -172,7 +181,7 @@ def frozen_encoder(
     channels = CHANNELS[settings.encoder_modality]
     if mode == "test":
         trained = checkpoints.load(run.best)
-        _refuse_other_networks(trained.settings, settings, run)
+        refuse_other_networks(trained.settings, settings, run)
         if settings.decoder_input == "pixels":
             return Pixels(channels), trained
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
@@ -189,7 +198,7 @@ def frozen_encoder(
 _OF_THE_NETWORKS = ("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror")
 
 
-def _refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
+def refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
     """`UserError` where a run would be tested with other networks than it was trained, and predicts, with."""
     trained, asked = with_defaults(recorded), settings.model_dump(mode="json")
     changed = [
@@ -211,6 +220,8 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         raise UserError("select_by: score: all validation patients have one diagnosis; say select_by=loss")
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     decoder = task.model.decoder
+    if isinstance(decoder, SpotModel):
+        _fit_spots(task, decoder, parts.train)
     average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
     optimizer = kind(decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
@@ -292,8 +303,17 @@ def _drawn(
     return batch | {"variant": variants}, torch.from_numpy(np.array(draws, np.float32).reshape(-1, DRAWS))
 
 
+@torch.no_grad()
+def _fit_spots(task: DecoderTask[D], decoder: SpotModel, dataset: FrameDataset) -> None:
+    """Tell the decoder what is usual in the breasts of the dataset."""
+    batches = small_batches(dataset, range(len(dataset)))
+    decoder.fit(torch.cat([decoder.shaped(task.latents(dataset, batch).flatten(0, 1)) for batch in batches]))
+
+
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:
     """Turn on the UNet's activation checkpoints where the settings ask for them or a batch would not fit otherwise."""
+    if isinstance(task.model.decoder, SpotModel):
+        return
     unet = task.model.decoder.unet
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)

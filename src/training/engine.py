@@ -232,6 +232,8 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
     if not same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
+    if not same_weights(*((found.segmenter or {}).get("model") for found in (state, blank))):
+        changed.append("segmenter: another one now")
     if changed or state.optimizer is None:
         raise UserError(
             f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; "

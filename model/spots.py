@@ -1,0 +1,138 @@
+"""A classifier that looks for warm spots: both breasts brought to one shape, and what is usual there taken out."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from sklearn.covariance import ledoit_wolf
+from torch import nn
+
+SIDE = 24
+"""Rows and columns of a breast once it is brought to its shape."""
+WIDTHS = (1.2, 1.6, 2.2)
+"""Standard deviations of the spots looked for, in pixels of that shape: a breast is some 15 cm, they are 2 to 3 cm
+wide at half their height."""
+RISE = 10 / 255
+"""Height of these spots, in levels of -1..1."""
+LEVEL, LEFT, RIGHT = range(3)
+CHANNELS = 3
+"""Of what the model sees: the gray level, and how probably a pixel is of the left and of the right breast."""
+_ROWS = 120
+
+
+class SpotModel(nn.Module):
+    """One logit a frame, sick if positive, from z [B, 3, H, W] as `CHANNELS` says.
+
+    The bounding boxes of both breasts are resampled to SIDE x SIDE, the right one mirrored, and their common mean
+    subtracted. What is left is whitened by the mean and the covariance of the training frames (`fit`), both breasts
+    together, so that each is judged by the other one too: the linear observer of Hotelling, with Gaussian spots of
+    every place and of `WIDTHS` as signals. A small network, the same for both sides, then reads the maps of these
+    signals' strengths, and their soft maximum is the logit. In a mirror the logit stays the same.
+
+    Source: Barrett and Myers, Foundations of Image Science, 2004, chapter 13 (Hotelling observer, search for signals
+    of unknown place).
+    """
+
+    mean: torch.Tensor
+    precision: torch.Tensor
+    energy: torch.Tensor
+    usual: torch.Tensor
+    """(top, bottom, start, end) of each breast's box, as shares of the frame, where none is found."""
+
+    def __init__(self, hidden: int = 12) -> None:
+        super().__init__()
+        size = 2 * SIDE * SIDE
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("precision", torch.eye(size))
+        self.register_buffer("energy", torch.ones(len(WIDTHS), SIDE, SIDE))
+        usual = torch.tensor([[0.35, 0.85, 0.1, 0.5], [0.35, 0.85, 0.5, 0.9]])
+        self.register_buffer("usual", usual, persistent=False)
+        self.network = nn.Sequential(
+            nn.Conv2d(len(WIDTHS), hidden, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(hidden, 1, 1),
+        )
+        self.place = nn.Parameter(torch.zeros(SIDE, SIDE))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """z [B, 3, H, W], or a function that gives it -> logits [B]."""
+        z = z() if callable(z) else z
+        with torch.autocast(z.device.type, enabled=False):  # products of a thousand values: float32
+            return self.read(self.strengths(self.shaped(z.float())))
+
+    def shaped(self, z: torch.Tensor) -> torch.Tensor:
+        """z [B, 3, H, W] -> both breasts' levels [B, 2, SIDE, SIDE] in one shape, the right one mirrored."""
+        level = z[:, LEVEL : LEVEL + 1]
+        coarser = max(1, z.shape[2] // _ROWS)
+        if coarser > 1:
+            level = F.avg_pool2d(level, coarser)
+        left = F.grid_sample(level, self._grid(z[:, LEFT], 0), padding_mode="border", align_corners=False)
+        right = F.grid_sample(level, self._grid(z[:, RIGHT], 1), padding_mode="border", align_corners=False)
+        both = torch.cat((left, right.flip(-1)), 1)
+        return both - both.mean((1, 2, 3), keepdim=True)
+
+    def _grid(self, probability: torch.Tensor, side: int) -> torch.Tensor:
+        """Where each pixel of a breast's shape lies in the frame, [B, SIDE, SIDE, 2] as `grid_sample` takes it."""
+        inside = probability > 0.5
+        rows, columns = inside.any(2).float(), inside.any(1).float()
+        box = torch.stack([*_ends(rows), *_ends(columns)], 1)
+        box = torch.where(inside.flatten(1).any(1)[:, None], box, self.usual[side])
+        top, bottom, start, end = box.unbind(1)
+        steps = (torch.arange(SIDE, device=box.device) + 0.5) / SIDE
+        y = top[:, None] + (bottom - top)[:, None] * steps
+        x = start[:, None] + (end - start)[:, None] * steps
+        y, x = y[:, :, None].expand(-1, -1, SIDE), x[:, None, :].expand(-1, SIDE, -1)
+        return torch.stack((x, y), -1) * 2 - 1
+
+    def strengths(self, shaped: torch.Tensor) -> torch.Tensor:
+        """Breasts [B, 2, SIDE, SIDE] -> how far a spot at each place stands out, [B, 2, WIDTHS, SIDE, SIDE]."""
+        whitened = (shaped.flatten(1) - self.mean) @ self.precision
+        maps = _matched(whitened.view(-1, SIDE, SIDE)).view(-1, 2, len(WIDTHS), SIDE, SIDE)
+        return (maps - self.energy / 2) / self.energy.sqrt()
+
+    def read(self, strengths: torch.Tensor) -> torch.Tensor:
+        """Strengths [B, 2, WIDTHS, SIDE, SIDE] -> logits [B]."""
+        size = 2 * SIDE * SIDE
+        scores = self.network(strengths.flatten(0, 1)).view(-1, size) + self.place.flatten().repeat(2)
+        logits: torch.Tensor = scores.logsumexp(1) - math.log(size) + self.bias
+        return logits
+
+    @torch.no_grad()
+    def fit(self, shaped: torch.Tensor) -> None:
+        """Take what is usual from the training frames' breasts [N, 2, SIDE, SIDE], sick and healthy alike.
+
+        The covariance is drawn to a round one as far as so many frames ask for (Ledoit and Wolf, Journal of
+        Multivariate Analysis 2004). Left and right count as exchangeable.
+        """
+        values = torch.cat((shaped, shaped.flip(1))).flatten(1).double().cpu()
+        covariance, _ = ledoit_wolf((values - values.mean(0)).numpy(), assume_centered=True)
+        precision = torch.linalg.inv(torch.from_numpy(covariance))
+        self.mean.copy_(values.mean(0))
+        self.precision.copy_(precision)
+        # A spot's energy: what its own whitened image gives it. The other side's is the same.
+        profiles, size = _profiles().double(), SIDE * SIDE
+        spots = RISE * torch.einsum("wai,wbj->wabij", profiles, profiles).flatten(3).flatten(1, 2)
+        energy = torch.einsum("wpi,ij,wpj->wp", spots, precision[:size, :size], spots)
+        self.energy.copy_(energy.view(-1, SIDE, SIDE))
+
+
+def _ends(present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """First and last place, as shares of the length, where `present` [B, L] is 1."""
+    length = present.shape[1]
+    first = present.argmax(1) / length
+    return first, 1 - present.flip(1).argmax(1) / length
+
+
+def _profiles() -> torch.Tensor:
+    """The height along one direction of spots at each place, [WIDTHS, SIDE (places), SIDE]."""
+    places = torch.arange(SIDE)
+    return torch.exp(-0.5 * ((places - places[:, None]) / torch.tensor(WIDTHS)[:, None, None]) ** 2)
+
+
+def _matched(maps: torch.Tensor) -> torch.Tensor:
+    """Maps [N, SIDE, SIDE] times spots of RISE at every place, summed: [N, WIDTHS, SIDE, SIDE]."""
+    profiles = _profiles().to(maps)
+    return RISE * torch.einsum("nij,wai,wbj->nwab", maps, profiles, profiles)

@@ -1,0 +1,54 @@
+"""The segmenter that a classifier with `head: spots` sees through."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from src.datasets import splits
+from src.datasets.build import Parts
+from src.datasets.snapshots import DEFAULT_PALETTE
+from src.datasets.tasks import DiagnosisDataset, palette_of
+from src.decoder_input import BreastMaps
+from src.errors import UserError
+from src.prediction.trained import breast_maps, load_trained
+from src.settings import ClassificationSettings
+from src.training import checkpoint as checkpoints
+from src.training.checkpoint import Checkpoint
+from src.training.decoding import refuse_other_networks
+from src.training.engine import blank_checkpoint
+from src.training.run_folder import RunFolder
+
+
+def frozen_breasts(
+    mode: str, root: Path | None, settings: ClassificationSettings, parts: Parts[DiagnosisDataset], run: RunFolder
+) -> tuple[BreastMaps, Checkpoint]:
+    """What the classifier sees, and the checkpoint that its weights go into or come from.
+
+    To train, the segmenter is that of the same case below `root` (the settings' output_root by default), refused if its
+    run did not leave out all test patients of this one; to test, it is the very one that the run was trained on.
+    """
+    channels, *size = parts.train.cache.shape
+    if mode == "test":
+        trained = checkpoints.load(run.best)
+        refuse_other_networks(trained.settings, settings, run)
+        return breast_maps(trained, channels, (size[0], size[1]), run.best), trained
+    folder = RunFolder((root or settings.output_root) / settings.segmenter_name)
+    if not folder.is_finished:
+        flags = [f"--gray_{name}" for name in ("encoder", "decoder") if getattr(settings, f"{name}_modality") == "gray"]
+        command = " ".join(["python main_seg.py", *flags])
+        raise UserError(f"{folder.root}: no segmenter there, which head: spots needs; train it first: {command}")
+    segmenter = load_trained(folder.root, "segmentation", "cpu")
+    if segmenter.size != (size[0], size[1]):
+        raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {(size[0], size[1])}")
+    left_out = set(splits.load(folder.split).test)
+    seen = sorted(set(parts.test.patients) - left_out)
+    if seen:
+        raise UserError(
+            f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
+            "again with this output_root's split"
+        )
+    found = checkpoints.load(folder.best)
+    palette = segmenter.record.palette or palette_of(parts.train) or DEFAULT_PALETTE
+    names = list(segmenter.record.class_names)
+    frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
+    blank = replace(blank_checkpoint(settings, parts), encoder=found.encoder, segmenter=frozen)
+    return breast_maps(blank, channels, (size[0], size[1]), folder.best), blank

@@ -1,0 +1,133 @@
+"""The classifier that sees through a segmenter, from training to export, through the scripts."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
+
+from src import load_classifier
+from src.errors import UserError
+from src.export import SUFFIXES, Exported, Format, export
+from src.files import read_json, write_json
+from src.prediction.trained import load_trained
+from src.training import checkpoint as checkpoints
+
+SPOTS = ["head=spots", "optimizer=adamw", "learning_rate=0.01", "schedule=onecycle", "select_by=last", "max_epochs=3"]
+CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
+
+
+@pytest.fixture(scope="module")
+def trained(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output root of an encoder, a segmenter and a classifier that sees through it."""
+    root = tmp_path_factory.mktemp("spots")
+    places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
+    run_here("main_latent.py", *places, *TINY_ENCODER)
+    run_here("main_seg.py", *places, *TINY_DECODER, "decoder_input=both", "min_steps_per_epoch=40", "flip_average=true")
+    run_here("main_binary.py", *places, *TINY_DECODER, *SPOTS)
+    return root
+
+
+def classify(phantom: Path, root: Path, *arguments: str) -> None:
+    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SPOTS]
+    run_here("main_binary.py", *arguments, "--set", *places)
+
+
+def probabilities_of(root: Path) -> dict[str, float]:
+    with (root / CLASSIFIER / "results" / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        return {line["frame"]: float(line["probability"]) for line in csv.DictReader(file) if line["part"] == "test"}
+
+
+def test_testing_again_and_predicting_give_what_was_scored(trained: Path, phantom: Path) -> None:
+    before = probabilities_of(trained)
+    classify(phantom, trained, "--mode", "test")
+    assert probabilities_of(trained) == before
+    classifier = load_classifier(trained / CLASSIFIER, "cpu")
+    assert len(set(before.values())) > 1
+    for frame, probability in before.items():
+        picture = np.asarray(Image.open(phantom / frame).resize((64, 48), Image.Resampling.BOX))
+        assert classifier.predict(picture).probability == pytest.approx(probability, abs=0.05)
+
+
+def test_the_checkpoint_holds_the_segmenter(trained: Path) -> None:
+    frozen = checkpoints.load(trained / CLASSIFIER / "checkpoints" / "dmr_run.pty").segmenter
+    segmenter = checkpoints.load(trained / SEGMENTER / "checkpoints" / "dmr_run.pty")
+    assert frozen is not None
+    assert all(torch.equal(frozen["model"][name], value) for name, value in segmenter.model.items())
+    assert frozen["names"][:2] == ["left_breast", "right_breast"]
+
+
+@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+def test_exported_networks_are_the_tested_ones(trained: Path, phantom: Path, tmp_path: Path, form: Format) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxscript")
+    path = export(trained / CLASSIFIER, form, tmp_path / f"network{SUFFIXES[form]}")
+    snapshots = sorted(phantom.glob("*/*_snap.jpg"))[:3]
+    frames = [Image.open(snapshot).resize((64, 48), Image.Resampling.BOX) for snapshot in snapshots]
+    x = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames])).permute(0, 3, 1, 2).float()
+    with torch.no_grad():
+        expected = Exported(load_trained(trained / CLASSIFIER, "classification", "cpu").model).eval()(x)
+        if form == "onnx":
+            import onnxruntime
+
+            session = onnxruntime.InferenceSession(str(path))
+            found = torch.from_numpy(session.run(None, {"frames": x.numpy()})[0])
+        elif form == "torchscript":
+            found = torch.jit.load(str(path))(x)
+        else:
+            found = torch.export.load(str(path)).module()(x)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_segmenter_that_saw_test_patients_is_refused(
+    trained: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "root", ignore=shutil.ignore_patterns(CLASSIFIER))
+    path = tmp_path / "root" / SEGMENTER / "results" / "split.json"
+    split = read_json(path, "the split")
+    moved = split["test"].pop()
+    write_json(path, split | {"rest": [*split["rest"], moved]})
+    with pytest.raises(SystemExit):
+        classify(phantom, tmp_path / "root")
+    assert f"did not leave out 1 of this run's test patients (such as {moved})" in capsys.readouterr().err
+
+
+def test_no_resumption_on_another_segmenter(
+    trained: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, tmp_path / "root")
+    path = tmp_path / "root" / SEGMENTER / "checkpoints" / "dmr_run.pty"
+    segmenter = checkpoints.load(path)
+    segmenter.model["unet.outc.conv.bias"] += 1
+    checkpoints.save(path, segmenter)
+    with pytest.raises(SystemExit):
+        classify(phantom, tmp_path / "root", "--resume")
+    assert "segmenter: another one now" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named(phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        classify(phantom, tmp_path)
+    assert "no segmenter there, which head: spots needs; train it first: python main_seg.py" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        classify(phantom, tmp_path, "--baselines")
+    assert "head: spots: sees no latents that --baselines could replace" in capsys.readouterr().err
+
+
+def test_a_damaged_segmenter_is_one_line(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / CLASSIFIER, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "dmr_run.pty"
+    whole = checkpoints.load(path)
+    assert whole.segmenter is not None
+    for damage in ({"names": ["a", "b"]}, {"palette": "none"}, {"model": {}}, {"settings": {}}):
+        whole_again = checkpoints.load(path)
+        whole_again.segmenter = whole.segmenter | damage
+        checkpoints.save(path.with_name("other.pty"), whole_again)
+        path.with_name("other.pty").replace(path)
+        with pytest.raises(UserError, match=r"dmr_run\.pty"):
+            load_trained(tmp_path / "run", "classification", "cpu")
+        checkpoints.save(path, whole)
