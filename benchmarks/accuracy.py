@@ -47,13 +47,15 @@ class Bench:
     data: Path
     folds: int
     seeds: int
-    quick: bool
+    changes: Sequence[str] = ()
+    """Settings that all decoders share, such as another image_size."""
+    encoder_changes: Sequence[str] = ()
 
     def arguments(self, arm: Arm, changes: Sequence[str] = ()) -> cli.Arguments:
         """The command line that trains an arm, with more changes of its settings, as main_seg.py would read it."""
         root = self.out / "_".join([arm.folder, *(change.replace("=", "_") for change in changes)])
         places = [f"dataset_path={self.data}", f"output_root={root}", f"cache_folder={self.out / 'frames'}"]
-        overrides = [*(QUICK if self.quick else ()), *arm.changes, *changes, "protocol=kfold", f"folds={self.folds}"]
+        overrides = [*self.changes, *arm.changes, *changes, "protocol=kfold", f"folds={self.folds}"]
         return cli.Arguments(
             cfg_path=arm.cfg_path,
             mode="train",
@@ -64,7 +66,7 @@ class Bench:
             encoder="heat",
             decoder="heat",
             encoder_ckpt_root=None,
-            encoder_overrides=(*(QUICK_ENCODER if self.quick else ()), *arm.encoder_changes),
+            encoder_overrides=(*self.encoder_changes, *arm.encoder_changes),
             seeds=self.seeds,
         )
 
@@ -211,6 +213,10 @@ def main() -> None:
     parser.add_argument("--labels", type=int, nargs="+", metavar="N", default=LABELS, help="points of the curve")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    for flag, whose in (("--set", "decoders"), ("--encoder-set", "encoders")):
+        parser.add_argument(
+            flag, nargs="+", default=[], metavar="KEY=VALUE", help=f"settings of all {whose}, as image_size=[60,80]"
+        )
     parser.add_argument("--quick", action="store_true", help="minutes instead of a night: shows that all runs, no more")
     options = parser.parse_args()
     known = {arm.name: arm for arm in REGIONS}
@@ -221,12 +227,13 @@ def main() -> None:
     if options.quick:
         arms = [arm for arm in arms if arm in QUICK_ARMS]
         options.folds, options.seeds, options.labels = 2, 1, (2,)
+        options.set, options.encoder_set = [*QUICK, *options.set], [*QUICK_ENCODER, *options.encoder_set]
     out = options.out.resolve()
     data = options.data or out / "phantom"
     if options.data is None:
         write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name)
-    bench = Bench(out, data.resolve(), options.folds, options.seeds, options.quick)
+    bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
     if "regions" in options.part:
         for arm in arms:
             results.keep("regions", {arm.name: ablate(bench, arm)})

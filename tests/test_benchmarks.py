@@ -16,8 +16,8 @@ from src.files import write_json
 TINY = ("image_size=[32, 40]", "base_channels=2", "batch_size=2", "min_steps_per_epoch=1", "augment_variants=1")
 
 
-def bench_of(phantom: Path, out: Path, quick: bool = False) -> accuracy.Bench:
-    return accuracy.Bench(out, phantom, folds=2, seeds=1, quick=quick)
+def bench_of(phantom: Path, out: Path) -> accuracy.Bench:
+    return accuracy.Bench(out, phantom, folds=2, seeds=1)
 
 
 def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_arms_and_curve_of_a_small_phantom(
     assert "| recommended |" in capsys.readouterr().out
 
     # The encoders are the recommended arm's, and nothing is trained a second time.
-    bench = bench_of(phantom, tmp_path, quick=True)
+    bench = bench_of(phantom, tmp_path)
     for trial, first in zip(bench.trials(INPUTS["pixels"]), bench.trials(RECOMMENDED), strict=True):
         logs = [of.root / "dmr_runs" / "logs" / "train.log" for of in (trial, first)]
         assert logs[0].read_bytes() == logs[1].read_bytes()
