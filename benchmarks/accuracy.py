@@ -83,11 +83,11 @@ class Bench:
 
     def _copy_encoders(self, arm: Arm, settings: SegmentationSettings) -> None:
         """Bring the recommended arm's encoders where this one's would be the same: protocols takes them as they are."""
-        source = self.settings(RECOMMENDED)
-        if arm.encoder_changes or (arm.settings, settings.train_val_ratio) != ("recommended", source.train_val_ratio):
+        if arm.encoder_changes or arm.settings != RECOMMENDED.settings:
             return
-        for run in protocols.place(source).glob("seed_*/fold_*/dmr_runs"):
-            own = protocols.place(settings) / run.relative_to(protocols.place(source))
+        place, source = protocols.place(settings), protocols.place(self.settings(RECOMMENDED))
+        for run in source.glob("seed_*/fold_*/dmr_runs"):
+            own = place / run.relative_to(source)
             if not own.exists() and (run / "results" / "metrics.json").exists():
                 shutil.copytree(run, own)
 

@@ -53,12 +53,11 @@ _DATA = (
     "views",
     "patients",
     "test_ratio",
-    "train_val_ratio",
     "precision",
     "num_workers",
     "compile",
 )
-"""What a trial's encoder takes from its decoder's settings."""
+"""What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
 
 def run(

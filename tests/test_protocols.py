@@ -53,6 +53,22 @@ def published(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "published"
 
 
+def test_each_fold_sees_through_its_own_segmenter(folds: Path, phantom: Path, tmp_path: Path) -> None:
+    shutil.copytree(folds, tmp_path / folds.name, ignore=shutil.ignore_patterns(CLASSIFIER))
+    encoders = sorted(tmp_path.rglob("dmr_runs/checkpoints/last.pty"))
+    before = [path.stat().st_mtime_ns for path in encoders]
+    settings = ["head=spots", "train_val_ratio=6:4", "strata=[]"]  # of another ratio than the segmenter's
+    train("main_binary.py", phantom, tmp_path, "--protocol", "kfold", "--folds", str(FOLDS), "--set", *settings)
+    assert [path.stat().st_mtime_ns for path in encoders] == before
+    for fold in range(1, FOLDS + 1):
+        trial = tmp_path / folds.name / "seed_2021" / f"fold_{fold}"
+        seen, own = (checkpoints.load(trial / run / "checkpoints" / "dmr_run.pty") for run in (CLASSIFIER, SEGMENTER))
+        assert seen.segmenter is not None
+        assert all(torch.equal(value, own.model[name]) for name, value in seen.segmenter["model"].items())
+        assert not set(own.patients) & set(splits.load(trial / "split.json").test)
+    assert read(tmp_path / folds.name / CLASSIFIER / "results" / "metrics.json")["test/patient_auc"] is not None
+
+
 def test_an_encoder_of_the_same_settings_is_not_pretrained_again_in_another_place(
     published: Path, phantom: Path, tmp_path: Path
 ) -> None:
