@@ -17,13 +17,15 @@ RISE = 10 / 255
 LEVEL, LEFT, RIGHT = range(3)
 CHANNELS = 3
 """Of what the model sees: the gray level, and how probably a pixel is of the left and of the right breast."""
+STRAY = 0.01
+"""Share of a breast's pixels that may lie beyond each side of its box, so that a stray one does not stretch it."""
 _ROWS = 120
 
 
 class SpotModel(nn.Module):
     """One logit a frame, sick if positive, from z [B, 3, H, W] as `CHANNELS` says.
 
-    The bounding boxes of both breasts are resampled to SIDE x SIDE, the right one mirrored, and their common mean
+    The boxes around both breasts are resampled to SIDE x SIDE, the right one mirrored, and their common mean
     subtracted. What is left is whitened by the mean and the covariance of the training frames (`fit`), both breasts
     together, so that each is judged by the other one too: the linear observer of Hotelling, with Gaussian spots of
     every place and of `WIDTHS` as signals. A small network, the same for both sides, then reads the maps of these
@@ -54,6 +56,10 @@ class SpotModel(nn.Module):
             nn.ReLU(),
             nn.Conv2d(hidden, 1, 1),
         )
+        # At first the scores are the strengths themselves: from random ones the training would not find its way.
+        for weights in self.network[-1].parameters():
+            nn.init.zeros_(weights)
+        self.gain = nn.Parameter(torch.full((len(WIDTHS), 1, 1), 1 / len(WIDTHS)))
         self.place = nn.Parameter(torch.zeros(SIDE, SIDE))
         self.bias = nn.Parameter(torch.zeros(1))
 
@@ -76,10 +82,9 @@ class SpotModel(nn.Module):
 
     def _grid(self, probability: torch.Tensor, side: int) -> torch.Tensor:
         """Where each pixel of a breast's shape lies in the frame, [B, SIDE, SIDE, 2] as `grid_sample` takes it."""
-        inside = probability > 0.5
-        rows, columns = inside.any(2).float(), inside.any(1).float()
-        box = torch.stack([*_ends(rows), *_ends(columns)], 1)
-        box = torch.where(inside.flatten(1).any(1)[:, None], box, self.usual[side])
+        inside = (probability > 0.5).float()
+        box = torch.stack([*_ends(inside.sum(2)), *_ends(inside.sum(1))], 1)
+        box = torch.where(inside.flatten(1).sum(1)[:, None] > 0, box, self.usual[side])
         top, bottom, start, end = box.unbind(1)
         steps = (torch.arange(SIDE, device=box.device) + 0.5) / SIDE
         y = top[:, None] + (bottom - top)[:, None] * steps
@@ -96,8 +101,8 @@ class SpotModel(nn.Module):
     def read(self, strengths: torch.Tensor) -> torch.Tensor:
         """Strengths [B, 2, WIDTHS, SIDE, SIDE] -> logits [B]."""
         size = 2 * SIDE * SIDE
-        scores = self.network(strengths.flatten(0, 1)).view(-1, size) + self.place.flatten().repeat(2)
-        logits: torch.Tensor = scores.logsumexp(1) - math.log(size) + self.bias
+        scores = (strengths * self.gain).sum(2) + self.network(strengths.flatten(0, 1)).view(-1, 2, SIDE, SIDE)
+        logits: torch.Tensor = (scores + self.place).flatten(1).logsumexp(1) - math.log(size) + self.bias
         return logits
 
     @torch.no_grad()
@@ -119,11 +124,12 @@ class SpotModel(nn.Module):
         self.energy.copy_(energy.view(-1, SIDE, SIDE))
 
 
-def _ends(present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """First and last place, as shares of the length, where `present` [B, L] is 1."""
-    length = present.shape[1]
-    first = present.argmax(1) / length
-    return first, 1 - present.flip(1).argmax(1) / length
+def _ends(amounts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Between which places, as shares of the length, the amounts [B, L] lie but for STRAY of them at either end."""
+    length, total = amounts.shape[1], amounts.sum(1, keepdim=True)
+    before = (amounts.cumsum(1) < STRAY * total).sum(1)
+    after = (amounts.flip(1).cumsum(1) < STRAY * total).sum(1)
+    return before / length, 1 - after / length
 
 
 def _profiles() -> torch.Tensor:

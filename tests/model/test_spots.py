@@ -37,6 +37,14 @@ def test_breasts_come_to_one_shape_wherever_they_lie() -> None:
         assert inner.abs().max() < 0.05
 
 
+def test_a_stray_pixel_does_not_stretch_a_breast() -> None:
+    level = torch.rand(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(6))
+    z = frame_of((10, 34, 5, 29), (12, 40, 45, 75), level)
+    stray = z.clone()
+    stray[0, 1, 58, 70] = stray[0, 2, 0, 0] = 1
+    torch.testing.assert_close(SpotModel().shaped(stray), SpotModel().shaped(z))
+
+
 def test_a_frame_without_breasts_is_read_where_they_usually_lie() -> None:
     level = torch.rand(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     shape = SpotModel().shaped(frame_of((0, 0, 0, 0), (0, 0, 0, 0), level))
