@@ -1,9 +1,9 @@
 """`python -m benchmarks.accuracy OUT`: which settings find regions best, and from how many labels on latents help.
 
 Every arm of benchmarks/arms.py is trained by k-fold, its encoders too, and compared with the recommended settings by
-patient; then what a decoder sees is compared at growing numbers of annotated patients. Trainings lie below OUT and none
-is done twice: the same command goes on where it was stopped. What is found goes to accuracy.json beside this file as
-soon as it is known, and from there into accuracy.png and the tables that are printed.
+patient; then what a decoder sees is compared at growing numbers of annotated patients. Trainings lie below OUT, of one
+process at a time, and none is done twice: the same command goes on where it was stopped. What is found goes to
+accuracy.json beside this file as soon as it is known, and from there into accuracy.png and the tables that are printed.
 """
 
 import argparse
@@ -89,7 +89,9 @@ class Bench:
         for run in source.glob("seed_*/fold_*/dmr_runs"):
             own = place / run.relative_to(source)
             if not own.exists() and (run / "results" / "metrics.json").exists():
-                shutil.copytree(run, own)
+                part = own.with_name(".dmr_runs_copied")
+                shutil.copytree(run, part, dirs_exist_ok=True)
+                part.rename(own)
 
     def trials(self, arm: Arm) -> list[Trial]:
         """An arm's trainings."""
@@ -112,12 +114,12 @@ def _metrics(run: Path) -> dict[str, Any]:
     return found
 
 
-def ablate(bench: Bench, arm: Arm) -> dict[str, Any]:
-    """An arm's scores, and its scores minus those of the recommended settings."""
+def ablate(bench: Bench, arm: Arm, reference: Path) -> dict[str, Any]:
+    """An arm's scores, and its scores minus those of the recommended settings, which lie in `reference`."""
     pooled = bench.train(arm)
     found = _scores(pooled) | {"seconds": bench.seconds(arm)}
     if arm is not RECOMMENDED:
-        minus = differences(bench.settings(arm), pooled, bench.train(RECOMMENDED))
+        minus = differences(bench.settings(arm), pooled, reference)
         found["minus_recommended"] = {_short(name): _ends(minus[name]) for name in (SCORE, *NIPPLES)}
     return found
 
@@ -134,9 +136,16 @@ def learn(bench: Bench, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def eligible(bench: Bench, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms that a fold may choose from: changes of the recommended settings that leave the decoder its latents."""
-    run = bench.settings(RECOMMENDED).run_name
-    return [arm for arm in arms if arm.settings == "recommended" and bench.settings(arm).run_name == run]
+    """The arms that a fold may choose from: changes of the recommended settings that leave the decoder its latents.
+
+    All are judged on the same validation patients, and none by an epoch that was chosen on them.
+    """
+
+    def alike(arm: Arm) -> tuple[str, ...]:
+        settings = bench.settings(arm)
+        return arm.settings, settings.run_name, settings.train_val_ratio, settings.select_by
+
+    return [arm for arm in arms if alike(arm) == alike(RECOMMENDED)]
 
 
 def chosen_by_validation(bench: Bench, arms: Sequence[Arm]) -> list[tuple[str, Trial]]:
@@ -163,7 +172,8 @@ def choose_nested(bench: Bench, arms: Sequence[Arm]) -> dict[str, Any]:
     settings = bench.settings(RECOMMENDED).model_copy(update={"output_root": bench.out})
     folder = bench.out / "nested" / settings.run_name
     pool(settings, [trial for _, trial in taken], settings.run_name, folder)
-    return _scores(folder) | {"chosen": {str(trial.fold): name for name, trial in taken}}
+    chosen = {str(trial.fold): name for name, trial in taken}
+    return _scores(folder) | {"chosen": chosen, "among": [arm.name for arm in arms]}
 
 
 def _scores(pooled: Path) -> dict[str, Any]:
@@ -185,8 +195,13 @@ def _ends(interval: Interval) -> list[float | None]:
 class Results:
     """accuracy.json: what was found, by collection of frames."""
 
-    def __init__(self, path: Path, collection: str) -> None:
+    def __init__(self, path: Path, collection: str, made_with: Mapping[str, Any]) -> None:
+        """`made_with` is what all of a collection's results share; `UserError` where there are others of its name."""
         self.path, self.collection = path, collection
+        known = self.everything.get(collection, {}).get("made_with", made_with)
+        if known != made_with:
+            raise UserError(f"{path}: {collection!r} was made with {known}, not {made_with}; give another --name")
+        self.keep("made_with", made_with)
 
     @property
     def everything(self) -> dict[str, dict[str, Any]]:
@@ -219,6 +234,8 @@ def main() -> None:
         )
     parser.add_argument("--quick", action="store_true", help="minutes instead of a night: shows that all runs, no more")
     options = parser.parse_args()
+    if options.seeds < 1 or options.folds < 2 or min(options.labels) < 1:
+        raise UserError("--seeds and --labels from 1, --folds from 2 are accepted")
     known = {arm.name: arm for arm in REGIONS}
     unknown = set(options.arms or ()) - set(known)
     if unknown:
@@ -232,11 +249,13 @@ def main() -> None:
     data = options.data or out / "phantom"
     if options.data is None:
         write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
-    results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name)
+    made_with = {"folds": options.folds, "set": list(options.set), "encoder_set": list(options.encoder_set)}
+    results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
+    reference = bench.train(RECOMMENDED)  # first, for the others take its encoders
     if "regions" in options.part:
         for arm in arms:
-            results.keep("regions", {arm.name: ablate(bench, arm)})
+            results.keep("regions", {arm.name: ablate(bench, arm, reference)})
         if len(eligible(bench, arms)) > 1:
             results.keep("nested", choose_nested(bench, eligible(bench, arms)))
     if "curve" in options.part:

@@ -43,7 +43,8 @@ def tables(everything: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _regions(arms: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
     rows = []
-    chosen = f"chosen in each fold: {', '.join(dict.fromkeys(nested['chosen'].values()))}" if nested else ""
+    taken = ", ".join(dict.fromkeys(nested["chosen"].values())) if nested else ""
+    chosen = f"chosen in each fold among {len(nested['among'])}: {taken}" if nested else ""
     for name, arm in {**arms, **({chosen: nested} if nested else {})}.items():
         minus = arm.get("minus_recommended", {}).get("dice_macro")
         nipples = " ".join(_number(arm[f"{side}_nipple"][0]) for side in ("left", "right") if f"{side}_nipple" in arm)
@@ -52,12 +53,17 @@ def _regions(arms: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
     return _table(["arm", "macro Dice (95%)", "nipples", "minus recommended (95%)", "seconds"], rows)
 
 
+def _size(count: str) -> float:
+    """To sort numbers of patients by."""
+    return float("inf") if count == "all" else float(count)
+
+
 def _curve(points: Mapping[str, Mapping[str, Any]]) -> str:
     names = list(next(iter(points.values())))
     rows = [
         [count, *(_with_ends(point[name]["dice_macro"]) for name in names)]
         + [_with_ends(point[name].get("minus_pixels", {}).get("dice_macro")) for name in names if name != "pixels"]
-        for count, point in points.items()
+        for count, point in sorted(points.items(), key=lambda item: _size(item[0]))
     ]
     return _table(["patients", *names, *(f"{name} minus pixels" for name in names if name != "pixels")], rows)
 
@@ -70,7 +76,7 @@ def draw_curves(everything: Mapping[str, Mapping[str, Any]], path: Path) -> None
     figure = Figure(figsize=(5.6 * len(curves), 4.2), layout="constrained")
     panels = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
     for axes, (collection, points) in zip(panels, curves.items(), strict=True):
-        counts = sorted((count for count in points if count != "all"), key=int) + ["all"] * ("all" in points)
+        counts = sorted(points, key=_size)
         names = list(points[counts[0]])
         for number, name in enumerate(names):
             ends = [points[count][name]["dice_macro"] for count in counts]

@@ -56,7 +56,7 @@ REGIONS = (
     Arm("constant learning rate", ("schedule=constant",)),
     Arm("fewer to train on, epoch by validation loss", ("train_val_ratio=8:2", "select_by=loss")),
     Arm("base width 32", ("base_channels=32",)),
-    Arm("flips alone", ("augment=flip", "augment_variants=2")),
+    Arm("flips alone", ("augment=flip",)),
     Arm("changed anew in each step", ("augment_variants=0",)),
     Arm("no average over flips", ("flip_average=false",)),
     Arm("Adam", ("optimizer=adam", "weight_decay=0.0")),

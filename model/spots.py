@@ -17,6 +17,8 @@ RISE = 10 / 255
 LEVEL, LEFT, RIGHT = range(3)
 CHANNELS = 3
 """Of what the model sees: the gray level, and how probably a pixel is of the left and of the right breast."""
+SMALLEST = 0.005
+"""Share of the frame below which what looks like a breast is none."""
 STRAY = 0.01
 """Share of a breast's pixels that may lie beyond each side of its box, so that a stray one does not stretch it."""
 _ROWS = 120
@@ -39,7 +41,7 @@ class SpotModel(nn.Module):
     precision: torch.Tensor
     energy: torch.Tensor
     usual: torch.Tensor
-    """(top, bottom, start, end) of each breast's box, as shares of the frame, where none is found."""
+    """(top, bottom, start, end) of each breast's box, as shares of the frame, where it is not found."""
 
     def __init__(self, hidden: int = 12) -> None:
         super().__init__()
@@ -80,11 +82,15 @@ class SpotModel(nn.Module):
         both = torch.cat((left, right.flip(-1)), 1)
         return both - both.mean((1, 2, 3), keepdim=True)
 
+    def found(self, z: torch.Tensor) -> torch.Tensor:
+        """Whether the left and the right breast are there, bool [B, 2]."""
+        return (z[:, LEFT:] > 0.5).float().mean((2, 3)) >= SMALLEST
+
     def _grid(self, probability: torch.Tensor, side: int) -> torch.Tensor:
         """Where each pixel of a breast's shape lies in the frame, [B, SIDE, SIDE, 2] as `grid_sample` takes it."""
         inside = (probability > 0.5).float()
         box = torch.stack([*_ends(inside.sum(2)), *_ends(inside.sum(1))], 1)
-        box = torch.where(inside.flatten(1).sum(1)[:, None] > 0, box, self.usual[side])
+        box = torch.where((inside.mean((1, 2)) >= SMALLEST)[:, None], box, self.usual[side])
         top, bottom, start, end = box.unbind(1)
         steps = (torch.arange(SIDE, device=box.device) + 0.5) / SIDE
         y = top[:, None] + (bottom - top)[:, None] * steps
@@ -110,11 +116,14 @@ class SpotModel(nn.Module):
         """Take what is usual from the training frames' breasts [N, 2, SIDE, SIDE], sick and healthy alike.
 
         The covariance is drawn to a round one as far as so many frames ask for (Ledoit and Wolf, Journal of
-        Multivariate Analysis 2004). Left and right count as exchangeable.
+        Multivariate Analysis 2004). Left and right count as exchangeable. Raises ValueError where nothing differs.
         """
-        values = torch.cat((shaped, shaped.flip(1))).flatten(1).double().cpu()
-        covariance, _ = ledoit_wolf((values - values.mean(0)).numpy(), assume_centered=True)
-        precision = torch.linalg.inv(torch.from_numpy(covariance))
+        values = torch.cat((shaped, shaped.flip(1))).flatten(1).cpu().double()
+        covariance = torch.from_numpy(ledoit_wolf((values - values.mean(0)).numpy(), assume_centered=True)[0])
+        variance = covariance.diagonal().mean()
+        if not variance > 0:
+            raise ValueError("the training frames' breasts all look the same")
+        precision = torch.linalg.inv(covariance + 1e-4 * variance * torch.eye(len(covariance), dtype=torch.float64))
         self.mean.copy_(values.mean(0))
         self.precision.copy_(precision)
         # A spot's energy: what its own whitened image gives it. The other side's is the same.

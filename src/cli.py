@@ -65,7 +65,7 @@ def parse_decoder(description: str) -> Arguments:
         "--encoder-ckpt-root",
         type=Path,
         metavar="DIR",
-        help="folder that holds dmr_runs and dmr_runs_gray (default: the settings' output_root)",
+        help="folder of dmr_runs and dmr_runs_gray, for head: spots of dmr_runs_seg_* (default: output_root)",
     )
     parser.add_argument(
         "--protocol", choices=get_args(Protocol), help="as the setting; pretrains the encoders it needs"

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from src import cli
 from src.datasets import splits
@@ -74,7 +74,7 @@ def run(
     """
     inputs: tuple[DecoderInput, ...] = (settings.decoder_input,)
     if arguments.baselines:
-        if isinstance(settings, ClassificationSettings) and settings.head == "spots":
+        if _sees_through_segmenter(settings):
             raise UserError("head: spots: sees no latents that --baselines could replace; compare it with other heads")
         if settings.decoder_input == "both":
             raise UserError("decoder_input: both: --baselines compares latents alone, say decoder_input=latents")
@@ -144,13 +144,17 @@ def _run_trial(
     if settings.protocol == "published":  # whose encoder sees the test patients' frames
         changes["transductive"] = True
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train":
+    if arguments.mode == "train" and not _sees_through_segmenter(own):
         _pretrain(own, arguments, pretrain)
     if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)
     else:
         train_and_test(own, arguments)
     distributed.wait_for_all()
+
+
+def _sees_through_segmenter(settings: DecoderRunSettings) -> TypeGuard[ClassificationSettings]:
+    return isinstance(settings, ClassificationSettings) and settings.head == "spots"
 
 
 def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
@@ -166,6 +170,9 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     if settings.baseline:
         return True
+    if _sees_through_segmenter(settings):
+        segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
+        return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
     return same_weights(trained.encoder, encoder.state_dict())
 

@@ -217,8 +217,9 @@ class DecoderSettings(Settings):
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     augment: Augment = "none"
-    """Change training frames anew in each step. flip: left and right, and their regions with them. full: also rotation,
-    scale, shift, gain and offset of the gray levels (src/datasets/augmentation.py)."""
+    """Change training frames, anew in each step unless `augment_variants` says otherwise. flip: left and right, and
+    their regions with them. full: also rotation, scale, shift, gain and offset of the gray levels
+    (src/datasets/augmentation.py)."""
     augment_variants: int = Field(0, ge=0)
     """So many changed versions of each training frame, drawn once and their latents kept; 0 draws and encodes a new
     one in each step."""

@@ -5,6 +5,7 @@ import itertools
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def published(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "published"
 
 
-def test_each_fold_sees_through_its_own_segmenter(folds: Path, phantom: Path, tmp_path: Path) -> None:
+def test_each_fold_sees_through_its_own_segmenter(
+    folds: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(folds, tmp_path / folds.name, ignore=shutil.ignore_patterns(CLASSIFIER))
     encoders = sorted(tmp_path.rglob("dmr_runs/checkpoints/last.pty"))
     before = [path.stat().st_mtime_ns for path in encoders]
@@ -66,7 +69,19 @@ def test_each_fold_sees_through_its_own_segmenter(folds: Path, phantom: Path, tm
         assert seen.segmenter is not None
         assert all(torch.equal(value, own.model[name]) for name, value in seen.segmenter["model"].items())
         assert not set(own.patients) & set(splits.load(trial / "split.json").test)
-    assert read(tmp_path / folds.name / CLASSIFIER / "results" / "metrics.json")["test/patient_auc"] is not None
+    results = tmp_path / folds.name / CLASSIFIER / "results" / "metrics.json"
+    assert read(results)["test/patient_auc"] is not None
+
+    # What was trained on another segmenter is not taken for finished.
+    checkpoints.save(trial / SEGMENTER / "checkpoints" / "dmr_run.pty", replace(own, model=_moved(own.model)))
+    again = ["--protocol", "kfold", "--folds", str(FOLDS), "--resume", "--set", *settings]
+    with pytest.raises(SystemExit):
+        train("main_binary.py", phantom, tmp_path, *again)
+    assert "segmenter: another one now" in capsys.readouterr().err
+
+
+def _moved(state: checkpoints.State) -> checkpoints.State:
+    return {name: value + 1 if name == "unet.outc.conv.bias" else value for name, value in state.items()}
 
 
 def test_an_encoder_of_the_same_settings_is_not_pretrained_again_in_another_place(

@@ -173,6 +173,8 @@ class _Collection:
         if saved_split is not None:
             split, division = splits.load(saved_split), splits.load_division(saved_split)
             known = {*division.train, *division.validation, *division.tested}
+            if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
+                known |= usable & set(split.rest)  # left out on purpose
             for patient in sorted(usable - known):
                 self.skipped.add(f"usable patients that {saved_split} does not know", patient)
             for patient in sorted(known - usable):

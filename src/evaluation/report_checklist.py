@@ -113,6 +113,8 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     inputs = _said(runs, {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
     answers = {22: f"Encoder pretrained without labels, frozen; a UNet after it, {seen}. Widths: Settings."}
+    if any(run.settings.get("head") == "spots" for run in runs):
+        answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
     known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
     packages = known[0] if known else None
     if isinstance(packages, Mapping) and packages:

@@ -1,10 +1,12 @@
 """The segmenter that a classifier with `head: spots` sees through."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from src.datasets import splits
 from src.datasets.build import Parts
+from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import DiagnosisDataset, palette_of
 from src.decoder_input import BreastMaps
@@ -16,6 +18,8 @@ from src.training.checkpoint import Checkpoint
 from src.training.decoding import refuse_other_networks
 from src.training.engine import blank_checkpoint
 from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 
 def frozen_breasts(
@@ -35,11 +39,16 @@ def frozen_breasts(
     if not folder.is_finished:
         flags = [f"--gray_{name}" for name in ("encoder", "decoder") if getattr(settings, f"{name}_modality") == "gray"]
         command = " ".join(["python main_seg.py", *flags])
-        raise UserError(f"{folder.root}: no segmenter there, which head: spots needs; train it first: {command}")
+        raise UserError(
+            f"{folder.root}: no segmenter there, which head: spots needs; train it first: {command}, with the same "
+            "--cfg-path, output_root, --protocol, --folds and --seeds"
+        )
     segmenter = load_trained(folder.root, "segmentation", "cpu")
     if segmenter.size != (size[0], size[1]):
         raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {(size[0], size[1])}")
     left_out = set(splits.load(folder.split).test)
+    if settings.protocol != "published":  # whose segmenter chooses its epoch on them
+        left_out -= set(checkpoints.load(folder.best).patients)
     seen = sorted(set(parts.test.patients) - left_out)
     if seen:
         raise UserError(
@@ -47,8 +56,18 @@ def frozen_breasts(
             "again with this output_root's split"
         )
     found = checkpoints.load(folder.best)
-    palette = segmenter.record.palette or palette_of(parts.train) or DEFAULT_PALETTE
+    encoder = Checkpoint(model={}, patients=found.encoder_patients)
+    checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
+    palette = segmenter.record.palette or palette_of(parts.train)
+    if palette is None and channels == CHANNELS["heat"]:
+        logger.warning("head: spots: the palette of the heat maps is not recognised; %s is assumed", DEFAULT_PALETTE)
+    palette = palette or DEFAULT_PALETTE
     names = list(segmenter.record.class_names)
     frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
-    blank = replace(blank_checkpoint(settings, parts), encoder=found.encoder, segmenter=frozen)
+    blank = replace(
+        blank_checkpoint(settings, parts),
+        encoder=found.encoder,
+        encoder_patients=found.encoder_patients,
+        segmenter=frozen,
+    )
     return breast_maps(blank, channels, (size[0], size[1]), folder.best), blank

@@ -141,7 +141,8 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     modality = settings.decoder_modality
     rows, columns = settings.image_size or FRAME_SIZE[modality]
     chosen = choose_device(device)
-    dtype = compute_dtype(settings.precision, chosen)
+    # A spot is a few gray levels: it is looked for in float32, as in training.
+    dtype = torch.float32 if settings.head == "spots" else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
     model = _networks(found, settings, (rows, columns), record.class_names, run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
@@ -162,7 +163,9 @@ def _networks(
 ) -> LatentModel:
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
     if settings.head == "spots":
-        return _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
+        model = _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
+        model.flip_average = settings.flip_average
+        return model
     head = settings.head
     frozen = checkpoints.as_encoder(found.encoder or {}, path)
     if frozen.in_channels not in CHANNELS.values():

@@ -34,6 +34,8 @@ class Checkpoint:
     """Those of them it was chosen on."""
     encoder: State | None = None
     """The frozen encoder under a decoder."""
+    encoder_patients: list[str] = field(default_factory=list)
+    """Those that encoder was pretrained or chosen on, where it says so."""
     segmenter: dict[str, Any] | None = None
     """The frozen segmenter under a classifier with `head: spots`, on that encoder: its `model`, `settings` and class
     `names`, and the `palette` of its frames."""
@@ -162,6 +164,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "settings": isinstance(checkpoint.settings, dict),
         "patients": names(checkpoint.patients),
         "validation": names(checkpoint.validation),
+        "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
         "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
         "epoch": count(checkpoint.epoch),

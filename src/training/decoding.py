@@ -96,6 +96,7 @@ def classification_task(
     encoder = _seen(frozen, settings)
     decoder: ClassificationModel | SpotModel
     if settings.head == "spots":
+        torch.manual_seed(settings.seed)  # whatever networks were made before
         decoder = SpotModel()
         settings = settings.model_copy(update={"precision": "fp32"})  # a spot is a few gray levels
     else:
@@ -192,7 +193,8 @@ def frozen_encoder(
         encoder = CUTSEncoder(channels, encoder.num_kernels).freeze()
         return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
-    return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
+    blank = blank_checkpoint(settings, parts)
+    return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
 
 
 _OF_THE_NETWORKS = ("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror")
@@ -306,8 +308,21 @@ def _drawn(
 @torch.no_grad()
 def _fit_spots(task: DecoderTask[D], decoder: SpotModel, dataset: FrameDataset) -> None:
     """Tell the decoder what is usual in the breasts of the dataset."""
-    batches = small_batches(dataset, range(len(dataset)))
-    decoder.fit(torch.cat([decoder.shaped(task.latents(dataset, batch).flatten(0, 1)) for batch in batches]))
+    shaped, missing = [], 0
+    for batch in small_batches(dataset, range(len(dataset))):
+        z = task.latents(dataset, batch).flatten(0, 1)
+        shaped.append(decoder.shaped(z))
+        missing += int((~decoder.found(z)).any(1).sum())
+    if missing:
+        logger.warning(
+            "the segmenter finds not both breasts in %d of %d training frames; there they are looked for where they "
+            "usually lie",
+            *(missing, len(dataset)),
+        )
+    try:
+        decoder.fit(torch.cat(shaped))
+    except ValueError as error:
+        raise UserError(f"head: spots: {error}") from None
 
 
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:

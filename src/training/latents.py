@@ -12,6 +12,7 @@ from model.heads import LatentModel
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.errors import UserError
 from src.settings import DecoderSettings
+from src.training import distributed
 from src.training.precision import compute_dtype, computing_in, memory_layout
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ class LatentStore:
     def _open(self, size: int) -> bool:
         """Whether there is a file on disk to write to; it is made when first asked for."""
         if self.file is None:
-            self.disk_left = min(self.disk_left, shutil.disk_usage(self.folder).free // 2)
+            free = shutil.disk_usage(self.folder).free // distributed.processes()
+            self.disk_left = min(self.disk_left, free // 2)
             if size > self.disk_left:
                 return False
             logger.info("latents beyond latent_memory_mb go to disk, up to %d MB", self.disk_left // 2**20)

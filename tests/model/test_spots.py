@@ -52,6 +52,24 @@ def test_a_frame_without_breasts_is_read_where_they_usually_lie() -> None:
     assert shape.std() > 0
 
 
+def test_breasts_too_small_count_as_none() -> None:
+    level = torch.rand(HEIGHT, WIDTH, generator=torch.Generator().manual_seed(7))
+    z = frame_of((10, 34, 5, 29), (12, 14, 45, 47), level)
+    model = SpotModel()
+    assert model.found(z).tolist() == [[True, False]]
+    without = z.clone()
+    without[:, 2] = 0
+    torch.testing.assert_close(model.shaped(z), model.shaped(without))
+
+
+def test_frames_that_all_look_the_same_are_refused() -> None:
+    model = SpotModel()
+    with pytest.raises(ValueError, match="look the same"):
+        model.fit(torch.ones(3, 2, SIDE, SIDE))
+    model.fit(torch.randn(1, 2, SIDE, SIDE))  # one frame is hardly anything, but no error
+    assert model.precision.isfinite().all()
+
+
 def test_a_mirrored_frame_has_the_same_logit() -> None:
     torch.manual_seed(2)
     model = SpotModel()
