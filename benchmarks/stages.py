@@ -14,7 +14,8 @@ from src.datasets.images import read_image
 from src.datasets.tasks import as_input
 from src.encoder import CUTSEncoder
 from src.patches import PatchSampler
-from src.settings import REPOSITORY, load
+from src.settings import REPOSITORY
+from src.settings_file import load
 from src.training.precision import compute_dtype, computing_in
 
 

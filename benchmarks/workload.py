@@ -9,7 +9,8 @@ from src.datasets.build import Parts, build_frames, build_regions
 from src.datasets.phantom import write_phantom
 from src.datasets.tasks import FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
-from src.settings import REPOSITORY, LatentSettings, SegmentationSettings, load
+from src.settings import REPOSITORY, LatentSettings, SegmentationSettings
+from src.settings_file import load
 from src.training.decoding import DecoderTask, as_trainable, segmentation_task
 from src.training.engine import Trainable
 from src.training.epoch import Progress, epoch_generator

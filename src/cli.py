@@ -16,8 +16,8 @@ from src.settings import (
     Protocol,
     RunSettings,
     SegmentationSettings,
-    load,
 )
+from src.settings_file import load
 
 S = TypeVar("S", bound=RunSettings)
 

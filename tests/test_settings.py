@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from src.errors import UserError
-from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings, load
+from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings
+from src.settings_file import load
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]

@@ -22,7 +22,8 @@ from src.errors import UserError, run
 from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.intervals import LEVEL
 from src.files import write_json
-from src.settings import ClassificationSettings, load
+from src.settings import ClassificationSettings
+from src.settings_file import load
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from src.evaluation.report_checklist import Item, checklist
 from src.evaluation.report_runs import CASES, FOLDERS, PUBLISHED, Group, Reader, Run, finished_at
 from src.evaluation.report_tables import Table, plural
 from src.files import write_text
-from src.settings import REPOSITORY, load
+from src.settings import REPOSITORY
+from src.settings_file import load
 
 _TEMPLATE = "report.html.jinja"
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from src.errors import UserError
-from src.settings import read_record
+from src.settings_file import read_record
 
 logger = logging.getLogger(__name__)
 

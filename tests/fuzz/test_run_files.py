@@ -30,7 +30,8 @@ from src.evaluation.predictions import (
 )
 from src.prediction.record import read_record as read_prediction_record
 from src.prediction.trained import load_trained
-from src.settings import REPOSITORY, load, read_record
+from src.settings import REPOSITORY
+from src.settings_file import load, read_record
 from src.training import checkpoint
 from src.training.checkpoint import Checkpoint
 from src.training.run_folder import RunFolder
