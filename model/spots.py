@@ -58,10 +58,10 @@ class SpotModel(nn.Module):
             nn.ReLU(),
             nn.Conv2d(hidden, 1, 1),
         )
-        # At first the scores are the strengths themselves: from random ones the training would not find its way.
+        # At first the logit is that of the ideal observer of such spots: from a random one, training finds its way late.
         for weights in self.network[-1].parameters():
             nn.init.zeros_(weights)
-        self.gain = nn.Parameter(torch.full((len(WIDTHS), 1, 1), 1 / len(WIDTHS)))
+        self.gain = nn.Parameter(torch.tensor([0.0, 1.0, 0.0])[:, None, None])
         self.place = nn.Parameter(torch.zeros(SIDE, SIDE))
         self.bias = nn.Parameter(torch.zeros(1))
 
@@ -107,7 +107,8 @@ class SpotModel(nn.Module):
     def read(self, strengths: torch.Tensor) -> torch.Tensor:
         """Strengths [B, 2, WIDTHS, SIDE, SIDE] -> logits [B]."""
         size = 2 * SIDE * SIDE
-        scores = (strengths * self.gain).sum(2) + self.network(strengths.flatten(0, 1)).view(-1, 2, SIDE, SIDE)
+        ratios = (strengths * self.energy.sqrt() * self.gain).sum(2)
+        scores = ratios + self.network(strengths.flatten(0, 1)).view(-1, 2, SIDE, SIDE)
         logits: torch.Tensor = (scores + self.place).flatten(1).logsumexp(1) - math.log(size) + self.bias
         return logits
 
