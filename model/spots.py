@@ -58,7 +58,7 @@ class SpotModel(nn.Module):
             nn.ReLU(),
             nn.Conv2d(hidden, 1, 1),
         )
-        # At first the logit is that of the ideal observer of such spots: from a random one, training finds its way late.
+        # At first the logit is that of the ideal observer of such spots: from a random one, training is slow to start.
         for weights in self.network[-1].parameters():
             nn.init.zeros_(weights)
         self.gain = nn.Parameter(torch.tensor([0.0, 1.0, 0.0])[:, None, None])
