@@ -97,8 +97,7 @@ class Bench:
         """An arm's trainings."""
         settings = self.settings(arm)
         seeds, folds = range(settings.seed, settings.seed + self.seeds), range(1, self.folds + 1)
-        place = protocols.place(settings)
-        return [Trial(seed, fold, place / f"seed_{seed}" / f"fold_{fold}") for seed in seeds for fold in folds]
+        return [protocols.trial_of(settings, seed, fold) for seed in seeds for fold in folds]
 
     def seconds(self, arm: Arm) -> float:
         """What one training takes, its encoder's included where it has one; mean over folds and seeds."""
@@ -232,7 +231,7 @@ def main() -> None:
         parser.add_argument(
             flag, nargs="+", default=[], metavar="KEY=VALUE", help=f"settings of all {whose}, as image_size=[60,80]"
         )
-    parser.add_argument("--quick", action="store_true", help="minutes instead of a night: shows that all runs, no more")
+    parser.add_argument("--quick", action="store_true", help="in minutes: shows that all runs, no more")
     options = parser.parse_args()
     if options.seeds < 1 or options.folds < 2 or min(options.labels) < 1:
         raise UserError("--seeds and --labels from 1, --folds from 2 are accepted")

@@ -84,13 +84,13 @@ class SpotModel(nn.Module):
 
     def found(self, z: torch.Tensor) -> torch.Tensor:
         """Whether the left and the right breast are there, bool [B, 2]."""
-        return (z[:, LEFT:] > 0.5).float().mean((2, 3)) >= SMALLEST
+        return _is_there((z[:, LEFT:] > 0.5).float())
 
     def _grid(self, probability: torch.Tensor, side: int) -> torch.Tensor:
         """Where each pixel of a breast's shape lies in the frame, [B, SIDE, SIDE, 2] as `grid_sample` takes it."""
         inside = (probability > 0.5).float()
         box = torch.stack([*_ends(inside.sum(2)), *_ends(inside.sum(1))], 1)
-        box = torch.where((inside.mean((1, 2)) >= SMALLEST)[:, None], box, self.usual[side])
+        box = torch.where(_is_there(inside)[:, None], box, self.usual[side])
         top, bottom, start, end = box.unbind(1)
         steps = (torch.arange(SIDE, device=box.device) + 0.5) / SIDE
         y = top[:, None] + (bottom - top)[:, None] * steps
@@ -132,6 +132,11 @@ class SpotModel(nn.Module):
         spots = RISE * torch.einsum("wai,wbj->wabij", profiles, profiles).flatten(3).flatten(1, 2)
         energy = torch.einsum("wpi,ij,wpj->wp", spots, precision[:size, :size], spots)
         self.energy.copy_(energy.view(-1, SIDE, SIDE))
+
+
+def _is_there(inside: torch.Tensor) -> torch.Tensor:
+    """Whether masks [..., H, W] are large enough to be a breast's, bool [...]."""
+    return inside.mean((-2, -1)) >= SMALLEST
 
 
 def _ends(amounts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

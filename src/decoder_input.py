@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from model.heads import LatentModel
+from model.spots import CHANNELS
 from src.datasets.augmentation import level_table, levels_of
 from src.encoder import CUTSEncoder
 
@@ -74,7 +75,7 @@ class BreastMaps(nn.Module):
     def __init__(self, segmenter: LatentModel, channels: int, breasts: tuple[int, int], palette: str) -> None:
         super().__init__()
         self.segmenter = segmenter.requires_grad_(False).eval()
-        self.in_channels, self.latent_dim, self.breasts = channels, 3, list(breasts)
+        self.in_channels, self.latent_dim, self.breasts = channels, CHANNELS, list(breasts)
         self.register_buffer("levels", level_table(palette), persistent=False)
 
     def folded(self) -> Self:
@@ -88,6 +89,7 @@ class BreastMaps(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, C, H, W] in -1..1 -> [B, 3, H, W]: level in -1..1, and two probabilities."""
         probabilities = self.segmenter(x).float().softmax(1)[:, self.breasts]
+        # The 0.01 keeps a colour's whole number from being rounded into the one below on the way to -1..1 and back.
         level = x if self.in_channels == 1 else levels_of((x + 1) * 127.5 + 0.01, self.levels)[:, None] / 127.5 - 1
         return torch.cat((level.float(), probabilities), 1)
 

@@ -124,11 +124,9 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
     trials = []
     for seed in range(settings.seed, settings.seed + seeds):
         for fold, split in enumerate(drawn, 1):
-            in_folds = settings.protocol == "kfold"
-            root = place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
-            trials.append(Trial(seed, fold if in_folds else None, root))
+            trials.append(trial_of(settings, seed, fold))
             if distributed.writes():
-                _keep_split(root / "split.json", replace(split, seed=seed), place(settings))
+                _keep_split(trials[-1].root / "split.json", replace(split, seed=seed), place(settings))
     distributed.wait_for_all()
     return trials
 
@@ -181,6 +179,13 @@ def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
     """Whether the settings that a checkpoint records give the run that these give."""
     known, free = with_defaults(recorded), MAY_CHANGE - {"max_epochs"}
     return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
+
+
+def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
+    """One trial of the settings' protocol; `fold` counts from 1 where it has folds."""
+    in_folds = settings.protocol == "kfold"
+    root = place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
+    return Trial(seed, fold if in_folds else None, root)
 
 
 def place(settings: DecoderRunSettings) -> Path:

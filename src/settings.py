@@ -269,6 +269,11 @@ class DecoderSettings(Settings):
         """The file-name part that tells the four modality cases apart, such as 'h_enc_g_dec'."""
         return f"{self.encoder_modality[0]}_enc_{self.decoder_modality[0]}_dec"
 
+    @property
+    def segmenter_name(self) -> str:
+        """Name of the folder of this case's segmenter, which a classifier with `head: spots` sees through."""
+        return f"dmr_runs_seg_{self.case}"
+
 
 class ClassificationSettings(DecoderSettings):
     """Healthy or sick (main_binary.py)."""
@@ -298,11 +303,6 @@ class ClassificationSettings(DecoderSettings):
         """Name of the run's folder below `output_root`."""
         return f"dmr_runs_classification_{self.case}{self.baseline}"
 
-    @property
-    def segmenter_name(self) -> str:
-        """Name of the folder of the same case's segmenter, which `head: spots` sees through."""
-        return f"dmr_runs_seg_{self.case}"
-
 
 class SegmentationSettings(DecoderSettings):
     """Seven regions (main_seg.py)."""
@@ -317,7 +317,7 @@ class SegmentationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"dmr_runs_seg_{self.case}{self.baseline}"
+        return f"{self.segmenter_name}{self.baseline}"
 
 
 DecoderRunSettings = ClassificationSettings | SegmentationSettings

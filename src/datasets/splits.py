@@ -61,9 +61,7 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
     if len(set(unit_of.values())) < 2:
         raise ValueError(f"{len(strata)} patients in {len(set(unit_of.values()))} groups cannot be divided")
     rng = np.random.default_rng(seed)
-    of_stratum: dict[str, list[str]] = {}
-    for patient in sorted(strata):
-        of_stratum.setdefault(repr(strata[patient]), []).append(patient)
+    of_stratum = _by_stratum(strata)
     wanted = _quotas({name: len(patients) for name, patients in of_stratum.items()}, share)
     order = [patient for name in sorted(of_stratum) for patient in rng.permutation(of_stratum[name]).tolist()]
     units = list(dict.fromkeys(unit_of[patient] for patient in order))
@@ -85,14 +83,20 @@ def ordered_sample(strata: Strata, count: int, seed: int) -> list[str]:
     Every beginning of the order has about the same share of each stratum.
     """
     rng = np.random.default_rng(seed)
-    of_stratum: dict[str, list[str]] = {}
-    for patient in sorted(strata):
-        of_stratum.setdefault(repr(strata[patient]), []).append(patient)
+    of_stratum = _by_stratum(strata)
     ranked: list[tuple[float, str, str]] = []
     for name in sorted(of_stratum):
         shuffled = rng.permutation(of_stratum[name]).tolist()
         ranked += [((rank + 0.5) / len(shuffled), name, patient) for rank, patient in enumerate(shuffled)]
     return [patient for _, _, patient in sorted(ranked)[:count]]
+
+
+def _by_stratum(strata: Strata) -> dict[str, list[str]]:
+    """The patients of each stratum, sorted."""
+    found: dict[str, list[str]] = {}
+    for patient in sorted(strata):
+        found.setdefault(repr(strata[patient]), []).append(patient)
+    return found
 
 
 def folds(strata: Strata, count: int, seed: int, groups: Groups = ()) -> list[list[str]]:

@@ -46,16 +46,16 @@ def frozen_breasts(
     segmenter = load_trained(folder.root, "segmentation", "cpu")
     if segmenter.size != (size[0], size[1]):
         raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {(size[0], size[1])}")
+    found = checkpoints.load(folder.best)
     left_out = set(splits.load(folder.split).test)
     if settings.protocol != "published":  # whose segmenter chooses its epoch on them
-        left_out -= set(checkpoints.load(folder.best).patients)
+        left_out -= set(found.patients)
     seen = sorted(set(parts.test.patients) - left_out)
     if seen:
         raise UserError(
             f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
             "again with this output_root's split"
         )
-    found = checkpoints.load(folder.best)
     encoder = Checkpoint(model={}, patients=found.encoder_patients)
     checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
     palette = segmenter.record.palette or palette_of(parts.train)
