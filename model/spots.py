@@ -22,19 +22,22 @@ SMALLEST = 0.005
 STRAY = 0.01
 """Share of a breast's pixels that may lie beyond each side of its box, so that a stray one does not stretch it."""
 _ROWS = 120
+VESSEL = 3
+"""Pixels of a frame of that many rows, some 9 mm: vessels are thinner, spots above tumours twice as wide or more."""
 
 
 class SpotModel(nn.Module):
     """One logit a frame, sick if positive, from z [B, 3, H, W] as `CHANNELS` says.
 
-    The boxes around both breasts are resampled to SIDE x SIDE, the right one mirrored, and their common mean
-    subtracted. What is left is whitened by the mean and the covariance of the training frames (`fit`), both breasts
-    together, so that each is judged by the other one too: the linear observer of Hotelling, with Gaussian spots of
-    every place and of `WIDTHS` as signals. A small network, the same for both sides, then reads the maps of these
-    signals' strengths, and their soft maximum is the logit. In a mirror the logit stays the same.
+    Warm lines thinner than VESSEL are taken out of the frame. The boxes around both breasts are resampled to SIDE x
+    SIDE, the right one mirrored, and their common mean subtracted. What is left is whitened by the mean and the
+    covariance of the training frames (`fit`), both breasts together, so that each is judged by the other one too: the
+    linear observer of Hotelling, with Gaussian spots of every place and of `WIDTHS` as signals. A small network, the
+    same for both sides, then reads the maps of these signals' strengths, and their soft maximum is the logit. In a
+    mirror the logit stays the same.
 
     Source: Barrett and Myers, Foundations of Image Science, 2004, chapter 13 (Hotelling observer, search for signals
-    of unknown place).
+    of unknown place); Serra, Image Analysis and Mathematical Morphology, 1982 (opening).
     """
 
     mean: torch.Tensor
@@ -77,6 +80,7 @@ class SpotModel(nn.Module):
         coarser = max(1, z.shape[2] // _ROWS)
         if coarser > 1:
             level = F.avg_pool2d(level, coarser)
+        level = _opened(level)
         left = F.grid_sample(level, self._grid(z[:, LEFT], 0), padding_mode="border", align_corners=False)
         right = F.grid_sample(level, self._grid(z[:, RIGHT], 1), padding_mode="border", align_corners=False)
         both = torch.cat((left, right.flip(-1)), 1)
@@ -132,6 +136,13 @@ class SpotModel(nn.Module):
         spots = RISE * torch.einsum("wai,wbj->wabij", profiles, profiles).flatten(3).flatten(1, 2)
         energy = torch.einsum("wpi,ij,wpj->wp", spots, precision[:size, :size], spots)
         self.energy.copy_(energy.view(-1, SIDE, SIDE))
+
+
+def _opened(level: torch.Tensor) -> torch.Tensor:
+    """Levels [B, 1, H, W] without what is warmer than its surroundings and narrower than VESSEL: a gray opening."""
+    around = VESSEL // 2
+    lowest = -F.max_pool2d(-level, VESSEL, stride=1, padding=around)
+    return F.max_pool2d(lowest, VESSEL, stride=1, padding=around)
 
 
 def _is_there(inside: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, choices are honest."""
+"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, choices are honest.
+And `benchmarks.tumours`: each tumour in its cell."""
 
 import json
 import sys
@@ -10,7 +11,10 @@ import pytest
 from benchmarks import accuracy
 from benchmarks.accuracy_report import draw_curves, tables
 from benchmarks.arms import INPUTS, PUBLISHED, RECOMMENDED, REGIONS
+from benchmarks.tumours import scored_patients, table
 from src import cli, protocols
+from src.errors import UserError
+from src.evaluation.predictions import write_predictions
 from src.files import write_json
 
 TINY = ("image_size=[32, 40]", "base_channels=2", "batch_size=2", "min_steps_per_epoch=1", "augment_variants=1")
@@ -77,3 +81,31 @@ def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> 
     assert "| recommended | .700 (.600 to .800) | .500 .250 |  | 12 |" in tables(everything)
     draw_curves(everything, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_tumours_are_told_by_depth_and_diameter(tmp_path: Path) -> None:
+    """Shallow tumours score above all healthy patients, deep ones below."""
+    tumours = {
+        f"{number}": {"depth_mm": 5.0 if number < 10 else 20.0, "diameter_mm": 30.0, "rise_c": rise}
+        for number, rise in enumerate([1.08] * 10 + [0.06] * 10)
+    }
+    scores = {patient: (1, 0.9 if of["depth_mm"] == 5 else 0.1) for patient, of in tumours.items()}
+    scores |= {f"h{number}": (0, 0.5 + number / 100) for number in range(10)}
+    write_predictions(
+        tmp_path / "results" / "predictions.csv",
+        ("label", "probability"),
+        [
+            ["test", patient, f"{frame}.jpg", label, probability + change]
+            for patient, (label, probability) in scores.items()
+            for frame, change in enumerate((-0.05, 0.05))
+        ]
+        + [["val", "v", "0.jpg", 1, 0.5]],
+    )
+    found = scored_patients(tmp_path)
+    assert found.keys() == scores.keys()
+    lines = table(tumours, {"run": found}).splitlines()
+    assert lines[2].startswith("| 5 to 10 | 23 to 30 | 10 | 1.08 | 19.6 | 1.00 (")
+    assert lines[3].startswith("| 15 to 20 | 23 to 30 | 10 | 0.06 | 1.1 | 0.00 (")
+    assert lines[4].startswith("| all | all | 20 |  |  | 0.50 (")
+    with pytest.raises(UserError, match="other patients"):
+        table({"0": tumours["0"]}, {"run": found})

@@ -11,6 +11,9 @@ from scipy.interpolate import CubicSpline
 
 from src.datasets.phantom_anatomy import FRAME_HEIGHT, FRAME_WIDTH, MIDLINE, SIDES, Anatomy, Draws, Field, Mask, fill
 
+NOISE = 0.03, 0.08
+"""C: between these lies the standard deviation of a camera's noise."""
+
 
 @dataclass(frozen=True)
 class Skin:
@@ -162,7 +165,7 @@ def draw_skin(draws: Draws, anatomy: Anatomy, marker_share: float) -> Skin:
         flesh=_blurred(anatomy.body, focus),
         maximum=float(np.clip(draws.normal(34.6, 0.8), 32.6, 37.0)),
         cooling=float(draws.uniform(-0.01, 0.03)),
-        noise=float(draws.uniform(0.03, 0.08)),
+        noise=float(draws.uniform(*NOISE)),
     )
 
 

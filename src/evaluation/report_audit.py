@@ -1,21 +1,19 @@
-"""The audit in the report: can something other than the disease tell sick from healthy, and is a frame there twice."""
+"""The audit in the report: can something other than the disease tell sick from healthy?"""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from src.evaluation.report_runs import Run, number
-from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits, some
+from src.evaluation.report_tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell, some
 
 
 def audit_warnings(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Warning and the runs that it is of; one that several runs share comes once."""
     found: dict[str, list[str]] = {}
     for run in runs:
-        texts = [str(text) for text in as_list(run.audit.get("warnings"))]
-        if not texts:
-            texts = [_trait_warning(trait) for trait in _traits(run.audit) if trait.get("warning")]
-        for text in dict.fromkeys(texts):
+        for text in dict.fromkeys(str(text) for text in as_list(run.audit.get("warnings"))):
             found.setdefault(text, []).append(run.name)
     return [(text, some(names)) for text, names in found.items()]
 
@@ -31,60 +29,39 @@ def audit_tables(runs: Sequence[Run]) -> list[Table]:
 
 def _audit_table(runs: Sequence[Run]) -> Table:
     audit, notes = runs[0].audit, Notes()
-    rows = [_trait_row(trait, notes) for trait in _traits(audit)]
-    if audit.get("strata"):
-        strata = ", ".join(f"{_said(item)}" for item in as_list(audit["strata"]))
-        notes.mark(f"within: {strata}")
-    for duplicate in as_list(audit.get("duplicates")):
-        notes.mark(f"duplicate: {_said(duplicate)}")
-    counts = [f"{_said(audit[key])} {key}" for key in ("patients", "sick", "healthy") if audit.get(key) is not None]
-    columns = ["trait", "AUC", "lower end, corrected for the number of traits", "AUC within strata", "remark"]
-    source = f"results/audit.json of {some([run.name for run in runs])}"
-    remark = ("Of " + ", ".join(counts) + ". " if counts else "") + (
+    rows = [_trait_row(trait, notes) for trait in as_list(audit.get("traits")) if isinstance(trait, dict)]
+    strata, same = (", ".join(map(str, as_list(audit.get(key)))) for key in ("strata", "same_in_all"))
+    columns = ["trait", "AUC", "lower end, corrected for the number of traits", "p", f"AUC within {strata or 'strata'}"]
+    counts = " and ".join(f"{audit[key]} {key}" for key in ("healthy", "sick") if number(audit.get(key)) is not None)
+    told = [f"Of {counts} patients." if counts else ""]
+    told += [f"Not answered: {audit['reason']}." if audit.get("reason") else ""]
+    told += [f"The same in all patients, or missing: {same}." if same else ""]
+    told += [
         "Each trait alone tells sick from healthy this well: far from 0.5, a decoder can learn it, not the disease."
+    ]
+    source = f"results/audit.json of {some([run.name for run in runs])}"
+    return Table(
+        "Traits of frames and patients", columns, rows, source, notes.lines(), " ".join(text for text in told if text)
     )
-    return Table("Traits of frames and patients", columns, rows, source, notes.lines(), remark)
 
 
 def _trait_row(trait: Mapping[str, Any], notes: Notes) -> list[Cell]:
-    warned = "warning" if trait.get("warning") else ""
-    within = trait.get("within")
-    pairs = number(within.get("pairs")) if isinstance(within, dict) else None
-    corrected = number(trait.get("corrected_low"))
-    inside = _area(within) if isinstance(within, dict) else ABSENT
-    if pairs is not None:
-        below = f"{inside.below}; {pairs:.0f} pairs" if inside.below else f"{pairs:.0f} pairs"
-        inside = Cell(inside.text, below, kind=inside.kind)
-    name = _said(trait.get("name", "trait"))
+    warned, missing = trait.get("warns") is True, number(trait.get("missing"))
+    below = ["warning"] * warned + ([f"{missing:.0f} patients without"] if missing else [])
+    corrected, p = (number(trait.get(key)) for key in ("corrected_low", "p"))
     return [
-        Cell(name, "warning" if warned else "", kind=f"head {warned}".strip()),
-        _area(trait),
-        Cell(ABSENT.text if corrected is None else digits(corrected), kind="absent" if corrected is None else ""),
-        inside,
-        Cell("", below=_said(trait.get("note") or "")),
+        Cell(str(trait.get("trait", "trait")), "; ".join(below), kind="head warning" if warned else "head"),
+        _area(trait.get("auc"), notes),
+        *(ABSENT if value is None else Cell(digits(value)) for value in (corrected, p)),
+        _area(trait.get("within"), notes, with_pairs=True),
     ]
 
 
-def _area(found: Mapping[str, Any]) -> Cell:
-    area, low, high = (number(found.get(key)) for key in ("auc", "low", "high"))
-    if area is None:
-        return ABSENT
-    return Cell(digits(area), "" if low is None or high is None else f"{digits(low)} to {digits(high)}")
-
-
-def _trait_warning(trait: Mapping[str, Any]) -> str:
-    area = number(trait.get("auc"))
-    known = "" if area is None else f" with an AUC of {digits(area)}"
-    return f"{_said(trait.get('name', 'a trait'))} alone tells sick from healthy{known}"
-
-
-def _traits(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    together = audit.get("all_together")
-    found = [trait for trait in as_list(audit.get("traits")) if isinstance(trait, dict)]
-    return found + ([{"name": "all together", **together}] if isinstance(together, dict) else [])
-
-
-def _said(value: Any) -> str:
-    if isinstance(value, list):
-        return " and ".join(_said(item) for item in value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def _area(found: Any, notes: Notes, with_pairs: bool = False) -> Cell:
+    """The AUC over pairs of patients that `src.evaluation.auc.PairAUC` holds."""
+    area = found if isinstance(found, dict) else {}
+    cell, pairs = score_cell(None, area.get("interval"), notes), number(area.get("pairs"))
+    if with_pairs and pairs is not None:
+        below = f"{cell.below}; {pairs:.0f} pairs" if cell.below else f"{pairs:.0f} pairs"
+        cell = replace(cell, below=below)
+    return cell

@@ -112,14 +112,14 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
             bar.set_description(f"epoch {progress.epoch}")
             scores = _one_epoch(task, run, state, progress, stop, clock, bar)
             state = _after_epoch(state, task, progress.epoch, scores, clock)
-            best = "  (best)" if state.best_epoch == state.epoch else ""
-            logger.info("epoch %d  %s%s", state.epoch, _in_words(scores), best)
+            kept = "  (kept)" if state.best_epoch == state.epoch else ""
+            logger.info("epoch %d  %s%s", state.epoch, _in_words(scores), kept)
             if board is not None:
                 checkpoints.save(run.last, state)
                 _write_copies(state, run)
                 for name, value in scores.items():
                     board.add_scalar(name, value, state.epoch)
-    logger.info("trained %d epochs, the best is epoch %d", state.epoch, state.best_epoch)
+    logger.info("trained %d epochs, epoch %d is kept", state.epoch, state.best_epoch)
 
 
 class _Clock:

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from src.errors import UserError
 from src.evaluation import report as page
+from src.evaluation.audit import audit
 from src.evaluation.report_runs import PUBLISHED, Reader
 from src.evaluation.report_scores import command_line
 from src.settings import REPOSITORY
@@ -189,10 +191,9 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     figures = tmp_path / H_H / "results" / "figures"
     figures.mkdir()
     (figures / '"><script>alert(1)<.png').write_bytes(PIXEL)
-    trait = {"name": HOSTILE, "auc": 0.9, "warning": True, "note": HOSTILE}
-    write(
-        tmp_path / H_H / "results" / "audit.json", {"traits": [trait], "warnings": [HOSTILE], "duplicates": [HOSTILE]}
-    )
+    traits = [{"trait": HOSTILE, "warns": True, "auc": {"interval": {"reason": HOSTILE}}}]
+    audit = {"traits": traits, "warnings": [HOSTILE], "strata": [HOSTILE], "same_in_all": [HOSTILE], "reason": HOSTILE}
+    write(tmp_path / H_H / "results" / "audit.json", audit)
     write(tmp_path / H_H / "baselines" / "differences.json", {HOSTILE: {"test/patient_auc": interval(0.1)}})
     found = parsed(tmp_path)
     assert HOSTILE in found.text
@@ -251,24 +252,26 @@ def test_a_published_protocol_in_the_settings_is_labelled_too(tmp_path: Path) ->
 
 def test_audit_warnings_come_first(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
-    traits = [
-        {
-            "name": "gray level",
-            "auc": 0.9,
-            "low": 0.8,
-            "high": 0.95,
-            "warning": True,
-            "within": {"auc": 0.7, "pairs": 9},
-        },
-        {"name": "size", "auc": 0.5, "within": None},
-    ]
-    write(tmp_path / H_H / "results" / "audit.json", {"traits": traits, "patients": 20})
+    patients = [f"{number:02d}" for number in range(40)]
+    labels = np.array([0, 1] * 20)
+    spread = np.random.default_rng(3).normal(size=40)
+    traits = {"year": np.repeat([2012.0, 2013.0], 20), "level": 10.0 * labels + spread, "sharpness": spread}
+    result = audit(patients, labels, traits, ("year",))
+    result.record(tmp_path / H_H / "results" / "audit.json")
     found = parsed(tmp_path)
-    warning = "gray level alone tells sick from healthy with an AUC of 0.900"
-    assert found.text.index("Audit warnings") < found.text.index(warning) < found.text.index("Research software")
-    assert "size alone" not in found.text
-    row = found.row("Traits of frames and patients", "gray level")
-    assert (row["AUC"], row["AUC within strata"]) == ("0.900 0.800 to 0.950", "0.700 9 pairs")
+    assert len(result.warnings) > 0
+    for warning in result.warnings:
+        assert found.text.index("Audit warnings") < found.text.index(warning) < found.text.index("Research software")
+    for trait in result.traits:
+        row = found.row("Traits of frames and patients", trait.trait)
+        auc, low, high = trait.auc.interval.value, trait.auc.interval.low, trait.auc.interval.high
+        assert auc is not None
+        assert row["AUC"].startswith(f"{auc:.3f}")
+        assert low is None or f"{low:.3f} to {high:.3f}" in row["AUC"]
+        assert row["p"] == f"{trait.p:.3f}"
+        within = row["AUC within year"]
+        assert within.endswith(f"{trait.within.pairs} pairs") if trait.within else within == "\N{EN DASH}"
+        assert ("warning" in row["trait"]) == trait.warns
 
 
 def test_baselines_stand_beside_the_run_with_signed_differences(tmp_path: Path) -> None:

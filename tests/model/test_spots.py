@@ -1,12 +1,13 @@
 """The spot model: breasts in one shape wherever they lie, the observer against a slow one, and spots that are found."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.metrics import roc_auc_score
 
-from model.spots import RISE, SIDE, WIDTHS, SpotModel
+from model.spots import RISE, SIDE, VESSEL, WIDTHS, SpotModel, _opened
 
 HEIGHT, WIDTH = 60, 80
 
@@ -68,6 +69,23 @@ def test_frames_that_all_look_the_same_are_refused() -> None:
         model.fit(torch.ones(3, 2, SIDE, SIDE))
     model.fit(torch.randn(1, 2, SIDE, SIDE))  # one frame is hardly anything, but no error
     assert model.precision.isfinite().all()
+
+
+def test_vessels_vanish_and_spots_stay() -> None:
+    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    spot = torch.exp(-0.5 * ((rows - 22) ** 2 + (columns - 17) ** 2) / 4.0**2)
+    vessel = ((rows - columns).abs() <= 1).float()  # two pixels across
+    seen = [frame_of((10, 34, 5, 29), (12, 40, 45, 75), level) for level in (0 * spot, spot, vessel)]
+    nothing, with_spot, with_vessel = (SpotModel().shaped(z)[0, 0] for z in seen)
+    assert (with_spot - with_spot.min()).max() > 0.8
+    torch.testing.assert_close(with_vessel, nothing)
+
+
+def test_an_opening_is_the_highest_of_the_lowest() -> None:
+    """Against OpenCV's."""
+    level = torch.rand(1, 1, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(8))
+    opened = cv2.morphologyEx(level[0, 0].numpy(), cv2.MORPH_OPEN, np.ones((VESSEL, VESSEL), np.uint8))
+    np.testing.assert_array_equal(_opened(level)[0, 0].numpy(), opened)
 
 
 def test_a_mirrored_frame_has_the_same_logit() -> None:
