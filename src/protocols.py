@@ -142,7 +142,7 @@ def _run_trial(
     if settings.protocol == "published":  # whose encoder sees the test patients' frames
         changes["transductive"] = True
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and not _sees_through_segmenter(own):
+    if arguments.mode == "train" and own.decoder_input != "pixels" and not _sees_through_segmenter(own):
         _pretrain(own, arguments, pretrain)
     if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)

@@ -203,7 +203,8 @@ class DecoderSettings(Settings):
     code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder, or both latents and pixels; as baselines, the latents of a random encoder of
-    its size, or the pixels alone."""
+    its size, or the pixels alone, which need no encoder. A baseline's run, below `baselines` in the folder of the run
+    that it is compared with, predicts as any other."""
     coarse_latents: bool = False
     """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. Baselines do too."""
     folds: int = Field(5, ge=2)

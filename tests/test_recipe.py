@@ -18,6 +18,8 @@ from src.prediction.trained import Task, load_trained
 from src.training import checkpoint as checkpoints
 from src.training.engine import same_weights
 
+SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
+PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
 
@@ -27,20 +29,21 @@ def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recipe")
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
     run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor")
-    run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice")
-    run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]")
+    for seen in ([], ["decoder_input=pixels"]):
+        run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice", *seen)
+        run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]", *seen)
     return root
 
 
 def test_a_run_is_tested_with_the_networks_it_was_trained_with(
     root: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json").read_bytes()
+    before = (root / SEGMENTER / "results" / "metrics.json").read_bytes()
     places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, "flip_average=false"]
     with pytest.raises(SystemExit):
         run_here("main_seg.py", "--mode", "test", "--set", *places)
     assert "flip_average: True then, False now" in capsys.readouterr().err
-    assert (root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json").read_bytes() == before
+    assert (root / SEGMENTER / "results" / "metrics.json").read_bytes() == before
 
 
 def test_another_length_of_a_schedule_is_no_resumption(
@@ -53,7 +56,7 @@ def test_another_length_of_a_schedule_is_no_resumption(
 
 
 @pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
-@pytest.mark.parametrize("run", ["dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"])
+@pytest.mark.parametrize("run", [SEGMENTER, CLASSIFIER, f"{SEGMENTER}/{PIXELS}"])
 def test_exported_networks_are_the_tested_ones(root: Path, tmp_path: Path, run: str, form: Format) -> None:
     if form == "onnx":
         pytest.importorskip("onnxscript")
@@ -72,8 +75,9 @@ def lines_of(run: Path) -> list[dict[str, str]]:
         return [line for line in csv.DictReader(file) if line["part"] == "test"]
 
 
-def test_predictions_are_those_that_were_scored(root: Path, phantom: Path) -> None:
-    run = root / "dmr_runs_seg_h_enc_h_dec"
+@pytest.mark.parametrize("name", [SEGMENTER, f"{SEGMENTER}/{PIXELS}"])
+def test_predictions_are_those_that_were_scored(root: Path, phantom: Path, name: str) -> None:
+    run = root / name
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     for frame in {line["frame"] for line in lines}:
         picture = np.asarray(Image.open(phantom / frame))
@@ -84,8 +88,9 @@ def test_predictions_are_those_that_were_scored(root: Path, phantom: Path) -> No
         assert (np.stack(masks) == found).mean() > 0.99
 
 
-def test_probabilities_are_those_that_were_scored(root: Path, phantom: Path) -> None:
-    run = root / "dmr_runs_classification_h_enc_h_dec"
+@pytest.mark.parametrize("name", [CLASSIFIER, f"{CLASSIFIER}/{PIXELS}"])
+def test_probabilities_are_those_that_were_scored(root: Path, phantom: Path, name: str) -> None:
+    run = root / name
     classifier = load_classifier(run, "cpu")
     for line in lines_of(run):
         picture = Image.open(phantom / line["frame"]).resize((64, 48), Image.Resampling.BOX)

@@ -19,8 +19,8 @@ from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.datasets.tasks import as_input
-from src.decoder_input import BreastMaps, decoder_input
-from src.encoder import refuse_misfit
+from src.decoder_input import BreastMaps, Pixels, decoder_input
+from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
@@ -115,6 +115,7 @@ class _KnownSettings(BaseModel):
     model_config = ConfigDict(strict=True)
 
     task: Task
+    encoder_modality: Modality
     decoder_modality: Modality
     decoder_input: DecoderInput = "latents"
     coarse_latents: bool = False
@@ -134,7 +135,8 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if not run.best.is_file():
         raise UserError(f"{folder}: no trained run there; train it first: python {script} --mode train")
     found = checkpoints.load(run.best)
-    if found.settings.get("task") != task or found.encoder is None:
+    encoded = found.encoder is not None or found.settings.get("decoder_input") == "pixels"
+    if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
     settings = _known_settings(found, run.best)
@@ -167,10 +169,7 @@ def _networks(
         model.flip_average = settings.flip_average
         return model
     head = settings.head
-    frozen = checkpoints.as_encoder(found.encoder or {}, path)
-    if frozen.in_channels not in CHANNELS.values():
-        raise UserError(f"{path}: an encoder of {frozen.in_channels} channels, 1 or 3 are accepted")
-    encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
+    encoder = decoder_input(_frozen(found, settings, path), settings.coarse_latents, settings.decoder_input == "both")
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
@@ -188,6 +187,16 @@ def _networks(
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
     model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
     return model
+
+
+def _frozen(found: Checkpoint, settings: _KnownSettings, path: Path) -> CUTSEncoder | Pixels:
+    """What the decoder was trained on."""
+    if settings.decoder_input == "pixels":
+        return Pixels(CHANNELS[settings.encoder_modality])
+    encoder = checkpoints.as_encoder(found.encoder or {}, path)
+    if encoder.in_channels not in CHANNELS.values():
+        raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
+    return encoder
 
 
 def _restored(make: Callable[[], N], state: checkpoints.State, path: Path) -> N:
