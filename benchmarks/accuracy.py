@@ -26,12 +26,13 @@ from src.errors import run as run_script
 from src.evaluation.intervals import Interval
 from src.evaluation.pooling import Trial, differences, pool
 from src.files import alone_in, read_json, write_json
-from src.settings import SegmentationSettings
+from src.settings import BASELINES, SegmentationSettings
 
 HERE = Path(__file__).parent
 PATIENTS, ANNOTATED = 100, 0.5
 LABELS = (4, 8, 16, 32)
 """Numbers of annotated patients on the learning curve, before all that a fold has to train on."""
+LATENTS_ALONE = INPUTS["latents"]
 SCORE = "test/dice_macro"
 NIPPLES = ("test/dice/left_nipple", "test/dice/right_nipple")
 QUICK = ("image_size=[60, 80]", "base_channels=8", "max_epochs=10")
@@ -81,11 +82,16 @@ class Bench:
         protocols.run(settings, self.arguments(arm, changes), train_and_test, pretrain)
         return protocols.place(settings) / settings.run_name
 
+    def shares_encoders(self, arm: Arm) -> bool:
+        """Whether the arm's decoders see latents of the encoders that those of `latents` do."""
+        usual = arm.settings == LATENTS_ALONE.settings and not arm.encoder_changes
+        return usual and self.settings(arm).decoder_input != "pixels"
+
     def _copy_encoders(self, arm: Arm, settings: SegmentationSettings) -> None:
-        """Bring the recommended arm's encoders where this one's would be the same: protocols takes them as they are."""
-        if arm.encoder_changes or arm.settings != RECOMMENDED.settings:
+        """Bring the encoders of `latents` where this arm's would be the same: protocols takes them as they are."""
+        if not self.shares_encoders(arm):
             return
-        place, source = protocols.place(settings), protocols.place(self.settings(RECOMMENDED))
+        place, source = protocols.place(settings), protocols.place(self.settings(LATENTS_ALONE))
         for run in source.glob("seed_*/fold_*/dmr_runs"):
             own = place / run.relative_to(source)
             if not own.exists() and (run / "results" / "metrics.json").exists():
@@ -102,7 +108,7 @@ class Bench:
     def seconds(self, arm: Arm) -> float:
         """What one training takes, its encoder's included where it has one; mean over folds and seeds."""
         settings = self.settings(arm)
-        runs = [settings.run_name] + ["dmr_runs"] * (settings.decoder_input in ("latents", "both"))
+        runs = [settings.run_name] + ["dmr_runs"] * (settings.decoder_input not in BASELINES)
         return float(
             np.mean([sum(_metrics(trial.root / run)["seconds"] for run in runs) for trial in self.trials(arm)])
         )
@@ -135,14 +141,14 @@ def learn(bench: Bench, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def eligible(bench: Bench, arms: Sequence[Arm]) -> list[Arm]:
-    """The arms that a fold may choose from: changes of the recommended settings that leave the decoder its latents.
+    """The arms that a fold may choose from: changes of the recommended settings.
 
     All are judged on the same validation patients, and none by an epoch that was chosen on them.
     """
 
     def alike(arm: Arm) -> tuple[str, ...]:
         settings = bench.settings(arm)
-        return arm.settings, settings.run_name, settings.train_val_ratio, settings.select_by
+        return arm.settings, settings.train_val_ratio, settings.select_by
 
     return [arm for arm in arms if alike(arm) == alike(RECOMMENDED)]
 
@@ -251,7 +257,10 @@ def main() -> None:
     made_with = {"folds": options.folds, "set": list(options.set), "encoder_set": list(options.encoder_set)}
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
-    reference = bench.train(RECOMMENDED)  # first, for the others take its encoders
+    reference = bench.train(RECOMMENDED)
+    planned = arms * ("regions" in options.part) + list(INPUTS.values()) * ("curve" in options.part)
+    if any(map(bench.shares_encoders, planned)):
+        bench.train(LATENTS_ALONE)  # before the others, which take its encoders
     if "regions" in options.part:
         for arm in arms:
             results.keep("regions", {arm.name: ablate(bench, arm, reference)})

@@ -35,10 +35,11 @@ class Arm:
 PUBLISHED = Arm("published", settings="published")
 PATIENT = Arm("published, never stopped early", ("patience=null",), settings="published")
 RECOMMENDED = Arm("recommended")
+LATENTS = ("decoder_input=latents",)
 INPUTS = {
-    "latents": Arm("latents alone", ("decoder_input=latents",)),
-    "latents and pixels": RECOMMENDED,
-    "pixels": Arm("pixels alone", ("decoder_input=pixels",)),
+    "latents": Arm("latents alone", LATENTS),
+    "latents and pixels": Arm("latents and pixels", ("decoder_input=both",)),
+    "pixels": RECOMMENDED,
     "random encoder": Arm("latents of a random encoder", ("decoder_input=random",)),
 }
 """What a decoder can see, for the learning curve."""
@@ -48,7 +49,7 @@ REGIONS = (
     PUBLISHED,
     PATIENT,
     INPUTS["latents"],
-    INPUTS["pixels"],
+    INPUTS["latents and pixels"],
     INPUTS["random encoder"],
     Arm("no augmentation", ("augment=none", "augment_variants=0")),
     Arm("cross-entropy alone", ("loss=ce",)),
@@ -61,12 +62,12 @@ REGIONS = (
     Arm("no average over flips", ("flip_average=false",)),
     Arm("Adam", ("optimizer=adam", "weight_decay=0.0")),
     Arm("averaged weights", ("ema=0.99",)),
-    Arm("coarse latents too", ("coarse_latents=true",)),
-    Arm("pretraining: 5 epochs", encoder_changes=("max_epochs=5",)),
-    Arm("pretraining: 10 times the steps", encoder_changes=("min_steps_per_epoch=50", "patience=30")),
-    Arm("pretraining: 10 times the anchors", encoder_changes=("sampled_patches_per_image=160",)),
-    Arm("pretraining: InfoNCE of each anchor", encoder_changes=("contrastive=per_anchor",)),
-    Arm("pretraining: lambda 0.5", encoder_changes=("lambda_contrastive_loss=0.5",)),
-    Arm("pretraining: twice the width", encoder_changes=("num_kernels=32",)),
+    Arm("latents, coarse ones too", (*LATENTS, "coarse_latents=true")),
+    Arm("latents, pretraining: 5 epochs", LATENTS, ("max_epochs=5",)),
+    Arm("latents, pretraining: 10 times the steps", LATENTS, ("min_steps_per_epoch=50", "patience=30")),
+    Arm("latents, pretraining: 10 times the anchors", LATENTS, ("sampled_patches_per_image=160",)),
+    Arm("latents, pretraining: InfoNCE of each anchor", LATENTS, ("contrastive=per_anchor",)),
+    Arm("latents, pretraining: lambda 0.5", LATENTS, ("lambda_contrastive_loss=0.5",)),
+    Arm("latents, pretraining: twice the width", LATENTS, ("num_kernels=32",)),
 )
 """The ablation of the segmenter, each arm against RECOMMENDED; the most telling come first."""

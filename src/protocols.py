@@ -26,8 +26,8 @@ from src.datasets.splits import Split
 from src.errors import UserError
 from src.evaluation.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
+    BASELINES,
     ClassificationSettings,
-    DecoderInput,
     DecoderRunSettings,
     LatentSettings,
     RunSettings,
@@ -72,14 +72,14 @@ def run(
     below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
     unless there is a finished one of the same settings.
     """
-    inputs: tuple[DecoderInput, ...] = (settings.decoder_input,)
+    variants = [settings]
     if arguments.baselines:
         if _sees_through_segmenter(settings):
             raise UserError("head: spots: sees no latents that --baselines could replace; compare it with other heads")
-        if settings.decoder_input == "both":
-            raise UserError("decoder_input: both: --baselines compares latents alone, say decoder_input=latents")
-        inputs = ("latents", "random", "pixels")
-    variants = [settings.model_copy(update={"decoder_input": name}) for name in inputs]
+        if settings.decoder_input != "latents":
+            seen = settings.decoder_input
+            raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+        variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
     folder = settings.output_root / variants[0].run_name
     if settings.protocol == "holdout" and arguments.seeds == 1:
         if arguments.encoder_overrides:
@@ -166,7 +166,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     trained = checkpoints.load(run.last)
     if not _made_with(settings, trained.settings):
         return False
-    if settings.baseline:
+    if settings.decoder_input in BASELINES:
         return True
     if _sees_through_segmenter(settings):
         segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)

@@ -13,6 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
 DecoderInput = Literal["latents", "both", "random", "pixels"]
+BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw_pixels"}
+"""What decoders see that others are compared with, and the folder of each."""
 Augment = Literal["none", "flip", "full"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
@@ -202,9 +204,11 @@ class DecoderSettings(Settings):
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
     code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
-    """latents of the pretrained encoder, or both latents and pixels; as baselines, the latents of a random encoder of
-    its size, or the pixels alone, which need no encoder. A baseline's run, below `baselines` in the folder of the run
-    that it is compared with, predicts as any other."""
+    """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
+    pixels alone, which need no encoder."""
+    baseline: bool = False
+    """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
+    folder."""
     coarse_latents: bool = False
     """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. Baselines do too."""
     folds: int = Field(5, ge=2)
@@ -259,11 +263,16 @@ class DecoderSettings(Settings):
         """The modality of the frames this run reads."""
         return self.decoder_modality
 
+    @model_validator(mode="after")
+    def _baselines_have_no_trained_encoder(self) -> "DecoderSettings":
+        if self.baseline and self.decoder_input not in BASELINES:
+            raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
+        return self
+
     @property
-    def baseline(self) -> str:
+    def baseline_folder(self) -> str:
         """Where a baseline's run lies in the folder of the run that it is compared with; empty for that run."""
-        names = {"latents": "", "both": "", "random": "/baselines/random_encoder", "pixels": "/baselines/raw_pixels"}
-        return names[self.decoder_input]
+        return f"/baselines/{BASELINES[self.decoder_input]}" if self.baseline else ""
 
     @property
     def case(self) -> str:
@@ -302,7 +311,7 @@ class ClassificationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"dmr_runs_classification_{self.case}{self.baseline}"
+        return f"dmr_runs_classification_{self.case}{self.baseline_folder}"
 
 
 class SegmentationSettings(DecoderSettings):
@@ -318,7 +327,7 @@ class SegmentationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"{self.segmenter_name}{self.baseline}"
+        return f"{self.segmenter_name}{self.baseline_folder}"
 
 
 DecoderRunSettings = ClassificationSettings | SegmentationSettings

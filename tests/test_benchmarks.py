@@ -30,16 +30,16 @@ def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Pat
         encoder = (*arm.encoder_changes, f"dataset_path={phantom}")
         cli.latent_settings(replace(bench.arguments(arm), overrides=encoder))
         own, recommended = (bench.settings(of).model_dump(exclude={"output_root"}) for of in (arm, RECOMMENDED))
-        assert (own != recommended) == (arm is not RECOMMENDED and not arm.encoder_changes)
+        assert (own != recommended) == (arm is not RECOMMENDED)
     assert len({arm.folder for arm in REGIONS}) == len(REGIONS)
 
 
 def test_each_fold_chooses_by_its_validation_patients(phantom: Path, tmp_path: Path) -> None:
     bench = bench_of(phantom, tmp_path)
     changed = next(arm for arm in REGIONS if arm.name == "half the steps")
-    pixels = next(arm for arm in REGIONS if arm.name == "pixels alone")
+    chosen = next(arm for arm in REGIONS if "select_by=loss" in arm.changes)
     arms = [RECOMMENDED, changed, PUBLISHED]
-    assert accuracy.eligible(bench, [*arms, pixels]) == arms[:2]
+    assert accuracy.eligible(bench, [*arms, chosen]) == arms[:2]
     for arm, of_folds in zip(arms, ((0.1, 0.7), (0.2, 0.6), (0.9, 0.9)), strict=True):
         for trial, value in zip(bench.trials(arm), of_folds, strict=True):
             write_json(trial.root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json", {"val/dice_macro": value})
@@ -53,19 +53,20 @@ def test_arms_and_curve_of_a_small_phantom(
     monkeypatch.setattr(accuracy, "QUICK", (*TINY, "max_epochs=1"))
     monkeypatch.setattr(accuracy, "QUICK_ENCODER", (*TINY[:1], "num_kernels=2", "max_epochs=1"))
     command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small"]
-    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "pixels alone"])
+    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "latents alone"])
     accuracy.main()
     found = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]
-    assert set(found["regions"]) == {"recommended", "pixels alone"}
-    assert len(found["regions"]["pixels alone"]["minus_recommended"]["dice_macro"]) == 3
+    assert set(found["regions"]) == {"recommended", "latents alone"}
+    assert len(found["regions"]["latents alone"]["minus_recommended"]["dice_macro"]) == 3
     assert set(found["curve"]) == {"2", "all"}
-    assert found["curve"]["all"]["pixels"]["dice_macro"] == found["regions"]["pixels alone"]["dice_macro"]
+    assert found["curve"]["all"]["latents"]["dice_macro"] == found["regions"]["latents alone"]["dice_macro"]
     assert (tmp_path / "accuracy.png").stat().st_size > 0
     assert "| recommended |" in capsys.readouterr().out
 
-    # The encoders are the recommended arm's, and nothing is trained a second time.
+    # All have the encoders of one arm, pixels have none, and nothing is trained a second time.
     bench = bench_of(phantom, tmp_path)
-    for trial, first in zip(bench.trials(INPUTS["pixels"]), bench.trials(RECOMMENDED), strict=True):
+    assert not any((trial.root / "dmr_runs").exists() for trial in bench.trials(RECOMMENDED))
+    for trial, first in zip(bench.trials(INPUTS["latents and pixels"]), bench.trials(INPUTS["latents"]), strict=True):
         logs = [of.root / "dmr_runs" / "logs" / "train.log" for of in (trial, first)]
         assert logs[0].read_bytes() == logs[1].read_bytes()
     checkpoints = list(tmp_path.rglob("last.pty"))

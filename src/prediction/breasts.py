@@ -12,7 +12,7 @@ from src.datasets.tasks import DiagnosisDataset, palette_of
 from src.decoder_input import BreastMaps
 from src.errors import UserError
 from src.prediction.trained import breast_maps, load_trained
-from src.settings import ClassificationSettings
+from src.settings import BASELINES, ClassificationSettings
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import refuse_other_networks
@@ -56,8 +56,9 @@ def frozen_breasts(
             f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
             "again with this output_root's split"
         )
-    encoder = Checkpoint(model={}, patients=found.encoder_patients)
-    checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
+    if found.settings.get("decoder_input") not in BASELINES:  # which no trained encoder stands before
+        encoder = Checkpoint(model={}, patients=found.encoder_patients)
+        checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
     palette = segmenter.record.palette or palette_of(parts.train)
     if palette is None and channels == CHANNELS["heat"]:
         logger.warning("head: spots: the palette of the heat maps is not recognised; %s is assumed", DEFAULT_PALETTE)
