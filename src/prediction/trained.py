@@ -135,7 +135,8 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if not run.best.is_file():
         raise UserError(f"{folder}: no trained run there; train it first: python {script} --mode train")
     found = checkpoints.load(run.best)
-    encoded = found.encoder is not None or found.settings.get("decoder_input") == "pixels"
+    through = found.settings if found.segmenter is None else found.segmenter["settings"]
+    encoded = found.encoder is not None or through.get("decoder_input") == "pixels"
     if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
