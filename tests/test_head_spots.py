@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
+from test_scripts import TINY_DECODER, run_here
 
 from src.datasets.frame_cache import read_frame
 from src.errors import UserError
@@ -106,7 +106,6 @@ def test_a_segmenter_that_saw_test_patients_is_refused(
     # As in the published protocol, where it chooses its epoch on them; and where its encoder saw them.
     write_json(run / "results" / "split.json", split)
     segmenter = checkpoints.load(run / "checkpoints" / "dmr_run.pty")
-    segmenter.settings["decoder_input"] = "both"
     for field, complaint in (("patients", "did not leave out 1"), ("encoder_patients", "was trained on 1 of")):
         seen = replace(segmenter, **{field: [*getattr(segmenter, field), moved]})
         checkpoints.save(run / "checkpoints" / "dmr_run.pty", seen)

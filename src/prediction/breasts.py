@@ -56,7 +56,8 @@ def frozen_breasts(
             f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
             "again with this output_root's split"
         )
-    if found.settings.get("decoder_input") not in BASELINES:  # which no trained encoder stands before
+    # Before pixels and random encoders nothing was pretrained, which need not be said.
+    if found.encoder_patients or found.settings.get("decoder_input") not in BASELINES:
         encoder = Checkpoint(model={}, patients=found.encoder_patients)
         checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
     palette = segmenter.record.palette or palette_of(parts.train)
