@@ -112,14 +112,20 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
 def _model(runs: Sequence[Run]) -> dict[int, str]:
     inputs = _said(runs, {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
-    answers = {22: f"Encoder pretrained without labels, frozen; a UNet after it, {seen}. Widths: Settings."}
+    encoded = inputs != "pixels" or any(run.task == "latent" for run in runs)
+    network = (
+        f"Encoder pretrained without labels, frozen; a UNet after it, {seen}" if encoded else "A UNet on raw pixels"
+    )
+    answers = {22: f"{network}. Widths: Settings."}
     if any(run.settings.get("head") == "spots" for run in runs):
         answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
     known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
     packages = known[0] if known else None
     if isinstance(packages, Mapping) and packages:
         answers[23] = ", ".join(f"{name} {plain(version)}" for name, version in packages.items()) + "; see Versions."
-    answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}; a decoder's encoder has its pretrained weights."
+    answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}" + (
+        "; a decoder's encoder has its pretrained weights." if encoded else "."
+    )
     keys = {
         "learning_rate": "learning rate {}",
         "batch_size": "batch {}",
