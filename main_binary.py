@@ -1,4 +1,4 @@
-"""Train a decoder on a frozen encoder's latents to tell sick from healthy, and test it on unseen patients."""
+"""Train a decoder on a frozen encoder's latents, or pixels, to tell sick from healthy; test it on unseen patients."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Train a decoder on a frozen encoder's latents to find seven regions, and test it on patients it never saw."""
+"""Train a decoder on a frozen encoder's latents, or pixels, to find seven regions, and test it on unseen patients."""
 
 import sys
 import time

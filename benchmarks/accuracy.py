@@ -7,6 +7,8 @@ accuracy.json beside this file as soon as it is known, and from there into accur
 """
 
 import argparse
+import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from benchmarks.accuracy_report import draw_curves, tables
 from benchmarks.arms import INPUTS, PUBLISHED, RECOMMENDED, REGIONS, Arm
@@ -197,6 +200,12 @@ def _ends(interval: Interval) -> list[float | None]:
     return [interval.value, interval.low, interval.high]
 
 
+def digest(arm: Arm) -> str:
+    """The start of a hash of the settings' file of an arm, which is another one where a setting is."""
+    settings = yaml.safe_load((arm.cfg_path / "dmr_seg_h_enc_h_dec.yaml").read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
 class Results:
     """accuracy.json: what was found, by collection of frames."""
 
@@ -254,12 +263,17 @@ def main() -> None:
     data = options.data or out / "phantom"
     if options.data is None:
         write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
-    made_with = {"folds": options.folds, "set": list(options.set), "encoder_set": list(options.encoder_set)}
+    made_with = {
+        "folds": options.folds,
+        "set": list(options.set),
+        "encoder_set": list(options.encoder_set),
+        "recommended": digest(RECOMMENDED),
+    }
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
     reference = bench.train(RECOMMENDED)
-    planned = arms * ("regions" in options.part) + list(INPUTS.values()) * ("curve" in options.part)
-    if any(map(bench.shares_encoders, planned)):
+    planned = {*(arms if "regions" in options.part else ()), *(INPUTS.values() if "curve" in options.part else ())}
+    if LATENTS_ALONE in planned:
         bench.train(LATENTS_ALONE)  # before the others, which take its encoders
     if "regions" in options.part:
         for arm in arms:

@@ -53,6 +53,8 @@ class SpotModel(nn.Module):
         self.register_buffer("precision", torch.eye(size))
         self.register_buffer("energy", torch.ones(len(WIDTHS), SIDE, SIDE))
         usual = torch.tensor([[0.35, 0.85, 0.1, 0.5], [0.35, 0.85, 0.5, 0.9]])
+        # Weights are of no use where vessels are taken out otherwise: those that do not say how are refused.
+        self.register_buffer("vessel", torch.tensor(VESSEL))
         self.register_buffer("usual", usual, persistent=False)
         self.network = nn.Sequential(
             nn.Conv2d(len(WIDTHS), hidden, 5, padding=2),
@@ -77,10 +79,7 @@ class SpotModel(nn.Module):
     def shaped(self, z: torch.Tensor) -> torch.Tensor:
         """z [B, 3, H, W] -> both breasts' levels [B, 2, SIDE, SIDE] in one shape, the right one mirrored."""
         level = z[:, LEVEL : LEVEL + 1]
-        coarser = max(1, z.shape[2] // _ROWS)
-        if coarser > 1:
-            level = F.avg_pool2d(level, coarser)
-        level = _opened(level)
+        level = _opened(_of_usual_size(level))
         left = F.grid_sample(level, self._grid(z[:, LEFT], 0), padding_mode="border", align_corners=False)
         right = F.grid_sample(level, self._grid(z[:, RIGHT], 1), padding_mode="border", align_corners=False)
         both = torch.cat((left, right.flip(-1)), 1)
@@ -136,6 +135,14 @@ class SpotModel(nn.Module):
         spots = RISE * torch.einsum("wai,wbj->wabij", profiles, profiles).flatten(3).flatten(1, 2)
         energy = torch.einsum("wpi,ij,wpj->wp", spots, precision[:size, :size], spots)
         self.energy.copy_(energy.view(-1, SIDE, SIDE))
+
+
+def _of_usual_size(level: torch.Tensor) -> torch.Tensor:
+    """Levels [B, 1, H, W] in a frame of _ROWS rows and the same aspect."""
+    rows, columns = (int(side) for side in level.shape[-2:])  # of a frame as large as all others of a run
+    if rows % _ROWS == 0:
+        return F.avg_pool2d(level, rows // _ROWS)
+    return F.interpolate(level, size=(_ROWS, round(columns * _ROWS / rows)), mode="bilinear")
 
 
 def _opened(level: torch.Tensor) -> torch.Tensor:

@@ -166,12 +166,16 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     trained = checkpoints.load(run.last)
     if not _made_with(settings, trained.settings):
         return False
-    if settings.decoder_input in BASELINES:
+    if settings.decoder_input == "pixels":
         return True
     if _sees_through_segmenter(settings):
         segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
         return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
+    if settings.decoder_input == "random":  # of the size of the pretrained one
+        return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
+            key: value.shape for key, value in encoder.state_dict().items()
+        }
     return same_weights(trained.encoder, encoder.state_dict())
 
 

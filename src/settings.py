@@ -197,7 +197,7 @@ class DecoderSettings(Settings):
     """What the two decoders share."""
 
     encoder_modality: Modality
-    """Frames that the encoder was pretrained on."""
+    """Frames that the encoder was pretrained on; without one, those whose number of channels the decoder takes."""
     decoder_modality: Modality
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: Protocol = "holdout"
@@ -262,6 +262,12 @@ class DecoderSettings(Settings):
     def frame_modality(self) -> Modality:
         """The modality of the frames this run reads."""
         return self.decoder_modality
+
+    @model_validator(mode="after")
+    def _pixels_have_no_latents(self) -> "DecoderSettings":
+        if self.decoder_input == "pixels" and self.coarse_latents:
+            raise ValueError("coarse_latents: goes with latents, not with decoder_input: pixels")
+        return self
 
     @model_validator(mode="after")
     def _baselines_have_no_trained_encoder(self) -> "DecoderSettings":
@@ -350,4 +356,6 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     if kind is None:
         return dict(recorded)
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
+    if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
+        blank["baseline"] = recorded.get("decoder_input") in BASELINES
     return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)

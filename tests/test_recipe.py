@@ -29,7 +29,7 @@ def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recipe")
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
     run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor")
-    for seen in ([], ["decoder_input=pixels", "baseline=true"]):
+    for seen in ([], ["decoder_input=pixels", "baseline=true", "coarse_latents=false"]):
         run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice", *seen)
         run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]", *seen)
     return root

@@ -118,7 +118,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         problems=reader.problems,
         results=[_results(group, commands) for group in shown if group.runs or len(shown) == 1],
         roc=_roc(shown, predictions),
-        encoders=report_scores.encoder_table(groups[0], commands) if groups[0].runs or len(shown) == 1 else None,
+        encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
         baselines=[
             report_scores.baseline_table(title, found)
             for title, found in titled.items()
@@ -135,6 +135,11 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         ],
         checklist=checklist(groups),
     )
+
+
+def _has_encoders(root: Group, shown: Sequence[Group]) -> bool:
+    """Whether encoders of the output root itself are told of: not where only trials have some, or no run sees one."""
+    return any(run.is_encoded for run in root.runs.values()) or (not root.runs and len(shown) == 1)
 
 
 def _facts(groups: Sequence[Group], runs: Sequence[Run]) -> list[tuple[str, str]]:

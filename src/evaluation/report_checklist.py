@@ -110,12 +110,10 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
 
 
 def _model(runs: Sequence[Run]) -> dict[int, str]:
-    inputs = _said(runs, {"decoder_input": "{}"})
+    inputs = _said([run for run in runs if run.settings.get("head") != "spots"], {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
-    encoded = inputs != "pixels" or any(run.task == "latent" for run in runs)
-    network = (
-        f"Encoder pretrained without labels, frozen; a UNet after it, {seen}" if encoded else "A UNet on raw pixels"
-    )
+    encoded = any(run.is_encoded for run in runs)
+    network = f"Encoder pretrained without labels, frozen; a UNet after it, {seen}" if encoded else f"A UNet, {seen}"
     answers = {22: f"{network}. Widths: Settings."}
     if any(run.settings.get("head") == "spots" for run in runs):
         answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
@@ -177,7 +175,7 @@ def _evaluation(groups: Sequence[Group], runs: Sequence[Run]) -> dict[int, str]:
     if any(name in run.baselines for run in runs for name in BASELINES):
         checks.append("compared with baselines")
     if any(run.audit for run in runs):
-        checks.append("audited for traits that tell sick from healthy without the disease, and for duplicates")
+        checks.append("audited for traits that tell sick from healthy without the disease")
     if checks:
         answers[30] = f"{'; '.join(checks)}."
     answers[32] = f"On patients held out: {', '.join(protocols)}."
@@ -198,7 +196,8 @@ def _case_words(run: Run) -> str:
     words = {"h": "heat", "g": "gray"}
     if run.task == "latent":
         return f"encoder on {run.case}"
-    return f"{run.task} decoder on {words[run.case[6]]} frames with the {words[run.case[0]]} encoder"
+    decoder = f"{run.task} decoder on {words[run.case[6]]} frames"
+    return f"{decoder} with the {words[run.case[0]]} encoder" if run.is_encoded else decoder
 
 
 def _said(runs: Sequence[Run], keys: Mapping[str, str], skip: Sequence[str] = ()) -> str:

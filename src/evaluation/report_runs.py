@@ -98,6 +98,12 @@ class Run:
         """Whether there are scores."""
         return self.results.finished
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether it is a pretrained encoder, or a decoder that sees its latents."""
+        latents = self.settings.get("decoder_input", "latents") in ("latents", "both")
+        return self.task == "latent" or (latents and self.settings.get("head") != "spots")
+
 
 @dataclass(frozen=True)
 class Group:

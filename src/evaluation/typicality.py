@@ -1,4 +1,4 @@
-"""How far a frame lies from those of training, in the latent space of the frozen encoder."""
+"""How far a frame lies from those of training, in what the decoder sees: latents, or pixels."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Result:
     notice: ClassVar[str] = NOTICE
     thermogram: Thermogram
     distance: float | None
-    """How far the frame is from those of training in latent space, about 1 for these; None where that is unknown."""
+    """How far the frame is from those of training in what the decoder sees, about 1 for these; None where unknown."""
     distance_threshold: float | None
     """The distance that the run's validation frames reach, but for a hundredth of them."""
 

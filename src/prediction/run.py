@@ -167,7 +167,7 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         f"{len(collected.frames)} frame(s), by the run {trained.run.root.name} (epoch {trained.best_epoch}).",
         "The run had too few frames to tell which are unlike its training data."
         if known is None
-        else f"{collected.unlike} frame(s) are unlike the training data: further from it in latent space than "
+        else f"{collected.unlike} frame(s) are unlike the training data: further from it in what the decoder sees than "
         f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames"
         + (", few for such a limit. " if known.frames[1] < 1 / (1 - known.quantile) else ". ")
         + "What is predicted for them is worth little.",

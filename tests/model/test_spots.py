@@ -72,13 +72,24 @@ def test_frames_that_all_look_the_same_are_refused() -> None:
 
 
 def test_vessels_vanish_and_spots_stay() -> None:
-    rows, columns = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
-    spot = torch.exp(-0.5 * ((rows - 22) ** 2 + (columns - 17) ** 2) / 4.0**2)
+    rows, columns = torch.meshgrid(torch.arange(2 * HEIGHT), torch.arange(2 * WIDTH), indexing="ij")
+    spot = torch.exp(-0.5 * ((rows - 44) ** 2 + (columns - 34) ** 2) / 5.0**2)
     vessel = ((rows - columns).abs() <= 1).float()  # two pixels across
-    seen = [frame_of((10, 34, 5, 29), (12, 40, 45, 75), level) for level in (0 * spot, spot, vessel)]
+    seen = [frame_of((20, 68, 10, 58), (24, 80, 90, 150), level) for level in (0 * spot, spot, vessel)]
     nothing, with_spot, with_vessel = (SpotModel().shaped(z)[0, 0] for z in seen)
     assert (with_spot - with_spot.min()).max() > 0.8
     torch.testing.assert_close(with_vessel, nothing)
+
+
+def test_a_frame_of_another_size_gives_the_same_breasts() -> None:
+    rows, columns = torch.meshgrid(torch.arange(2 * HEIGHT), torch.arange(2 * WIDTH), indexing="ij")
+    level = torch.sin(rows / 20) + torch.cos(columns / 25)
+    z = frame_of((20, 68, 10, 58), (24, 80, 90, 150), level)
+    usual = SpotModel().shaped(z)
+    for height in (HEIGHT, 4 * HEIGHT, 3 * HEIGHT):
+        size = (height, height * WIDTH // HEIGHT)
+        other = torch.nn.functional.interpolate(z, size=size, mode="area")
+        assert (SpotModel().shaped(other) - usual).abs().max() < 0.1
 
 
 def test_an_opening_is_the_highest_of_the_lowest() -> None:
