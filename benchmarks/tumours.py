@@ -18,7 +18,8 @@ from src.datasets.phantom_skin import NOISE
 from src.datasets.phantom_tumour import DEPTHS, DIAMETERS
 from src.errors import UserError
 from src.errors import run as run_script
-from src.evaluation.auc import within_strata_auc
+from src.evaluation.auc import auc_over_pairs, wins_of
+from src.evaluation.classification import by_patient
 from src.evaluation.predictions import read_predictions
 from src.files import read_json
 
@@ -28,11 +29,10 @@ DIAMETER_EDGES = np.linspace(DIAMETERS[0], DIAMETERS[-1], 4)
 
 def scored_patients(run: Path) -> dict[str, tuple[int, float]]:
     """Label (1 sick) and probability of each test patient of a run, the mean over the patient's frames."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for row in read_predictions(run / "results" / "predictions.csv"):
-        if row["part"] == "test":
-            found.setdefault(row["patient"], []).append((int(row["label"]), float(row["probability"])))
-    return {patient: (rows[0][0], float(np.mean([row[1] for row in rows]))) for patient, rows in found.items()}
+    rows = [row for row in read_predictions(run / "results" / "predictions.csv") if row["part"] == "test"]
+    labels, probabilities = (np.array([float(row[column]) for row in rows]) for column in ("label", "probability"))
+    names, labels, probabilities = by_patient([row["patient"] for row in rows], labels, probabilities)
+    return {name: (int(label), float(score)) for name, label, score in zip(names, labels, probabilities, strict=True)}
 
 
 def table(tumours: Mapping[str, Mapping[str, Any]], runs: Mapping[str, Mapping[str, tuple[int, float]]]) -> str:
@@ -54,7 +54,7 @@ def table(tumours: Mapping[str, Mapping[str, Any]], runs: Mapping[str, Mapping[s
         ]
         cells.setdefault((places[0], places[1]), []).append(patient)
     rises = {cell: float(np.mean([tumours[patient]["rise_c"] for patient in sick])) for cell, sick in cells.items()}
-    lines = ["| depth, mm | diameter, mm | tumours | warm spot, C | in noise | " + " | ".join(runs) + " |"]
+    lines = ["| depth, mm | diameter, mm | tumours | warm spot, C | contrast to noise | " + " | ".join(runs) + " |"]
     lines.append("| --- " * (5 + len(runs)) + "|")
     for cell in sorted(cells, key=lambda cell: -rises[cell]):
         depth, diameter = (
@@ -73,7 +73,8 @@ def _auc(found: Mapping[str, tuple[int, float]], sick: set[str]) -> str:
     """The AUC of these sick patients against all healthy ones, with its interval."""
     kept = [values for patient, values in sorted(found.items()) if not values[0] or patient in sick]
     labels, scores = (np.array(column) for column in zip(*kept, strict=True))
-    return str(within_strata_auc(labels, scores, ["all"] * len(labels), 0).interval)
+    wins = wins_of(labels, scores)
+    return str(auc_over_pairs(labels, wins, np.ones_like(wins), 0).interval)
 
 
 def main() -> None:

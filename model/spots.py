@@ -52,9 +52,9 @@ class SpotModel(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("precision", torch.eye(size))
         self.register_buffer("energy", torch.ones(len(WIDTHS), SIDE, SIDE))
-        usual = torch.tensor([[0.35, 0.85, 0.1, 0.5], [0.35, 0.85, 0.5, 0.9]])
-        # Weights are of no use where vessels are taken out otherwise: those that do not say how are refused.
+        # Weights that were trained with vessels still in do not have it, and are refused.
         self.register_buffer("vessel", torch.tensor(VESSEL))
+        usual = torch.tensor([[0.35, 0.85, 0.1, 0.5], [0.35, 0.85, 0.5, 0.9]])
         self.register_buffer("usual", usual, persistent=False)
         self.network = nn.Sequential(
             nn.Conv2d(len(WIDTHS), hidden, 5, padding=2),
