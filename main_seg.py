@@ -70,7 +70,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
         scores[f"{part}/loss"], confusion = evaluate(task, dataset)
         found = region_scores(confusion.sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
-    truth, predicted = predicted_classes(task, parts.test)
+    truth, predicted = predicted_classes(task, parts.test, settings.decide)
     by_image, intervals = judge_segmenter(parts.test.patients, truth, predicted, confusion, classes, settings.seed)
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
     write_intervals(run.results / "intervals.json", intervals)

@@ -1,5 +1,6 @@
 """What the UNet's maps become, and how frames of one modality reach an encoder of the other."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -55,16 +56,31 @@ def _beside_mirror(z: torch.Tensor) -> torch.Tensor:
 
 
 class SegmentationModel(nn.Module):
-    """UNet to one map a class."""
+    """UNet to one map a class, or several such UNets of other first weights whose probabilities are averaged.
 
-    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
+    Source: Lakshminarayanan, Pritzel and Blundell, deep ensembles, arXiv 1612.01474.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64, ensemble: int = 1) -> None:
         super().__init__()
         self.unet = UNet(in_channels, num_classes, base_channels)
+        self.others = nn.ModuleList(UNet(in_channels, num_classes, base_channels) for _ in range(ensemble - 1))
+
+    @property
+    def unets(self) -> list[UNet]:
+        """All of them."""
+        return [self.unet, *self.others]
 
     def forward(self, z: Latents) -> torch.Tensor:
-        """z [B, L, H, W] -> logits [B, classes, H, W]."""
-        logits: torch.Tensor = self.unet(z)
-        return logits
+        """z [B, L, H, W] -> logits [B, classes, H, W]; in training those of each UNet, [UNets * B, classes, H, W]."""
+        if not self.others:
+            logits: torch.Tensor = self.unet(z)
+            return logits
+        seen = z() if callable(z) else z
+        each = [unet(seen) for unet in self.unets]
+        if self.training:
+            return torch.cat(each)
+        return torch.stack(each).float().log_softmax(2).logsumexp(0) - math.log(len(each))
 
 
 Decoder = ClassificationModel | SegmentationModel | SpotModel
@@ -116,6 +132,8 @@ class LatentModel(nn.Module):
 
     def decode(self, z: Latents, channels: int) -> torch.Tensor:
         """Latents of frames with so many channels -> logits, averaged over each frame's N images, [B] or [B, K, H, W].
+
+        In training, B may be several times that of z: SegmentationModel.forward.
 
         z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`).
         """

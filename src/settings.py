@@ -18,6 +18,8 @@ BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw
 Augment = Literal["none", "flip", "full"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
+Decide = Literal["argmax", "dice"]
+MOST_UNETS = 32
 Protocol = Literal["holdout", "kfold", "published"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
@@ -327,6 +329,12 @@ class SegmentationSettings(DecoderSettings):
     """Tells the three kinds of settings apart."""
     loss: Literal["ce", "ce+dice"] = "ce"
     """Cross-entropy, alone or with the soft Dice loss of each frame added."""
+    ensemble: int = Field(1, ge=1, le=MOST_UNETS)
+    """So many UNets are trained side by side on the same batches from other first weights, and their probabilities
+    averaged. Each takes as long as one alone."""
+    decide: Decide = "argmax"
+    """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or the regions
+    of highest expected Dice (src/decision.py), which are not missed where nothing is probable."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

@@ -22,6 +22,7 @@ SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_e
 PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
+REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
     run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor")
     for seen in ([], ["decoder_input=pixels", "baseline=true", "coarse_latents=false"]):
-        run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, "loss=ce+dice", *seen)
+        run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, *REGIONS, *seen)
         run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]", *seen)
     return root
 
@@ -39,17 +40,17 @@ def test_a_run_is_tested_with_the_networks_it_was_trained_with(
     root: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (root / SEGMENTER / "results" / "metrics.json").read_bytes()
-    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, "flip_average=false"]
+    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, *REGIONS]
     with pytest.raises(SystemExit):
-        run_here("main_seg.py", "--mode", "test", "--set", *places)
-    assert "flip_average: True then, False now" in capsys.readouterr().err
+        run_here("main_seg.py", "--mode", "test", "--set", *places, "flip_average=false", "decide=argmax")
+    assert "flip_average: True then, False now; decide: dice then, argmax now" in capsys.readouterr().err
     assert (root / SEGMENTER / "results" / "metrics.json").read_bytes() == before
 
 
 def test_another_length_of_a_schedule_is_no_resumption(
     root: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, "loss=ce+dice"]
+    places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, *REGIONS]
     with pytest.raises(SystemExit):
         run_here("main_seg.py", "--resume", "--set", *places, "max_epochs=3")
     assert "max_epochs: 2 then, 3 now" in capsys.readouterr().err

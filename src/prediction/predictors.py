@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from src.decision import chosen_classes
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.prediction.inputs import Thermogram, from_array
@@ -123,11 +124,10 @@ class Segmenter:
         self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
-        chosen = on_pixels.argmax(-1)
-        labels = chosen.astype(np.uint8)
-        highest = np.take_along_axis(on_pixels, chosen[..., None], -1)
+        labels = chosen_classes(on_pixels.transpose(2, 0, 1)[None], self.trained.decide, self.background)[0]
+        chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
-        sums = np.bincount(labels.ravel(), weights=highest.ravel(), minlength=len(self.class_names))
+        sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
         known = _threshold(self.trained)
         return Segmentation(thermogram, distance, known, labels, means, self.class_names, self.background)

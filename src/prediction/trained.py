@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from model.heads import ClassificationModel, LatentModel, SegmentationModel
@@ -26,7 +26,7 @@ from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.letterbox import Letterbox
 from src.prediction.record import Record, pooled, read_record
-from src.settings import FRAME_SIZE, DecoderInput, Head, Modality, Precision, Size
+from src.settings import FRAME_SIZE, MOST_UNETS, Decide, DecoderInput, Head, Modality, Precision, Size
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import PIXELS_AT_ONCE
@@ -64,6 +64,8 @@ class Trained:
     dtype: torch.dtype
     record: Record
     best_epoch: int
+    decide: Decide = "argmax"
+    """How a segmenter's probabilities become regions."""
 
     @property
     def palette(self) -> str:
@@ -122,6 +124,8 @@ class _KnownSettings(BaseModel):
     flip_average: bool = False
     head: Head = "flat"
     mirror: bool = False
+    ensemble: int = Field(1, ge=1, le=MOST_UNETS)
+    decide: Decide = "argmax"
     image_size: Size | None = None
     precision: Precision = "auto"
 
@@ -150,7 +154,8 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     model = _networks(found, settings, (rows, columns), record.class_names, run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
-    return Trained(run, model.to(chosen), modality, (rows, columns), chosen, dtype, record, found.best_epoch)
+    size, decide = (rows, columns), settings.decide
+    return Trained(run, model.to(chosen), modality, size, chosen, dtype, record, found.best_epoch, decide)
 
 
 def _known_settings(found: Checkpoint, path: Path) -> _KnownSettings:
@@ -180,10 +185,11 @@ def _networks(
     def make() -> ClassificationModel | SegmentationModel:
         if settings.task == "classification":
             return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror)
-        return SegmentationModel(encoder.latent_dim, classes, width)
+        return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble)
 
     decoder = _restored(make, found.model, path)
-    decoder.unet.fold()
+    for unet in decoder.unets if isinstance(decoder, SegmentationModel) else [decoder.unet]:
+        unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
     model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)

@@ -20,13 +20,14 @@ from src.datasets.build import Parts
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, palette_of
+from src.decision import chosen_classes
 from src.decoder_input import BreastMaps, Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
-from src.settings import ClassificationSettings, DecoderSettings, SegmentationSettings, with_defaults
+from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings, with_defaults
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.averaging import update_average
@@ -128,18 +129,22 @@ def segmentation_task(
     if settings.augment != "none" or settings.flip_average:
         refuse_unpaired(names)
     encoder = _seen(frozen, settings)
-    decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels)
+    decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels, settings.ensemble)
     model = _on_device(encoder, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
 
+    def choose(logits: torch.Tensor) -> np.ndarray:
+        return chosen_classes(logits.softmax(1).cpu().numpy(), settings.decide, background)
+
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         target = batch["target"].to(device)
+        target = target.repeat(len(logits) // len(target), 1, 1, 1)  # in training, for each of the ensemble
         cross_entropy = F.cross_entropy(logits, target, weights)
         return cross_entropy + dice_loss(logits, target) if settings.loss == "ce+dice" else cross_entropy
 
     def judge(logits: torch.Tensor, batch: Batch) -> np.ndarray:
-        return confusion_matrices(batch["target"].argmax(1).numpy(), logits.argmax(1).cpu().numpy(), len(names))
+        return confusion_matrices(batch["target"].argmax(1).numpy(), choose(logits), len(names))
 
     return DecoderTask(
         model=model,
@@ -197,7 +202,10 @@ def frozen_encoder(
     return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
 
 
-_OF_THE_NETWORKS = ("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror")
+_OF_THE_NETWORKS = (
+    *("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror"),
+    *("ensemble", "decide"),
+)
 
 
 def refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
@@ -326,18 +334,21 @@ def _fit_spots(task: DecoderTask[D], decoder: SpotModel, dataset: FrameDataset) 
 
 
 def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: DecoderSettings) -> None:
-    """Turn on the UNet's activation checkpoints where the settings ask for them or a batch would not fit otherwise."""
-    if isinstance(task.model.decoder, SpotModel):
+    """Turn on the UNets' activation checkpoints where the settings ask for them or a batch would not fit otherwise."""
+    decoder = task.model.decoder
+    if isinstance(decoder, SpotModel):
         return
-    unet = task.model.decoder.unet
+    unets = decoder.unets if isinstance(decoder, SegmentationModel) else [decoder.unet]
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)
-    needed = unet.activation_bytes(images * height * width, task.latents.dtype.itemsize)
+    needed = len(unets) * unets[0].activation_bytes(images * height * width, task.latents.dtype.itemsize)
     free = min(distributed.gather(free_memory(task.latents.device)))  # all processes decide alike
-    unet.checkpoint_activations = settings.checkpoint_activations == "on" or (
+    twice = settings.checkpoint_activations == "on" or (
         settings.checkpoint_activations == "auto" and needed > _SHARE_OF_MEMORY * free
     )
-    if unet.checkpoint_activations:
+    for unet in unets:
+        unet.checkpoint_activations = twice
+    if twice:
         task.latents.memory_left = 0  # the batch needs the memory more
         logger.info("a batch's activations take about %.1f GB of %.1f GB free: checkpointed", needed / 1e9, free / 1e9)
 
@@ -362,13 +373,16 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
 
 
 @torch.no_grad()
-def predicted_classes(task: DecoderTask[RegionDataset], dataset: RegionDataset) -> tuple[np.ndarray, np.ndarray]:
-    """True and most probable class of each pixel, both uint8 [N, H, W]; all are kept in memory, so for a few frames."""
+def predicted_classes(
+    task: DecoderTask[RegionDataset], dataset: RegionDataset, decide: Decide
+) -> tuple[np.ndarray, np.ndarray]:
+    """True and chosen class of each pixel, both uint8 [N, H, W]; all are kept in memory, so for a few frames."""
     task.model.eval()
     truth, predicted = [], []
     for batch in small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-        predicted.append(task.tested_logits(dataset, batch).argmax(1).to(torch.uint8).cpu().numpy())
+        probabilities = task.tested_logits(dataset, batch).softmax(1).cpu().numpy()
+        predicted.append(chosen_classes(probabilities, decide, dataset.background))
     return np.concatenate(truth), np.concatenate(predicted)
 
 

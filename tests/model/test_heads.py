@@ -57,6 +57,22 @@ def test_segmentation_is_the_unets_maps():
     assert all(name.startswith("unet.") for name in model.state_dict())
 
 
+def test_an_ensemble_averages_probabilities_and_trains_each_unet_by_itself():
+    torch.manual_seed(7)
+    model = SegmentationModel(16, 3, base_channels=4, ensemble=3)
+    z = torch.randn(2, 16, *SIZE, generator=torch.Generator().manual_seed(0))
+    logits = model(lambda: z)
+    torch.testing.assert_close(logits, torch.cat([unet(z) for unet in model.unets]))
+    logits[2:4].sum().backward()
+    assert [unet.outc.conv.weight.grad is not None for unet in model.unets] == [True] * 3
+    assert [bool(unet.outc.conv.weight.grad.any()) for unet in model.unets] == [False, True, False]
+    model.eval()
+    with torch.no_grad():
+        each = torch.stack([unet(z).softmax(1) for unet in model.unets])
+        torch.testing.assert_close(model(z).softmax(1), each.mean(0))
+    assert each.std(0).mean() > 0.01  # other first weights
+
+
 @pytest.mark.parametrize("kind", ["classification", "segmentation"])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(("encoder_channels", "frame_channels"), [(1, 1), (1, 3), (3, 1), (3, 3)])

@@ -1,0 +1,67 @@
+"""Regions from probabilities, against all that could have been drawn."""
+
+import itertools
+
+import numpy as np
+
+from src.decision import chosen_classes
+
+BACKGROUND = 2
+
+
+def frame_of(*regions: np.ndarray) -> np.ndarray:
+    """Probabilities [1, K, H, W] of the regions, the background last."""
+    return np.stack([*regions, 1 - sum(regions)])[None].astype(np.float32)
+
+
+def expected_dice(drawn: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean Dice of what is drawn with all that the independent pixels could be, both [N]; two empty ones are alike."""
+    total = 0.0
+    for truth in itertools.product((False, True), repeat=len(drawn)):
+        likely = np.where(truth, probabilities, 1 - probabilities).prod()
+        size = drawn.sum() + sum(truth)
+        total += likely * (2 * (drawn & np.array(truth)).sum() / size if size else 1.0)
+    return float(total)
+
+
+def test_what_is_drawn_has_about_the_highest_expected_dice() -> None:
+    rng = np.random.default_rng(0)
+    masks = [np.array(mask) for mask in itertools.product((False, True), repeat=8)]
+    reached, most_probable = [], []
+    for power in (0.3, 1, 2) * 4:  # a pixel's worth or more, where the sizes' mean stands for the sizes
+        probabilities = rng.uniform(0, 1, 8) ** power
+        frame = frame_of(probabilities.reshape(2, 4), np.zeros((2, 4)))
+        best = max(expected_dice(mask, probabilities) for mask in masks)
+        for decide, found in (("dice", reached), ("argmax", most_probable)):
+            drawn = chosen_classes(frame, decide, BACKGROUND).ravel() == 0
+            found.append(expected_dice(drawn, probabilities) - best)
+    assert min(reached) > -0.02
+    assert np.mean(reached) > np.mean(most_probable) + 0.01
+
+
+def test_certain_regions_stay_as_they_are() -> None:
+    truth = np.random.default_rng(0).integers(0, 3, (4, 12, 16))
+    certain = (truth[:, None] == np.arange(3)[:, None, None]).astype(np.float32)
+    for decide in ("argmax", "dice"):
+        found = chosen_classes(certain, decide, BACKGROUND)
+        assert found.dtype == np.uint8
+        assert (found == truth).all()
+
+
+def test_a_faint_region_is_drawn_where_it_is_likeliest_and_an_absent_one_is_not() -> None:
+    around = np.zeros((20, 20))
+    around[5:15, 5:15] = 0.9
+    faint = np.zeros((20, 20))
+    faint[8:12, 8:12] = 0.3
+    around[8:12, 8:12] = 0.7
+    found = chosen_classes(frame_of(around, faint), "dice", BACKGROUND)[0]
+    assert (found[8:12, 8:12] == 1).all()
+    assert (found == 1).sum() == 16
+    assert (found == 0).sum() == 100 - 16
+    assert not (chosen_classes(frame_of(around, faint), "argmax", BACKGROUND) == 1).any()
+    nearly_nothing = np.full((20, 20), 1e-4)
+    assert not (chosen_classes(frame_of(around, nearly_nothing), "dice", BACKGROUND) == 1).any()
+
+
+def test_no_frames_give_no_regions() -> None:
+    assert chosen_classes(np.zeros((0, 3, 4, 5), np.float32), "dice", BACKGROUND).shape == (0, 4, 5)
