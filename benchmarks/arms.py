@@ -51,6 +51,8 @@ REGIONS = (
     INPUTS["latents"],
     INPUTS["latents and pixels"],
     INPUTS["random encoder"],
+    Arm("one UNet", ("ensemble=1",)),
+    Arm("most probable class of each pixel", ("decide=argmax",)),
     Arm("no augmentation", ("augment=none", "augment_variants=0")),
     Arm("cross-entropy alone", ("loss=ce",)),
     Arm("half the steps", ("max_epochs=30",)),

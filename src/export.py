@@ -78,7 +78,9 @@ def facts(trained: Trained) -> dict[str, str]:
         **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
-    if not isinstance(trained.model.decoder, SegmentationModel):
+    if isinstance(trained.model.decoder, SegmentationModel):
+        said["decide"] = f"{trained.decide} (src/decision.py)"
+    else:
         scores = trained.metrics()
         said |= {name: scores.get(name) for name in ("threshold", "temperature")}
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}

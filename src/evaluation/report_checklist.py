@@ -149,7 +149,14 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
         )
         if any(run.settings.get(key) for run in runs)
     ]
-    answers[27] = f"One model a run; averaged are {' and '.join(averaged)}." if averaged else "None: one model a run."
+    sizes = sorted({size for run in runs if isinstance(size := run.settings.get("ensemble"), int) and size > 1})
+    if sizes:
+        averaged.insert(0, f"probabilities over {' or '.join(map(str, sizes))} UNets of other first weights")
+    answers[27] = (
+        f"{'Several models' if sizes else 'One model'} a run; averaged are {' and '.join(averaged)}."
+        if averaged
+        else "None: one model a run."
+    )
     return answers
 
 
