@@ -38,6 +38,11 @@ class ClassificationModel(nn.Module):
         else:
             self.project = None
 
+    @property
+    def unets(self) -> list[UNet]:
+        """The one that there is."""
+        return [self.unet]
+
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
         load = z if callable(z) else lambda: z
@@ -133,9 +138,8 @@ class LatentModel(nn.Module):
     def decode(self, z: Latents, channels: int) -> torch.Tensor:
         """Latents of frames with so many channels -> logits, averaged over each frame's N images, [B] or [B, K, H, W].
 
-        In training, B may be several times that of z: SegmentationModel.forward.
-
-        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`).
+        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`). In training, an
+        ensemble gives the logits of each UNet (`SegmentationModel.forward`).
         """
         load = z if callable(z) else lambda: z
         logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))

@@ -154,8 +154,8 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     model = _networks(found, settings, (rows, columns), record.class_names, run.best)
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
-    size, decide = (rows, columns), settings.decide
-    return Trained(run, model.to(chosen), modality, size, chosen, dtype, record, found.best_epoch, decide)
+    model = model.to(chosen)
+    return Trained(run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
 
 
 def _known_settings(found: Checkpoint, path: Path) -> _KnownSettings:
@@ -188,7 +188,7 @@ def _networks(
         return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble)
 
     decoder = _restored(make, found.model, path)
-    for unet in decoder.unets if isinstance(decoder, SegmentationModel) else [decoder.unet]:
+    for unet in decoder.unets:
         unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()

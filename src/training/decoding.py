@@ -134,9 +134,6 @@ def segmentation_task(
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
 
-    def choose(logits: torch.Tensor) -> np.ndarray:
-        return chosen_classes(logits.softmax(1).cpu().numpy(), settings.decide, background)
-
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         target = batch["target"].to(device)
         target = target.repeat(len(logits) // len(target), 1, 1, 1)  # in training, for each of the ensemble
@@ -144,7 +141,8 @@ def segmentation_task(
         return cross_entropy + dice_loss(logits, target) if settings.loss == "ce+dice" else cross_entropy
 
     def judge(logits: torch.Tensor, batch: Batch) -> np.ndarray:
-        return confusion_matrices(batch["target"].argmax(1).numpy(), choose(logits), len(names))
+        chosen = _chosen(logits, settings.decide, background)
+        return confusion_matrices(batch["target"].argmax(1).numpy(), chosen, len(names))
 
     return DecoderTask(
         model=model,
@@ -202,9 +200,15 @@ def frozen_encoder(
     return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
 
 
-_OF_THE_NETWORKS = (
-    *("decoder_input", "coarse_latents", "flip_average", "image_size", "head", "mirror"),
-    *("ensemble", "decide"),
+_SAME_IN_TESTS = (
+    "decoder_input",
+    "coarse_latents",
+    "flip_average",
+    "image_size",
+    "head",
+    "mirror",
+    "ensemble",
+    "decide",
 )
 
 
@@ -213,7 +217,7 @@ def refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, r
     trained, asked = with_defaults(recorded), settings.model_dump(mode="json")
     changed = [
         f"{key}: {trained[key]} then, {asked[key]} now"
-        for key in _OF_THE_NETWORKS
+        for key in _SAME_IN_TESTS
         if key in trained and key in asked and trained[key] != asked[key]
     ]
     if changed:
@@ -338,7 +342,7 @@ def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: Deco
     decoder = task.model.decoder
     if isinstance(decoder, SpotModel):
         return
-    unets = decoder.unets if isinstance(decoder, SegmentationModel) else [decoder.unet]
+    unets = decoder.unets
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)
     needed = len(unets) * unets[0].activation_bytes(images * height * width, task.latents.dtype.itemsize)
@@ -381,9 +385,13 @@ def predicted_classes(
     truth, predicted = [], []
     for batch in small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-        probabilities = task.tested_logits(dataset, batch).softmax(1).cpu().numpy()
-        predicted.append(chosen_classes(probabilities, decide, dataset.background))
+        predicted.append(_chosen(task.tested_logits(dataset, batch), decide, dataset.background))
     return np.concatenate(truth), np.concatenate(predicted)
+
+
+def _chosen(logits: torch.Tensor, decide: Decide, background: int) -> np.ndarray:
+    """The class of each pixel, uint8 [B, H, W], from logits [B, K, H, W]."""
+    return chosen_classes(logits.softmax(1).cpu().numpy(), decide, background)
 
 
 def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
