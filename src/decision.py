@@ -1,40 +1,57 @@
 """From how probable each class is in each pixel to the class that the pixel is given."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from src.settings import Decide
 
+LEAST = 0.1
+"""Where its most probable pixel is below this, `dice` takes a region to be absent. Pixels of a frame are far from
+independent, so how probable a region's absence is cannot be had from theirs."""
 
-def chosen_classes(probabilities: NDArray[np.float32], decide: Decide, background: int) -> NDArray[np.uint8]:
-    """Probabilities [N, K, H, W] -> class indices [N, H, W].
+
+@dataclass(frozen=True)
+class Decision:
+    """How a frame's pixels are given their classes: class k where `slope[k]` p + `offset[k]` is highest."""
+
+    slope: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    def __call__(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Probabilities [K, H, W] of the frame, in any size -> class indices [H, W]."""
+        worth = probabilities * self.slope[:, None, None] + self.offset[:, None, None]
+        return np.asarray(worth.argmax(0), np.uint8)
+
+
+def decision(probabilities: NDArray[np.float32], decide: Decide, background: int) -> Decision:
+    """What `decide` makes of a frame's probabilities [K, H, W], in the size in which the networks give them.
 
     argmax: the most probable class of each pixel. dice: the regions whose expected Dice is highest, mean over regions,
-    so that one that is probable nowhere, as a nipple that hardly stands out, is still drawn where it is likeliest.
-    """
-    if decide == "argmax":
-        return np.asarray(probabilities.argmax(1), np.uint8)
-    chosen = [_gains(frame, background).argmax(0).astype(np.uint8) for frame in probabilities]
-    return np.stack(chosen) if chosen else np.zeros((0, *probabilities.shape[2:]), np.uint8)
-
-
-def _gains(probabilities: NDArray[np.float32], background: int) -> NDArray[np.float64]:
-    """How much each pixel raises each region's expected Dice, [K, H, W]; the background's is 0.
+    so that one that is nowhere the most probable, as a nipple that hardly stands out, is still drawn where it is
+    likeliest.
 
     Of a region's n most probable pixels the expected Dice is about 2 (their sum) / (n + sum of all). At the best n, a
-    pixel more of probability p adds (2 p - Dice) / (n + sum of all). A region that is more likely absent than its best
-    Dice is left out: an absent one that is not drawn counts as found. Pixels are taken as independent. Source: Dai and
-    Li, RankSEG, Journal of Machine Learning Research 2023.
+    pixel more of probability p adds (2 p - Dice) / (n + sum of all). The background adds nothing. Source: Dai and Li,
+    RankSEG, Journal of Machine Learning Research 2023.
     """
-    flat = probabilities.reshape(len(probabilities), -1).astype(np.float64)
+    classes = len(probabilities)
+    if decide == "argmax":
+        return Decision(np.ones(classes, np.float32), np.zeros(classes, np.float32))
+    flat = probabilities.reshape(classes, -1).astype(np.float64)
     found = -np.sort(-flat, axis=1).cumsum(1)
     sizes = np.arange(1, flat.shape[1] + 1) + flat.sum(1, keepdims=True)
     dice = 2 * found / sizes
-    best = dice.argmax(1)[:, None]
-    highest = np.take_along_axis(dice, best, 1)
-    gains = (2 * flat - highest) / np.take_along_axis(sizes, best, 1)
-    with np.errstate(divide="ignore"):  # a certain pixel: certainly not absent
-        absent = np.exp(np.log1p(-flat.clip(max=1)).sum(1, keepdims=True))
-    gains[(absent >= highest)[:, 0]] = -np.inf
-    gains[background] = 0
-    return np.asarray(gains.reshape(probabilities.shape))
+    best = (np.arange(classes), dice.argmax(1))
+    slope, offset = 2 / sizes[best], -dice[best] / sizes[best]
+    absent = flat.max(1) < LEAST
+    slope[absent], offset[absent] = 0, -np.inf
+    slope[background], offset[background] = 0, 0
+    return Decision(slope.astype(np.float32), offset.astype(np.float32))
+
+
+def chosen_classes(probabilities: NDArray[np.float32], decide: Decide, background: int) -> NDArray[np.uint8]:
+    """Probabilities of frames as the networks give them [N, K, H, W] -> class indices [N, H, W]."""
+    chosen = [decision(frame, decide, background)(frame) for frame in probabilities]
+    return np.stack(chosen) if chosen else np.zeros((0, *probabilities.shape[2:]), np.uint8)

@@ -334,7 +334,8 @@ class SegmentationSettings(DecoderSettings):
     averaged. Each takes as long as one alone."""
     decide: Decide = "argmax"
     """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or the regions
-    of highest expected Dice (src/decision.py), which are not missed where nothing is probable."""
+    of highest expected Dice, each drawn where it is likeliest if it reaches a probability of .1 anywhere
+    (src/decision.py). Tested on frames that show all regions; argmax where some are often out of sight."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

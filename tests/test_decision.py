@@ -2,9 +2,10 @@
 
 import itertools
 
+import cv2
 import numpy as np
 
-from src.decision import chosen_classes
+from src.decision import LEAST, chosen_classes, decision
 
 BACKGROUND = 2
 
@@ -58,8 +59,29 @@ def test_a_faint_region_is_drawn_where_it_is_likeliest_and_an_absent_one_is_not(
     assert (found == 1).sum() == 16
     assert (found == 0).sum() == 100 - 16
     assert not (chosen_classes(frame_of(around, faint), "argmax", BACKGROUND) == 1).any()
-    nearly_nothing = np.full((20, 20), 1e-4)
-    assert not (chosen_classes(frame_of(around, nearly_nothing), "dice", BACKGROUND) == 1).any()
+
+
+def test_what_is_probable_nowhere_is_absent_however_many_pixels_it_has() -> None:
+    for size in (20, 480):
+        traces = np.full((size, size), 1e-4)
+        traces[: size // 2] = 0.9 * LEAST
+        frame = frame_of(np.zeros((size, size)), traces)
+        assert (chosen_classes(frame, "dice", BACKGROUND) == BACKGROUND).all()
+        traces[0, 0] = 1.1 * LEAST
+        assert (chosen_classes(frame_of(np.zeros((size, size)), traces), "dice", BACKGROUND) == 1).any()
+
+
+def test_the_decision_does_not_depend_on_the_size_that_it_is_drawn_in() -> None:
+    rng = np.random.default_rng(1)
+    logits = cv2.GaussianBlur(rng.normal(0, 30, (24, 32, 3)), (0, 0), 3)
+    probabilities = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    frame = probabilities.transpose(2, 0, 1).astype(np.float32)
+    enlarged = frame.repeat(5, 1).repeat(5, 2)
+    for decide in ("argmax", "dice"):
+        drawn = decision(frame, decide, BACKGROUND)(enlarged)
+        assert len(np.unique(drawn)) == 3
+        assert (drawn == chosen_classes(frame[None], decide, BACKGROUND)[0].repeat(5, 0).repeat(5, 1)).all()
+        assert (drawn == chosen_classes(enlarged[None], decide, BACKGROUND)[0]).mean() > 0.995
 
 
 def test_no_frames_give_no_regions() -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from src.decision import chosen_classes
+from src.decision import decision
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.prediction.inputs import Thermogram, from_array
@@ -124,7 +124,8 @@ class Segmenter:
         self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
-        labels = chosen_classes(on_pixels.transpose(2, 0, 1)[None], self.trained.decide, self.background)[0]
+        seen = probabilities[box.inside].transpose(2, 0, 1)  # decided as in testing, whatever the original's size
+        labels = decision(seen, self.trained.decide, self.background)(on_pixels.transpose(2, 0, 1))
         chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
         sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))
