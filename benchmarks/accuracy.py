@@ -24,12 +24,14 @@ from main_latent import pretrain
 from main_seg import train_and_test
 from src import cli, protocols
 from src.datasets.phantom import write_phantom
+from src.datasets.splits import load_division
 from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.intervals import Interval
 from src.evaluation.pooling import Trial, differences, pool
 from src.files import alone_in, read_json, write_json
 from src.settings import BASELINES, SegmentationSettings
+from src.training.run_folder import RunFolder
 
 HERE = Path(__file__).parent
 PATIENTS, ANNOTATED = 100, 0.5
@@ -143,6 +145,30 @@ def learn(bench: Bench, changes: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def distinct(bench: Bench, arms: Sequence[Arm]) -> list[Arm]:
+    """The arms that are not the recommended settings once more, as `ensemble=1` for all makes "one UNet"."""
+
+    def settings(arm: Arm) -> dict[str, Any]:
+        return bench.settings(arm).model_dump(exclude={"output_root"})
+
+    def again(arm: Arm) -> bool:
+        return arm is not RECOMMENDED and not arm.encoder_changes and settings(arm) == settings(RECOMMENDED)
+
+    for arm in filter(again, arms):
+        print(f"{arm.name}: left out, with these --set it is the recommended settings")
+    return [arm for arm in arms if not again(arm)]
+
+
+def possible(bench: Bench, labels: Sequence[int]) -> list[int]:
+    """The points of the curve that every fold has training patients for; RECOMMENDED must be trained."""
+    run = bench.settings(RECOMMENDED).run_name
+    fewest = min(len(load_division(RunFolder(trial.root / run).split).train) for trial in bench.trials(RECOMMENDED))
+    for count in labels:
+        if count > fewest:
+            print(f"{count} patients: left out, a fold has {fewest} to train on")
+    return [count for count in labels if count <= fewest]
+
+
 def eligible(bench: Bench, arms: Sequence[Arm]) -> list[Arm]:
     """The arms that a fold may choose from: changes of the recommended settings.
 
@@ -231,46 +257,58 @@ class Results:
             write_json(self.path, everything)
 
 
-def main() -> None:
-    """The command line."""
+def _options() -> argparse.Namespace:
+    """What the command line asks for, with `--quick` resolved; `arms` are those of benchmarks/arms.py."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the trainings")
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data folder (default: a phantom, written to OUT)")
     parser.add_argument("--name", help="what accuracy.json calls the data (default: phantom, or the folder's name)")
     parser.add_argument("--part", choices=("regions", "curve"), nargs="+", default=["regions", "curve"])
     parser.add_argument("--arms", nargs="+", metavar="NAME", help="of the regions' arms these alone")
-    parser.add_argument("--labels", type=int, nargs="+", metavar="N", default=LABELS, help="points of the curve")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--labels", type=int, nargs="+", metavar="N", help=f"points of the curve, by default {LABELS}")
+    parser.add_argument("--folds", type=int, help="by default 5")
+    parser.add_argument("--seeds", type=int, help="by default 3")
     for flag, whose in (("--set", "decoders"), ("--encoder-set", "encoders")):
         parser.add_argument(
             flag, nargs="+", default=[], metavar="KEY=VALUE", help=f"settings of all {whose}, as image_size=[60,80]"
         )
     parser.add_argument("--quick", action="store_true", help="in minutes: shows that all runs, no more")
     options = parser.parse_args()
+    sizes = {"folds": (5, 2), "seeds": (3, 1), "labels": (LABELS, (2,))}
+    for name, (usual, quick) in sizes.items():
+        if options.quick and getattr(options, name) is not None:
+            raise UserError(f"--{name}: does not go with --quick, which takes {quick}")
+        if getattr(options, name) is None:
+            setattr(options, name, quick if options.quick else usual)
     if options.seeds < 1 or options.folds < 2 or min(options.labels) < 1:
         raise UserError("--seeds and --labels from 1, --folds from 2 are accepted")
-    known = {arm.name: arm for arm in REGIONS}
+    known = {arm.name: arm for arm in (QUICK_ARMS if options.quick else REGIONS)}
     unknown = set(options.arms or ()) - set(known)
     if unknown:
         raise UserError(f"--arms: {', '.join(sorted(unknown))}: of {'; '.join(known)} any are accepted")
-    arms = [known[name] for name in options.arms or known]
+    options.arms = [known[name] for name in options.arms or known]
     if options.quick:
-        arms = [arm for arm in arms if arm in QUICK_ARMS]
-        options.folds, options.seeds, options.labels = 2, 1, (2,)
         options.set, options.encoder_set = [*QUICK, *options.set], [*QUICK_ENCODER, *options.encoder_set]
+    return options
+
+
+def main() -> None:
+    """The command line."""
+    options = _options()
     out = options.out.resolve()
     data = options.data or out / "phantom"
     if options.data is None:
         write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
     made_with = {
         "folds": options.folds,
+        "seeds": options.seeds,
         "set": list(options.set),
         "encoder_set": list(options.encoder_set),
         "recommended": digest(RECOMMENDED),
     }
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
+    arms = distinct(bench, options.arms)
     reference = bench.train(RECOMMENDED)
     planned = {*(arms if "regions" in options.part else ()), *(INPUTS.values() if "curve" in options.part else ())}
     if LATENTS_ALONE in planned:
@@ -281,7 +319,7 @@ def main() -> None:
         if len(eligible(bench, arms)) > 1:
             results.keep("nested", choose_nested(bench, eligible(bench, arms)))
     if "curve" in options.part:
-        for count in options.labels:
+        for count in possible(bench, options.labels):
             results.keep("curve", {str(count): learn(bench, (f"train_patients={count}",))})
         results.keep("curve", {"all": learn(bench, ())})
     draw_curves(results.everything, results.path.with_suffix(".png"))

@@ -13,11 +13,17 @@ from benchmarks.accuracy_report import draw_curves, tables
 from benchmarks.arms import INPUTS, PUBLISHED, RECOMMENDED, REGIONS
 from benchmarks.tumours import scored_patients, table
 from src import cli, protocols
+from src.datasets.splits import Division, load_division
 from src.errors import UserError
+from src.evaluation.pooling import Trial
 from src.evaluation.predictions import write_predictions
 from src.files import write_json
 
 TINY = ("image_size=[32, 40]", "base_channels=2", "batch_size=2", "min_steps_per_epoch=1", "augment_variants=1")
+
+
+def division_of(trial: Trial) -> Division:
+    return load_division(trial.root / "dmr_runs_seg_h_enc_h_dec" / "results" / "split.json")
 
 
 def bench_of(phantom: Path, out: Path) -> accuracy.Bench:
@@ -74,6 +80,34 @@ def test_arms_and_curve_of_a_small_phantom(
     accuracy.main()
     assert [path.stat().st_mtime_ns for path in checkpoints] == before
     assert protocols.place(bench.settings(RECOMMENDED)).is_dir()
+
+    trained_on = [len(parts.train) for parts in map(division_of, bench.trials(RECOMMENDED))]
+    assert accuracy.possible(bench, [2, min(trained_on), min(trained_on) + 1]) == [2, min(trained_on)]
+    assert f"{min(trained_on) + 1} patients: left out" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--set", "base_channels=3"])
+    with pytest.raises(UserError, match=r"'small' was made with .* give another --name"):
+        accuracy.main()
+
+
+def test_an_arm_that_the_shared_settings_make_the_recommended_one_is_left_out(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = bench_of(phantom, tmp_path)
+    assert accuracy.distinct(bench, REGIONS) == list(REGIONS)
+    left = accuracy.distinct(replace(bench, changes=("ensemble=1", "max_epochs=30")), REGIONS)
+    assert {arm.name for arm in REGIONS} - {arm.name for arm in left} == {"one UNet", "half the steps"}
+    assert RECOMMENDED in left
+    assert "one UNet: left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "asked", [["--arms", "one UNet"], ["--seeds", "2"], ["--folds", "3"], ["--labels", "4"]], ids=lambda asked: asked[0]
+)
+def test_quick_takes_no_other_sizes_or_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["accuracy", str(tmp_path), "--quick", *asked])
+    with pytest.raises(UserError, match=asked[0]):
+        accuracy.main()
+    assert not list(tmp_path.iterdir())
 
 
 def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> None:
