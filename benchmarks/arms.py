@@ -1,7 +1,7 @@
 """What `python -m benchmarks.accuracy` compares: the published settings, the recommended ones, and changes of these.
 
-The recommended settings are what turned out best so far, on the same 18 frames of the database, so their own score
-there is optimistic; a choice that saw no test patient is `nested` in accuracy.json.
+The recommended settings are what turned out best so far on 18 frames of the database, so their own score there is
+optimistic. A nested choice (`accuracy.choose_nested`) sees no test patient, but these arms were drawn up knowing them.
 """
 
 from dataclasses import dataclass

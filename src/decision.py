@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from src.settings import Decide
 
 LEAST = 0.1
-"""Where its most probable pixel is below this, `dice` takes a region to be absent. Pixels of a frame are far from
-independent, so how probable a region's absence is cannot be had from theirs."""
+"""Where its most probable pixel is below this, `dice` takes a region to be absent, however many pixels show traces of
+it. How probable its absence is cannot be had from the pixels' probabilities: they are far from independent."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ def decision(probabilities: NDArray[np.float32], decide: Decide, background: int
     """What `decide` makes of a frame's probabilities [K, H, W], in the size in which the networks give them.
 
     argmax: the most probable class of each pixel. dice: the regions whose expected Dice is highest, mean over regions,
-    so that one that is nowhere the most probable, as a nipple that hardly stands out, is still drawn where it is
-    likeliest.
+    so that one that is nowhere the most probable, as a nipple that hardly stands out, can still be drawn where it is
+    likeliest; a pixel goes to the region that gains most by it.
 
     Of a region's n most probable pixels the expected Dice is about 2 (their sum) / (n + sum of all). At the best n, a
     pixel more of probability p adds (2 p - Dice) / (n + sum of all). The background adds nothing. Source: Dai and Li,

@@ -334,8 +334,9 @@ class SegmentationSettings(DecoderSettings):
     averaged. Each takes as long as one alone."""
     decide: Decide = "argmax"
     """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or the regions
-    of highest expected Dice, each drawn where it is likeliest if it reaches a probability of .1 anywhere
-    (src/decision.py). Tested on frames that show all regions; argmax where some are often out of sight."""
+    of highest expected Dice, which can be drawn where no pixel has them as the most probable one, from a probability
+    of .1 on (src/decision.py). Measured on frames that show all regions; train with argmax where some are often out of
+    sight. A trained run keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

@@ -87,6 +87,9 @@ def test_arms_and_curve_of_a_small_phantom(
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--set", "base_channels=3"])
     with pytest.raises(UserError, match=r"'small' was made with .* give another --name"):
         accuracy.main()
+    made_with = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]["made_with"]
+    with pytest.raises(UserError, match="give another --name"):
+        accuracy.Results(tmp_path / "accuracy.json", "small", made_with | {"seeds": 2})
 
 
 def test_an_arm_that_the_shared_settings_make_the_recommended_one_is_left_out(

@@ -68,7 +68,9 @@ def test_what_is_probable_nowhere_is_absent_however_many_pixels_it_has() -> None
         frame = frame_of(np.zeros((size, size)), traces)
         assert (chosen_classes(frame, "dice", BACKGROUND) == BACKGROUND).all()
         traces[0, 0] = 1.1 * LEAST
-        assert (chosen_classes(frame_of(np.zeros((size, size)), traces), "dice", BACKGROUND) == 1).any()
+        drawn = chosen_classes(frame_of(np.zeros((size, size)), traces), "dice", BACKGROUND)[0] == 1
+        assert (drawn[: size // 2]).all()  # one pixel tells that it is there, all others how far it may reach
+        assert not drawn[size // 2 :].any()
 
 
 def test_the_decision_does_not_depend_on_the_size_that_it_is_drawn_in() -> None:

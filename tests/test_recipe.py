@@ -112,6 +112,13 @@ def test_regions_are_decided_as_in_testing_whatever_the_size_of_the_original(roo
             assert not drawn or area == pytest.approx(36, rel=0.25)
         assert drawn == bool((chosen_classes(logits.softmax(1).numpy(), "dice", segmenter.background) == nipple).any())
 
+    # On the pixels of a smaller original, the one peak above LEAST is none any more.
+    logits[:, nipple, 20:28, 30:38] = np.log(0.095 / 0.905)
+    logits[:, nipple, 22, 32] = np.log(0.105 / 0.895)
+    thermogram, box = from_array(np.zeros((24, 32, 3), np.uint8)), letterbox((24, 32), (48, 64))
+    labels = segmenter.results([thermogram], Outputs(logits, [box], [None]))[0].labels
+    assert (labels == nipple).sum() == 16
+
 
 @pytest.mark.parametrize("name", [CLASSIFIER, f"{CLASSIFIER}/{PIXELS}"])
 def test_probabilities_are_those_that_were_scored(root: Path, phantom: Path, name: str) -> None:

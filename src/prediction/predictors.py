@@ -124,7 +124,8 @@ class Segmenter:
         self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
-        seen = probabilities[box.inside].transpose(2, 0, 1)  # decided as in testing, whatever the original's size
+        # Decided as in testing: a small original has lost the peaks, a large one would take long.
+        seen = probabilities[box.inside].transpose(2, 0, 1)
         labels = decision(seen, self.trained.decide, self.background)(on_pixels.transpose(2, 0, 1))
         chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
