@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from src.prediction.inputs import from_array
 from src.prediction.letterbox import letterbox
 from src.prediction.trained import Outputs, Task, load_trained
 from src.training import checkpoint as checkpoints
+from src.training import decoding
 from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
@@ -154,12 +156,21 @@ def test_kept_variants_are_those_computed_anew(segmenter: Callable[..., Path], p
     assert not same_weights(kept.model, other.model)
 
 
-def test_the_last_epoch_is_kept_where_the_settings_say_so(segmenter: Callable[..., Path]) -> None:
-    run = segmenter("select_by=last", "patience=null", "max_epochs=4", "learning_rate=0.3")
-    metrics = read_json(run / "results" / "metrics.json", "metrics")
-    losses = [entry["val/loss"] for entry in checkpoints.load(run / "checkpoints" / "last.pty").history]
-    assert metrics["best_epoch"] == 4
-    assert losses[3] > min(losses)  # by the loss it would be another epoch
+def test_the_last_epoch_is_kept_where_the_settings_say_so(
+    segmenter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, evaluate = [3.0, 1.0, 2.0, 4.0], decoding.evaluate
+
+    def worse_again(task: Any, dataset: Any, while_training: bool = False) -> tuple[float, np.ndarray]:
+        loss, kept = evaluate(task, dataset, while_training)
+        return (losses[next(epochs)] if while_training else loss), kept
+
+    monkeypatch.setattr(decoding, "evaluate", worse_again)
+    for select_by, best in (("last", 4), ("loss", 2)):
+        epochs = iter(range(4))
+        run = segmenter(f"select_by={select_by}", "patience=null", "max_epochs=4")
+        assert [entry["val/loss"] for entry in checkpoints.load(run / "checkpoints" / "last.pty").history] == losses
+        assert read_json(run / "results" / "metrics.json", "metrics")["best_epoch"] == best
 
 
 def test_fewer_training_patients_are_among_more(
