@@ -21,7 +21,8 @@ class Decision:
 
     def __call__(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Probabilities [K, H, W] of the frame, in any size -> class indices [H, W]."""
-        worth = probabilities * self.slope[:, None, None] + self.offset[:, None, None]
+        worth = probabilities * self.slope[:, None, None]
+        worth += self.offset[:, None, None]  # in place: an original may be large
         return np.asarray(worth.argmax(0), np.uint8)
 
 

@@ -23,8 +23,15 @@ from src.training.run_folder import RunFolder
 
 ENCODER, CLASSIFIER, SEGMENTER = SCRIPTS = ("main_latent.py", "main_binary.py", "main_seg.py")
 STEPS, EPOCHS = 3, 3
-RECIPE = ["augment=full", "optimizer=adamw", "schedule=onecycle", "ema=0.9", "loss=ce+dice", "select_by=score"]
-RECIPE += ["ensemble=2"]
+RECIPE = [
+    "ensemble=2",
+    "augment=full",
+    "optimizer=adamw",
+    "schedule=onecycle",
+    "ema=0.9",
+    "loss=ce+dice",
+    "select_by=score",
+]
 Train = Callable[..., Path]
 
 
