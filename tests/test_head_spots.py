@@ -11,10 +11,10 @@ import torch
 from test_scripts import TINY_DECODER, run_here
 
 from src.datasets.frame_cache import read_frame
+from src.datasets.letterbox import letterbox
 from src.errors import UserError
 from src.export import SUFFIXES, Format, export
 from src.files import read_json, write_json
-from src.prediction.letterbox import letterbox
 from src.prediction.trained import load_trained
 from src.training import checkpoint as checkpoints
 

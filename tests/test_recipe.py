@@ -13,11 +13,11 @@ from pycocotools import mask as coco_mask
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
+from src.datasets.letterbox import letterbox
 from src.decision import chosen_classes
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.prediction.inputs import from_array
-from src.prediction.letterbox import letterbox
 from src.prediction.trained import Outputs, Task, load_trained
 from src.training import checkpoint as checkpoints
 from src.training import decoding

@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from src.datasets.images import MAX_PIXELS
+from src.datasets.letterbox import Letterbox
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError, is_printable
 from src.files import MEGABYTE, read_json
@@ -240,19 +241,24 @@ def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) 
     return canvas
 
 
-def soft_target(image: AnnotatedImage, classes: int, background: int, size: tuple[int, int]) -> np.ndarray:
-    """Share of each class in every pixel, float32 [K, H, W], summing to 1 over the classes.
+def soft_target(image: AnnotatedImage, classes: int, background: int, box: Letterbox) -> np.ndarray:
+    """Share of each class in every pixel of the box's frame, float32 [K, H, W], summing to 1 over the classes.
 
-    The shapes are drawn on a canvas that is the nearest whole multiple of `size` to the declared size (480 x 640 for a
-    heat frame of 120 x 160, as the paper draws them) and averaged in floating point.
+    The shapes are drawn on a canvas that is the nearest whole multiple of the box's content to the declared size (480 x
+    640 for a heat frame of 120 x 160, as the paper draws them) and averaged in floating point. What the frame was
+    filled up with is background: a region that reaches the border ends there.
     """
+    size = box.content
     factor = max(1, round(min(image.height / size[0], image.width / size[1])))
     drawn = draw_classes(image, background, (size[0] * factor, size[1] * factor))
     shares = [
         cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
         for index in range(classes)
     ]
-    return np.stack(shares)
+    target = np.zeros((classes, *box.frame), np.float32)
+    target[background] = 1
+    target[:, *box.inside] = shares
+    return target
 
 
 def match_frames(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from src.datasets.images import is_colour, read_image
+from src.datasets.letterbox import Letterbox, Size, letterbox
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.files import alone_in, atomic_write, read_json, write_json
@@ -26,13 +26,14 @@ logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
 _CHUNK = 64  # frames decoded before they are written: bounds memory
-_VERSION = 1
+_VERSION = 2
 
 
-def read_frame(path: Path, modality: Modality, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    """Decode one image to uint8 [C, H, W], with a note on each change that it needed.
+def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, Letterbox, list[str]]:
+    """Decode one image to uint8 [C, H, W] in `size`, where its picture lies in that, and a note on each change.
 
-    Raises ValueError with the reason where it cannot be used: truncated, not an image, absurdly large.
+    The aspect is kept, as in prediction: another camera's frame is never stretched. Raises ValueError with the reason
+    where it cannot be used: truncated, not an image, absurdly large.
     """
     image = read_image(path)
     one_channel = image.mode in ("L", "1", "I;16")
@@ -46,11 +47,12 @@ def read_frame(path: Path, modality: Modality, size: tuple[int, int]) -> tuple[n
     elif one_channel:
         notes.append("heat frames of one channel, repeated three times")
         pixels = np.repeat(pixels[..., None], 3, axis=-1)
+    box = letterbox((pixels.shape[0], pixels.shape[1]), size)
     if pixels.shape[:2] != size:
         notes.append(f"{modality} frames of another size, resized to {size[0]} x {size[1]}")
-        shrinks = size[0] <= pixels.shape[0] and size[1] <= pixels.shape[1]
-        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.atleast_3d(pixels).transpose(2, 0, 1), notes
+    if box.content != size:
+        notes.append(f"{modality} frames of another aspect than {size[0]} x {size[1]}, filled up from their border")
+    return np.atleast_3d(box.apply(pixels)).transpose(2, 0, 1), box, notes
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class FrameCache:
     path: Path
     frames: tuple[Frame, ...]
     shape: tuple[int, int, int]
+    originals: tuple[Size, ...]
+    """(rows, columns) of each frame's file."""
+
+    def box(self, row: int) -> Letterbox:
+        """Where the picture of this row's file lies in it."""
+        return letterbox(self.originals[row], self.shape[1:])
 
     def read(self, rows: Sequence[int]) -> torch.Tensor:
         """The frames of these rows, uint8 [B, C, H, W].
@@ -107,7 +115,7 @@ def open_cache(
     if not kept:
         reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index["notes"].items())
         raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
-    return FrameCache(data_path, kept, shape)
+    return FrameCache(data_path, kept, shape, tuple((rows, columns) for rows, columns in index["originals"]))
 
 
 def _read_index(
@@ -121,6 +129,8 @@ def _read_index(
         usable = set(index["usable"])
         whole = index["usable"] == [str(frame.path) for frame in frames if str(frame.path) in usable]
         whole = whole and data_path.stat().st_size == len(usable) * math.prod(shape)
+        sizes = index["originals"]
+        whole = whole and len(sizes) == len(usable) and all(len(size) == 2 and min(size) >= 1 for size in sizes)
         whole = whole and all(isinstance(names, list) for names in index["notes"].values())
         whole = whole and all(isinstance(name, str) for names in index["notes"].values() for name in names)
     except (UserError, OSError, KeyError, TypeError, AttributeError):
@@ -135,13 +145,14 @@ def _build(
 ) -> dict[str, Any]:
     """Decode on all cores, write in the order given; the index comes last and makes the cache valid."""
 
-    def decode(frame: Frame) -> tuple[np.ndarray | None, list[str]]:
+    def decode(frame: Frame) -> tuple[np.ndarray | None, Letterbox | None, list[str]]:
         try:
             return read_frame(root / frame.path, modality, size)
         except ValueError as error:
-            return None, [str(error)]
+            return None, None, [str(error)]
 
     usable: list[str] = []
+    originals: list[Size] = []
     notes: dict[str, list[str]] = {}
     logger.info("decoding %d %s frames into %s", len(frames), modality, data_path)
     with (
@@ -151,13 +162,14 @@ def _build(
     ):
         for start in range(0, len(frames), _CHUNK):
             chunk = frames[start : start + _CHUNK]
-            for frame, (pixels, remarks) in zip(chunk, pool.map(decode, chunk), strict=True):
+            for frame, (pixels, box, remarks) in zip(chunk, pool.map(decode, chunk), strict=True):
                 for remark in remarks:
                     notes.setdefault(remark, []).append(str(frame.path))
-                if pixels is not None:
+                if pixels is not None and box is not None:
                     file.write(np.ascontiguousarray(pixels).tobytes())
                     usable.append(str(frame.path))
+                    originals.append(box.original)
                 bar.update()
-    index = {"usable": usable, "notes": notes}
+    index = {"usable": usable, "originals": originals, "notes": notes}
     write_json(index_path, index)
     return index

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
 from src.datasets.images import read_image
+from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
 from src.errors import UserError
 from src.files import atomic_write, is_link
@@ -70,23 +71,18 @@ def recognised_palette(frames: NDArray[np.uint8]) -> str | None:
     return name if best < _KNOWN and second > _CLEARLY * best else None
 
 
-def make_snapshot(
-    values: NDArray[Any],
-    palette: str = DEFAULT_PALETTE,
-    size: tuple[int, int] = (SNAP_HEIGHT, SNAP_WIDTH),
-    margin: float = 0.0,
-) -> NDArray[np.uint8]:
+def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE, margin: float = 0.0) -> NDArray[np.uint8]:
     """Heat snapshot uint8 [120, 160, 3] (RGB) of a frame [H, W] in degrees or gray levels.
 
-    The palette covers the frame's own range and `margin` on both sides of it. `size`: other (rows, columns), for frames
-    of another aspect.
+    The palette covers the frame's own range and `margin` on both sides of it. Of a frame of another aspect than 3:4 the
+    snapshot is the largest one that fits, [120, 150, 3] of 512 x 640.
     """
     frame = np.asarray(values, dtype=np.float32)
     if frame.ndim != 2 or frame.size == 0 or not np.isfinite(frame).all():
         raise UserError(f"a snapshot needs a frame [H, W] of finite numbers, not an array of shape {frame.shape}")
     # Resampled before the palette is applied: a mean of two colours is not the colour of the mean temperature.
-    shrinks = frame.shape[0] >= size[0] and frame.shape[1] >= size[1]
-    small = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    rows, columns = frame.shape
+    small = resized(frame, letterbox((rows, columns), (SNAP_HEIGHT, SNAP_WIDTH)).content)
     low, high = float(frame.min()) - margin, float(frame.max()) + margin
     unit = (small - low) / (high - low) if high > low else np.zeros_like(small)
     levels = np.round(np.clip(unit, 0.0, 1.0) * 255).astype(np.uint8)

@@ -124,7 +124,7 @@ class RegionDataset(FrameDataset):
                 self.regions[self.cache.frames[self.rows[index]]],
                 len(self.class_names),
                 self.background,
-                self.image_size,
+                self.cache.box(self.rows[index]),
             )
             for index in indices
         ]

@@ -16,12 +16,12 @@ from src.datasets.dmr_dataset import SUFFIXES
 from src.datasets.images import MAX_PIXELS, is_colour, read_image
 from src.datasets.import_scan import Role, SourceFile, inspect_file, scan
 from src.datasets.layouts import frame_stem
+from src.datasets.letterbox import Letterbox, letterbox, resized
 from src.datasets.matrices import gray_levels, read_matrix
 from src.datasets.radiometric import read_radiometric
-from src.datasets.snapshots import DEFAULT_PALETTE, SNAP_HEIGHT, SNAP_WIDTH, encode_jpeg, make_snapshot
+from src.datasets.snapshots import DEFAULT_PALETTE, encode_jpeg, make_snapshot
 from src.datasets.source import Skipped
 from src.errors import UserError
-from src.prediction.letterbox import Letterbox, letterbox, resized
 from src.settings import Modality
 
 Unit = Literal["C", "gray level", "none"]
@@ -239,8 +239,7 @@ def _drawn(values: NDArray[np.float32], unit: Unit) -> NDArray[np.uint8]:
 
 def _coloured(thermogram: Thermogram, palette: str) -> NDArray[np.uint8]:
     assert thermogram.values is not None
-    size = letterbox(thermogram.size, (SNAP_HEIGHT, SNAP_WIDTH)).content
-    return np.asarray(_through_jpeg(make_snapshot(thermogram.values, palette, size)).convert("RGB"))
+    return np.asarray(_through_jpeg(make_snapshot(thermogram.values, palette)).convert("RGB"))
 
 
 def _through_jpeg(image: NDArray[np.uint8]) -> Image.Image:

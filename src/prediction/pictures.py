@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
+from src.datasets.letterbox import Size
 from src.evaluation.palette import region_colour
-from src.prediction.letterbox import Size
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 
 _WIDTH = 480  # pixels: smaller frames are enlarged so that the words below them can be read

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from src.datasets.letterbox import Letterbox
 from src.decision import decision
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.prediction.inputs import Thermogram, from_array
-from src.prediction.letterbox import Letterbox
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.trained import Outputs, Trained, load_trained
 

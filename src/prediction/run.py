@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.files import atomic_write, write_json, write_text
 from src.prediction.coco import CocoRegions
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
-from src.prediction.letterbox import Letterbox
 from src.prediction.pictures import label_picture, overlay, png
 from src.prediction.predictors import (
     NOTICE,

@@ -17,6 +17,7 @@ from model.heads import ClassificationModel, LatentModel, SegmentationModel
 from model.spots import SpotModel
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
+from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.datasets.tasks import as_input
 from src.decoder_input import BreastMaps, Pixels, decoder_input
@@ -24,7 +25,6 @@ from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
-from src.prediction.letterbox import Letterbox
 from src.prediction.record import Record, pooled, read_record
 from src.settings import FRAME_SIZE, MOST_UNETS, Decide, DecoderInput, Head, Modality, Precision, Size
 from src.training import checkpoint as checkpoints

@@ -64,7 +64,7 @@ class LatentStore:
         return self._laid_out([self._encode(frame[None]) for frame in frames])
 
     def _laid_out(self, latents: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack(latents).to(self.device)
+        stacked = torch.stack([each.to(self.device) for each in latents])  # those from disk come on the CPU
         return stacked.permute(0, 1, 4, 2, 3) if self.channels_last else stacked
 
     def _encode(self, frame: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from src.datasets.annotations import (
     read_annotations,
     soft_target,
 )
+from src.datasets.letterbox import letterbox
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.settings import Modality
@@ -135,7 +136,7 @@ def test_declared_size_scales_the_regions(tmp_path: Path) -> None:
     expected[120:240, 160:320] = 0
     assert_array_equal(classes, expected)
     annotations, _ = read(tmp_path, content)
-    share = soft_target(annotations.images[0], 5, 4, (120, 160))[0]
+    share = soft_target(annotations.images[0], 5, 4, letterbox((HEIGHT, WIDTH), (120, 160)))[0]
     expected = np.zeros((120, 160))
     expected[30:60, 40:80] = 1
     assert_allclose(share, expected, atol=1e-6)
@@ -154,7 +155,7 @@ def test_declared_size_scales_the_regions(tmp_path: Path) -> None:
 def test_soft_target_is_the_mean_of_4_by_4_pixels(polygons: list[tuple[int, list[tuple[int, int]]]]) -> None:
     shapes = [(index, [np.array(points, dtype=float)]) for index, points in polygons]
     image = AnnotatedImage("a.jpg", HEIGHT, WIDTH, shapes)
-    target = soft_target(image, 5, 4, (120, 160))
+    target = soft_target(image, 5, 4, letterbox((HEIGHT, WIDTH), (120, 160)))
     one_hot = draw_classes(image, 4, (HEIGHT, WIDTH)) == np.arange(5)[:, None, None]
     assert target.dtype == np.float32
     assert_allclose(target, one_hot.reshape(5, 120, 4, 160, 4).mean((2, 4)), atol=1e-6)
@@ -163,7 +164,7 @@ def test_soft_target_is_the_mean_of_4_by_4_pixels(polygons: list[tuple[int, list
 
 def test_soft_target_at_the_declared_size_is_one_hot(tmp_path: Path) -> None:
     annotations, _ = read(tmp_path, coco(shape(1, box(100, 100, 301, 303))))
-    target = soft_target(annotations.images[0], 5, 4, (HEIGHT, WIDTH))
+    target = soft_target(annotations.images[0], 5, 4, letterbox((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
     assert set(np.unique(target)) == {0, 1}
     assert_array_equal(target.argmax(0), draw_classes(annotations.images[0], 4, (HEIGHT, WIDTH)))
 
@@ -277,7 +278,7 @@ def test_images_that_share_their_id_are_left_out(tmp_path: Path) -> None:
 
 def test_a_declared_size_of_another_shape_needs_no_more_memory_than_it_declares() -> None:
     image = AnnotatedImage("a.jpg", 999_999, 50, [(0, [np.array([[0.0, 0], [50, 0], [50, 999_999], [0, 999_999]])])])
-    assert_array_equal(soft_target(image, 2, 1, (120, 160))[0], 1)
+    assert_array_equal(soft_target(image, 2, 1, letterbox((HEIGHT, WIDTH), (120, 160)))[0], 1)
 
 
 @pytest.mark.parametrize(

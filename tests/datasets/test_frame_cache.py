@@ -17,8 +17,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from src.datasets import frame_cache, images
+from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import FrameCache, open_cache, read_frame
 from src.datasets.source import Frame, Skipped
+from src.datasets.tasks import RegionDataset
 from src.errors import UserError
 from src.settings import Modality
 
@@ -44,21 +46,21 @@ def opened(root: Path, modality: Modality = "gray") -> tuple[FrameCache, dict[st
 
 def test_gray_frame_is_kept_as_it_is(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", noise(*SIZE))
-    pixels, notes = read_frame(path, "gray", SIZE)
+    pixels, _, notes = read_frame(path, "gray", SIZE)
     assert (pixels.shape, pixels.dtype, notes) == ((1, *SIZE), np.uint8, [])
     assert_array_equal(pixels[0], np.asarray(Image.open(path)))
 
 
 def test_gray_frame_stored_as_three_channels_needs_no_note(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", np.repeat(noise(*SIZE)[..., None], 3, axis=-1))
-    pixels, notes = read_frame(path, "gray", SIZE)
+    pixels, _, notes = read_frame(path, "gray", SIZE)
     assert notes == []
     assert_allclose(pixels[0], noise(*SIZE), atol=12)
 
 
 def test_gray_frame_in_colour_is_turned_to_gray(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", noise(*SIZE, 3))
-    pixels, notes = read_frame(path, "gray", SIZE)
+    pixels, _, notes = read_frame(path, "gray", SIZE)
     assert notes == ["gray frames in colour, turned to gray by luminance"]
     assert_array_equal(pixels[0], np.asarray(Image.open(path).convert("L")))
 
@@ -66,7 +68,7 @@ def test_gray_frame_in_colour_is_turned_to_gray(tmp_path: Path) -> None:
 def test_heat_frame_keeps_its_channels_in_order(tmp_path: Path) -> None:
     red = np.zeros((*SIZE, 3), np.uint8)
     red[..., 0] = 250
-    pixels, notes = read_frame(save(tmp_path / "a.jpg", red), "heat", SIZE)
+    pixels, _, notes = read_frame(save(tmp_path / "a.jpg", red), "heat", SIZE)
     assert (pixels.shape, notes) == ((3, *SIZE), [])
     assert pixels[0].min() > 230
     assert pixels[1:].max() < 20
@@ -74,9 +76,21 @@ def test_heat_frame_keeps_its_channels_in_order(tmp_path: Path) -> None:
 
 def test_heat_frame_of_one_channel_is_repeated(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", noise(*SIZE))
-    pixels, notes = read_frame(path, "heat", SIZE)
+    pixels, _, notes = read_frame(path, "heat", SIZE)
     assert notes == ["heat frames of one channel, repeated three times"]
     assert_array_equal(pixels, np.repeat(np.asarray(Image.open(path))[None], 3, axis=0))
+
+
+def test_a_region_lies_where_it_is_seen_in_a_frame_of_another_aspect(tmp_path: Path) -> None:
+    shown = np.zeros((96, 72), np.uint8)  # portrait, in a frame that is wider than high
+    shown[24:48, 16:40] = 255
+    path = save(tmp_path / "data" / "a.jpg", shown)
+    cache, _ = opened(tmp_path / "data")
+    outline = np.array([[32.0, 48], [80, 48], [80, 96], [32, 96]])  # drawn at twice the size
+    regions = {cache.frames[0]: AnnotatedImage(path.name, 192, 144, [(0, [outline])])}
+    batch = RegionDataset(cache, regions, ("spot", "background"), 1).everything()
+    assert_allclose(batch["target"][0, 0], batch["frame"][0, 0] / 255, atol=0.3)
+    assert batch["target"][0, 0].sum() == pytest.approx(6 * 6, rel=0.05)
 
 
 @pytest.mark.parametrize("modality", ["gray", "heat"])
@@ -84,7 +98,7 @@ def test_heat_frame_of_one_channel_is_repeated(tmp_path: Path) -> None:
 def test_other_size_is_resized(tmp_path: Path, modality: Modality, factor: float) -> None:
     stored = (int(SIZE[0] * factor), int(SIZE[1] * factor))
     path = save(tmp_path / "a.jpg", noise(*stored) if modality == "gray" else noise(*stored, 3))
-    pixels, notes = read_frame(path, modality, SIZE)
+    pixels, _, notes = read_frame(path, modality, SIZE)
     assert pixels.shape[1:] == SIZE
     assert notes == [f"{modality} frames of another size, resized to 24 x 32"]
     before = np.asarray(Image.open(path)).astype(float)
@@ -164,7 +178,7 @@ def test_damaged_bytes_give_a_frame_or_a_reason(
     path = tmp_path_factory.getbasetemp() / "damaged.jpg"
     path.write_bytes(content[: len(content) - cut])
     try:
-        pixels, _ = read_frame(path, "heat", SIZE)
+        pixels, _, _ = read_frame(path, "heat", SIZE)
     except ValueError as error:
         reasons = (
             "truncated frames",

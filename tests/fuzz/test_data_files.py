@@ -20,6 +20,7 @@ from src.datasets.frame_cache import read_frame
 from src.datasets.images import FORMATS
 from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.labels import read_label_table
+from src.datasets.letterbox import letterbox
 from src.datasets.matrices import looks_like_matrix, read_matrix
 from src.datasets.radiometric import read_radiometric
 from src.datasets.source import Frame, Skipped
@@ -104,7 +105,7 @@ def test_annotations(place: Path, content: bytes) -> None:
         frames = [Frame("0001", Path("0001", f"{NAME}.jpg"), NAME), Frame("0002", Path("0002", "a.jpg"), "a")]
         match_frames({"gray": frames, "heat": []}, found, skipped)
         for image in found.images:
-            target = soft_target(image, len(found.class_names), found.background, SIZE)
+            target = soft_target(image, len(found.class_names), found.background, letterbox(SIZE, SIZE))
             assert np.allclose(target.sum(0), 1, atol=1e-3)
 
     attempt("test_annotations", read)

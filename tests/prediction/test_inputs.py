@@ -37,13 +37,32 @@ def only(path: Path, notes: Skipped):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("modality", ["gray", "heat"])
-def test_a_matrix_becomes_the_very_frame_that_import_and_training_make(tmp_path: Path, modality: str) -> None:
-    source = matrix_file(tmp_path / "source" / "T0012.txt").parent
+@pytest.mark.parametrize("shape", [(120, 160), (128, 160), (160, 120)])
+def test_a_matrix_becomes_the_very_frame_that_import_and_training_make(
+    tmp_path: Path, modality: str, shape: tuple[int, int]
+) -> None:
+    source = matrix_file(tmp_path / "source" / "T0012.txt", shape).parent
     import_folder(source, tmp_path / "out", ImportOptions())
     (imported,) = (tmp_path / "out").rglob("*_snap.jpg" if modality == "heat" else "*00.jpg")
-    expected, _ = read_frame(imported, modality, (60, 80))
+    expected, _, _ = read_frame(imported, modality, (60, 80))
     found, _ = as_frame(only(source, Skipped()), modality, (60, 80))
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("modality", ["gray", "heat"])
+@pytest.mark.parametrize("shape", [(48, 64), (51, 64), (32, 24), (20, 32)])
+def test_a_picture_is_never_stretched_and_training_sees_it_as_prediction_does(
+    tmp_path: Path, modality: str, shape: tuple[int, int]
+) -> None:
+    size = (24, 32)
+    pixels = np.random.default_rng(5).integers(0, 256, (*shape, 3) if modality == "heat" else shape, np.uint8)
+    path = picture(tmp_path / "a.png", pixels)
+    found, box, notes = read_frame(path, modality, size)
+    expected, same_box = as_frame(only(path, Skipped()), modality, size)
+    assert np.array_equal(found, expected)
+    assert box == same_box
+    assert box.content[0] / box.content[1] == pytest.approx(shape[0] / shape[1], rel=0.03)
+    assert any("filled up" in note for note in notes) == (shape != (48, 64))
 
 
 def test_files_of_one_name_are_one_frame_and_temperatures_win(tmp_path: Path) -> None:
@@ -130,7 +149,7 @@ def test_a_run_knows_the_palette_of_its_training_and_colours_with_it(tmp_path: P
     save_record(tmp_path / "record.pty", record)
     assert read_record(tmp_path / "record.pty", "") == record
     assert record.palette == "inferno"
-    expected, _ = read_frame(files[0], "heat", (60, 80))
+    expected, _, _ = read_frame(files[0], "heat", (60, 80))
     matrix = only(files[0].with_name(files[0].name.replace("_snap.jpg", ".txt")), Skipped())
     assert np.array_equal(as_frame(matrix, "heat", (60, 80), record.palette)[0], expected)
 

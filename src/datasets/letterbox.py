@@ -1,4 +1,4 @@
-"""Frames of any size to the size that a run was trained on and back: aspect kept, the rest filled from the border."""
+"""Frames of any size to the size that networks take and back: aspect kept, the rest filled from the border."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ class Letterbox:
     def apply(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Pixels [h, w] or [h, w, C], of the original's aspect, to [H, W] or [H, W, C] of the same type.
 
-        The rest repeats the border: an even rim would be an edge that no training frame has.
+        The rest repeats the border: an even rim would be an edge that frames of the networks' aspect do not have.
         """
         small = resized(pixels, self.content)
         above, beside = self.frame[0] - self.content[0] - self.top, self.frame[1] - self.content[1] - self.left
@@ -54,7 +54,7 @@ def letterbox(original: Size, frame: Size) -> Letterbox:
 
 
 def resized(pixels: NDArray[Any], size: Size) -> NDArray[Any]:
-    """Pixels [h, w] or [h, w, C] in another size, as the data layer resizes frames of training."""
+    """Pixels [h, w] or [h, w, C] in another size: means where it is smaller, linear in between where it is not."""
     if pixels.shape[:2] == size:
         return pixels
     shrinks = size[0] <= pixels.shape[0] and size[1] <= pixels.shape[1]
