@@ -14,7 +14,7 @@ from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
 from src.training.latent_export import export_latents
 from src.training.memory import peak_memory_mb
-from src.training.pretraining import Pretraining, encode_for_pictures
+from src.training.pretraining import Pretraining, encode_for_pictures, refuse_other_losses
 from src.training.run_folder import RunFolder
 
 
@@ -44,11 +44,13 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
     pretraining = Pretraining(encoder, settings, device)
 
     # ---------------------------------------------------------------- training
-    if arguments.mode == "train":
+    if arguments.mode == "test":
+        refuse_other_losses(checkpoints.load(run.best).settings, settings, run.best)
+    else:
         blank = blank_checkpoint(settings, parts)
         state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, afresh=state is blank)
+            run.begin(settings, sys.argv, state is blank, device)
             parts.save_split(run.split)
         fit(pretraining.trainable(parts), run, settings, state)
 

@@ -26,8 +26,8 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
     if arguments.input is not None:
-        run_folder = settings.output_root / settings.run_name
-        predict_files(run_folder, "segmentation", arguments.input, arguments.output, arguments.device)
+        run, asked = settings.output_root / settings.run_name, cli.asked(arguments, settings)
+        predict_files(run, "segmentation", arguments.input, arguments.output, arguments.device, asked)
         return
     protocols.run(settings, arguments, train_and_test, pretrain)
 
@@ -56,7 +56,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     if arguments.mode == "train":
         state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, afresh=state is blank)
+            run.begin(settings, sys.argv, state is blank, device)
             parts.save_split(run.split)
         fit(as_trainable(task, parts, settings), run, settings, state)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from src.evaluation.intervals import Interval
 from src.evaluation.pooling import Trial, differences, pool
 from src.files import alone_in, read_json, write_json
 from src.settings import BASELINES, SegmentationSettings
+from src.training.engine import choose_device
+from src.training.precision import compute_dtype
 from src.training.run_folder import RunFolder
 
 HERE = Path(__file__).parent
@@ -40,6 +42,8 @@ LABELS = (4, 8, 16, 32)
 LATENTS_ALONE = INPUTS["latents"]
 SCORE = "test/dice_macro"
 NIPPLES = ("test/dice/left_nipple", "test/dice/right_nipple")
+OWN = ("dataset_path", "output_root", "cache_folder", "protocol", "folds")
+"""Settings that the benchmark gives every arm itself."""
 QUICK = ("image_size=[60, 80]", "base_channels=8", "max_epochs=10")
 QUICK_ENCODER = ("image_size=[60, 80]", "max_epochs=3")
 QUICK_ARMS = (RECOMMENDED, PUBLISHED, *INPUTS.values())
@@ -60,19 +64,19 @@ class Bench:
     def arguments(self, arm: Arm, changes: Sequence[str] = ()) -> cli.Arguments:
         """The command line that trains an arm, with more changes of its settings, as main_seg.py would read it."""
         root = self.out / "_".join([arm.folder, *(change.replace("=", "_") for change in changes)])
-        places = [f"dataset_path={self.data}", f"output_root={root}", f"cache_folder={self.out / 'frames'}"]
+        places = {"dataset_path": self.data, "output_root": root, "cache_folder": self.out / "frames"}
         overrides = [*self.changes, *arm.changes, *changes, "protocol=kfold", f"folds={self.folds}"]
+        overrides += [f"{name}={json.dumps(str(path))}" for name, path in places.items()]
         return cli.Arguments(
             cfg_path=arm.cfg_path,
             mode="train",
-            overrides=(*overrides, *places),
+            overrides=tuple(overrides),
             device="auto",
             resume=True,
             overwrite=False,
             encoder="heat",
             decoder="heat",
             encoder_ckpt_root=None,
-            encoder_overrides=(*self.encoder_changes, *arm.encoder_changes),
             seeds=self.seeds,
         )
 
@@ -82,9 +86,11 @@ class Bench:
 
     def train(self, arm: Arm, changes: Sequence[str] = ()) -> Path:
         """Train an arm in all folds with all seeds, as far as that is not done; returns the folder of what they say."""
-        settings = self.settings(arm, changes)
-        self._copy_encoders(arm, settings)
-        protocols.run(settings, self.arguments(arm, changes), train_and_test, pretrain)
+        settings, arguments = self.settings(arm, changes), self.arguments(arm, changes)
+        if settings.decoder_input != "pixels":
+            self._copy_encoders(arm, settings)
+            arguments = replace(arguments, encoder_overrides=(*self.encoder_changes, *arm.encoder_changes))
+        protocols.run(settings, arguments, train_and_test, pretrain)
         return protocols.place(settings) / settings.run_name
 
     def shares_encoders(self, arm: Arm) -> bool:
@@ -227,9 +233,10 @@ def _ends(interval: Interval) -> list[float | None]:
 
 
 def digest(arm: Arm) -> str:
-    """The start of a hash of the settings' file of an arm, which is another one where a setting is."""
+    """The start of a hash of the settings' file of an arm, which is another one where a setting is, but for places."""
     settings = yaml.safe_load((arm.cfg_path / "dmr_seg_h_enc_h_dec.yaml").read_text(encoding="utf-8"))
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    told = {name: value for name, value in settings.items() if name not in OWN}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Results:
@@ -270,7 +277,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="by default 3")
     for flag, whose in (("--set", "decoders"), ("--encoder-set", "encoders")):
         parser.add_argument(
-            flag, nargs="+", default=[], metavar="KEY=VALUE", help=f"settings of all {whose}, as image_size=[60,80]"
+            flag,
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="KEY=VALUE",
+            help=f"settings of all {whose}, as 'image_size=[60,80]'",
         )
     parser.add_argument("--quick", action="store_true", help="in minutes: shows that all runs, no more")
     options = parser.parse_args()
@@ -282,6 +294,9 @@ def _options() -> argparse.Namespace:
             setattr(options, name, quick if options.quick else usual)
     if options.seeds < 1 or options.folds < 2 or min(options.labels) < 1:
         raise UserError("--seeds and --labels from 1, --folds from 2 are accepted")
+    taken = sorted(cli.named(options.set) & set(OWN))
+    if taken:
+        raise UserError(f"--set: {', '.join(taken)}: OUT, --data and --folds say that here")
     known = {arm.name: arm for arm in (QUICK_ARMS if options.quick else REGIONS)}
     unknown = set(options.arms or ()) - set(known)
     if unknown:
@@ -299,15 +314,16 @@ def main() -> None:
     data = options.data or out / "phantom"
     if options.data is None:
         write_phantom(data, 20 if options.quick else PATIENTS, seed=5, annotated=ANNOTATED)
+    bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
     made_with = {
         "folds": options.folds,
         "seeds": options.seeds,
         "set": list(options.set),
         "encoder_set": list(options.encoder_set),
         "recommended": digest(RECOMMENDED),
+        "number_format": str(compute_dtype(bench.settings(RECOMMENDED).precision, choose_device("auto"))),
     }
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
-    bench = Bench(out, data.resolve(), options.folds, options.seeds, options.set, options.encoder_set)
     arms = distinct(bench, options.arms)
     reference = bench.train(RECOMMENDED)
     planned = {*(arms if "regions" in options.part else ()), *(INPUTS.values() if "curve" in options.part else ())}

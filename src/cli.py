@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from src.errors import UserError
 from src.settings import (
@@ -109,6 +110,8 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
     if flags.mode == "predict" and (several or getattr(flags, "seeds", 1) > 1):
         parser.error("--mode predict: answers with one run; name a trial's folder with --set output_root=DIR instead")
+    if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
+        parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
     given = {name: getattr(flags, name, None) for name in ("input", "output")}
     if (flags.mode == "predict") != (given["input"] is not None) or (given["output"] and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input and --output go with it")
@@ -133,6 +136,16 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         clusters=clusters,
         **given,
     )
+
+
+def named(overrides: Sequence[str]) -> set[str]:
+    """The settings that 'key=value' texts name."""
+    return {override.partition("=")[0].strip() for override in overrides}
+
+
+def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
+    """What the command line alone says of the settings, as JSON has it."""
+    return settings.model_dump(mode="json", include=named(arguments.overrides))
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:
@@ -161,6 +174,8 @@ def _decoder_settings(arguments: Arguments, task: str, kind: type[S]) -> S:
         found = (settings.encoder_modality, settings.decoder_modality)
         if found != (arguments.encoder, arguments.decoder):
             raise UserError(f"{name}: encoder_modality, decoder_modality: {found}: the flags ask for the file's name")
+        if settings.protocol != "kfold" and "folds" in named(arguments.overrides):
+            raise UserError(f"folds: goes with protocol: kfold, not with {settings.protocol}")
     return settings
 
 

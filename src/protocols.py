@@ -55,7 +55,10 @@ _DATA = (
     "test_ratio",
     "precision",
     "num_workers",
-    "compile",
+    "transductive",
+    "seed",
+    "output_root",
+    "cache_folder",
 )
 """What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
@@ -81,14 +84,12 @@ def run(
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
         variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
     folder = settings.output_root / variants[0].run_name
-    if settings.protocol == "holdout" and arguments.seeds == 1:
-        if arguments.encoder_overrides:
-            raise UserError("--encoder-set: goes with --protocol or --seeds, which pretrain encoders")
+    several = settings.protocol != "holdout" or arguments.seeds > 1
+    _refuse_unused(settings, arguments, several)
+    if not several:
         for variant in variants:
             train_and_test(variant, arguments)
     else:
-        if arguments.encoder_ckpt_root is not None:
-            raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
         folder = place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
@@ -100,12 +101,32 @@ def run(
             for variant in variants:
                 _run_trial(trial, variant, arguments, train_and_test, pretrain)
         if distributed.writes():
-            _pool(settings, trials, variants)
+            _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
         compare_with_baselines(settings, folder)
 
 
-def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
+def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
+    """`UserError` for what the command line says of encoders that this run would not read."""
+    needs_encoder = settings.decoder_input != "pixels" and not _sees_through_segmenter(settings)
+    if arguments.encoder_overrides:
+        if not several or arguments.mode != "train":
+            raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
+        if not needs_encoder:
+            raise UserError("--encoder-set: no encoder is pretrained for decoder_input: pixels or head: spots")
+        taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
+        if taken:
+            raise UserError(
+                f"--encoder-set: {', '.join(taken)}: an encoder takes it from its decoder's settings (--set)"
+            )
+    if arguments.encoder_ckpt_root is not None:
+        if several:
+            raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
+        if settings.decoder_input == "pixels":
+            raise UserError("--encoder-ckpt-root: decoder_input: pixels needs no encoder")
+
+
+def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str) -> None:
     """Pool the runs of every variant, and the diagnosis's regressions beside them."""
     names = [variant.run_name for variant in variants]
     if len(variants) > 1 and isinstance(settings, ClassificationSettings):
@@ -113,8 +134,9 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S]) -> None:
     for name in names:
         pool(settings, trials, name, place(settings) / name)
         logger.info("pooled: %s", place(settings) / name)
-    for variant in variants:
-        RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
+    if mode == "train":  # a test would write settings that nothing was trained with
+        for variant in variants:
+            RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
@@ -218,9 +240,7 @@ def _pretrain(
     overrides = (*arguments.encoder_overrides, f"dataset_path={json.dumps(str(settings.dataset_path))}")
     ours = replace(arguments, overrides=overrides, encoder=settings.encoder_modality)
     latent = cli.latent_settings(ours)
-    shared = {name: getattr(settings, name) for name in _DATA}
-    shared |= {name: getattr(settings, name) for name in ("output_root", "seed", "cache_folder", "transductive")}
-    latent = latent.model_copy(update=shared)
+    latent = latent.model_copy(update={name: getattr(settings, name) for name in _DATA})
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
     if folder.is_finished and _made_with(latent, checkpoints.load(folder.last).settings):
         return

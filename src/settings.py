@@ -115,8 +115,6 @@ class Settings(BaseModel):
     """How far the optimiser draws the weights to zero."""
     precision: Precision = "auto"
     """Number format of convolutions and matrix products: auto takes bf16 where the hardware multiplies it."""
-    compile: bool = False
-    """Compile the networks with torch.compile on CUDA: slow to start, then faster."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
@@ -244,6 +242,8 @@ class DecoderSettings(Settings):
     """Disk below output_root for the latents that memory does not hold; at most half of what is free; 0 keeps none."""
     checkpoint_activations: Literal["auto", "on", "off"] = "auto"
     """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
+    compile: bool = False
+    """Compile the networks with torch.compile on CUDA: slow to start, then faster."""
 
     @model_validator(mode="after")
     def _frame_is_large_enough(self) -> "DecoderSettings":
@@ -256,6 +256,8 @@ class DecoderSettings(Settings):
     def _ends_as_it_selects(self) -> "DecoderSettings":
         if self.select_by == "last" and self.patience is not None:
             raise ValueError("select_by: last: goes with patience: null, no epoch is better than another")
+        if self.schedule != "constant" and self.patience is not None:
+            raise ValueError(f"schedule: {self.schedule}: goes with patience: null, early stopping would cut it off")
         if self.augment_variants and self.augment == "none":
             raise ValueError(f"augment_variants: {self.augment_variants}: goes with augment: flip or full")
         return self
@@ -300,8 +302,8 @@ class ClassificationSettings(DecoderSettings):
     """Tells the three kinds of settings apart."""
     head: Head = "flat"
     """How the UNet's map becomes a logit: flat, a linear layer over all pixels; top, the mean of its highest 1%. spots
-    is no UNet on latents: it takes what is usual out of the breasts that the segmenter of the same case finds, and
-    looks for warm spots in what is left (model/spots.py)."""
+    is no UNet (`base_channels` says nothing) and sees no latents: it takes what is usual out of the breasts that the
+    segmenter of the same case finds, and looks for warm spots in what is left (model/spots.py)."""
     mirror: bool = False
     """Beside each latent, its difference to the one at the mirrored place: left against right."""
     strata: Names = ("year",)
@@ -314,6 +316,8 @@ class ClassificationSettings(DecoderSettings):
             raise ValueError(
                 "head: spots: sees no latents: decoder_input, coarse_latents and mirror go with other heads"
             )
+        if self.head == "spots" and self.precision == "bf16":
+            raise ValueError("head: spots: a spot is a few gray levels and needs float32: precision: auto or fp32")
         return self
 
     @property

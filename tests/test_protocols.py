@@ -33,8 +33,38 @@ BASELINES = {"random_encoder", "raw_pixels"}
 
 
 def train(script: str, phantom: Path, root: Path, *flags: str) -> None:
-    places = ["--encoder-set", *TINY_ENCODER, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
+    encoder = [] if "head=spots" in flags else ["--encoder-set", *TINY_ENCODER]  # which sees through a segmenter
+    places = [*encoder, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
     run_here(script, *flags, *places)
+
+
+PIXELS = ["--set", "decoder_input=pixels"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--encoder-set", "max_epochs=1"], "--encoder-set: goes with"),
+        (["--mode", "test", "--seeds", "2", "--encoder-set", "max_epochs=1"], "--encoder-set: goes with"),
+        (
+            ["--seeds", "2", "--encoder-set", "seed=1", "max_epochs=1", "precision=fp32"],
+            "--encoder-set: precision, seed:",
+        ),
+        (["--seeds", "2", "--encoder-set", "max_epochs=1", *PIXELS], "no encoder is pretrained"),
+        (["--seeds", "2", "--encoder-ckpt-root", "."], "pretrains an encoder of its own"),
+        (["--encoder-ckpt-root", ".", *PIXELS], "decoder_input: pixels needs no encoder"),
+        (["--mode", "test", "--encoder-ckpt-root", "."], "goes with --mode train"),
+        (["--folds", "3"], "folds: goes with protocol: kfold, not with holdout"),
+    ],
+)
+def test_what_would_not_be_read_is_refused(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], words: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        run_here("main_seg.py", *flags, "--set", f"dataset_path={phantom}", f"output_root={tmp_path}", *TINY_DECODER)
+    assert end.value.code == 2
+    assert words in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.rglob("*.pty"))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,15 @@ from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 PIXELS = "baselines/raw_pixels"
-SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
+SHARED = [
+    "augment=full",
+    "optimizer=adamw",
+    "schedule=cosine",
+    "patience=null",
+    "ema=0.5",
+    "select_by=score",
+    "flip_average=true",
+]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
 REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
 

@@ -201,6 +201,36 @@ def test_mode_test_from_another_folder_gives_the_same_scores(
     (chain / name / "results" / "metrics.json").write_text(json.dumps(before), encoding="utf-8")
 
 
+def test_what_a_run_was_not_trained_with_is_no_test_of_it(
+    chain: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dmr_runs", "dmr_runs_seg_h_enc_h_dec"):
+        shutil.copytree(chain / name, tmp_path / name)
+    data = tmp_path / "data"
+    shutil.copytree(phantom, data)
+    places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}"]
+    with pytest.raises(SystemExit):
+        run_here("main_latent.py", "--mode", "test", *places, *TINY_ENCODER, "temperature=0.1")
+    assert "temperature: 0.5 then, 0.1 now" in capsys.readouterr().err
+
+    # The same regions under other ids, as another export numbers them.
+    path = data / "52_instances_default.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    count = len(content["categories"])
+    for entry, key in [(one, "id") for one in content["categories"]] + [
+        (one, "category_id") for one in content["annotations"]
+    ]:
+        entry[key] = entry[key] % count + 1
+    path.write_text(json.dumps(content), encoding="utf-8")
+    for flags in (["--mode", "test"], ["--resume"]):
+        (tmp_path / "split.json").write_bytes((chain / "split.json").read_bytes())
+        with pytest.raises(SystemExit):
+            run_here("main_seg.py", *flags, *places, *TINY_DECODER)
+        assert "left_breast, right_breast" in capsys.readouterr().err
+    results = Path("dmr_runs_seg_h_enc_h_dec", "results", "metrics.json")
+    assert (tmp_path / results).read_bytes() == (chain / results).read_bytes()
+
+
 # ---------------------------------------------------------------- resume
 
 

@@ -134,14 +134,14 @@ def classification_intervals(
     """
     names, labels, probabilities = by_patient(patients, labels, probabilities)
     found = patient_bootstrap(names, binary_statistic(labels, probabilities, threshold), seed, resamples)
-    trials = _trials(labels, probabilities >= threshold)
+    trials = independent_trials(labels, probabilities >= threshold)
     found = {name: exact_where_constant(interval, trials.get(name, 0)) for name, interval in found.items()}
     error = reliability(labels, probabilities).error
     found["ece"] = Interval(error, reason="resampling biases the calibration error upwards")
     return {f"patient_{name}": interval for name, interval in found.items()}
 
 
-def _trials(labels: np.ndarray, called: np.ndarray) -> dict[str, int]:
+def independent_trials(labels: np.ndarray, called: np.ndarray) -> dict[str, int]:
     """Independent trials, of which a score of 1 (or 0) says that all succeeded (or failed).
 
     AUC: disjoint pairs of a sick and a healthy patient, each in the right order with a probability of AUC. Balanced

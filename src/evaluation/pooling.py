@@ -1,7 +1,7 @@
 """What several trials (folds, seeds) say together: test predictions pooled over folds, scores averaged over seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,16 @@ from src.errors import UserError
 from src.evaluation import figures
 from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.calibration import apply_temperature, reliability
-from src.evaluation.classification import binary_statistic, by_patient
-from src.evaluation.intervals import Interval, Statistic, mean_over_runs, paired_bootstrap, patient_bootstrap, score
+from src.evaluation.classification import binary_statistic, by_patient, independent_trials
+from src.evaluation.intervals import (
+    Interval,
+    Statistic,
+    exact_where_constant,
+    mean_over_runs,
+    paired_bootstrap,
+    patient_bootstrap,
+    score,
+)
 from src.evaluation.judging import write_intervals
 from src.evaluation.predictions import MEASURES, class_maps, read_predictions, write_predictions
 from src.evaluation.segmentation import confusion_matrices, image_statistic, pooled_statistic
@@ -55,6 +63,8 @@ class Tested:
     """Scores without an interval."""
     draw: Callable[[Path, str], None]
     """Pictures of them into a folder; the text says of what."""
+    trials: dict[str, int] = field(default_factory=dict)
+    """Of scores that are proportions, the independent trials that they are made of; in classification."""
     pairs: Pairs | None = None
     """In classification."""
 
@@ -81,6 +91,9 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
     if any(of.patients != tested[0].patients for of in tested):
         raise UserError(f"{folder}: the seeds were tested on different frames; train them again")
     intervals = patient_bootstrap(tested[0].patients, _mean(seeds), settings.seed)
+    for measure in tested[0].trials:  # a mean of 1 (or 0) is one in every seed, and the same patients are no new trials
+        fewest = min(of.trials[measure] for of in tested)
+        intervals[measure] = exact_where_constant(intervals[measure], fewest)
     values = [score(of.statistic, len(of.patients)) | of.others for of in tested]
     across = {f"test/{measure}": _spread([of[measure] for of in values]) for measure in values[0]}
     metrics = {measure: spread["mean"] for measure, spread in across.items()}
@@ -145,7 +158,7 @@ def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
     first = [patients.index(name) for name in names]  # a patient lies in one fold, whose numbers all its frames have
     threshold, temperature = (values[first] for values in of_frames[1:])
     calibrated = apply_temperature(means, temperature)
-    statistic = binary_statistic(labels_by_patient, means, threshold)
+    statistic, called = binary_statistic(labels_by_patient, means, threshold), means >= threshold
     alike = {}
     if settings.protocol == "kfold":
         alike["fold"] = same_stratum(labels_by_patient, [lines[place].get("fold") for place in first])
@@ -167,6 +180,7 @@ def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
             "patient_brier_calibrated": float(np.mean((calibrated - labels_by_patient) ** 2)),
         },
         draw,
+        {f"patient_{measure}": count for measure, count in independent_trials(labels_by_patient, called).items()},
         Pairs(labels_by_patient, wins_of(labels_by_patient, means), alike),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -34,9 +34,13 @@ from src.prediction.predictors import (
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
 from src.prediction.trained import Task, Trained
+from src.training import checkpoint as checkpoints
+from src.training.engine import MAY_CHANGE
 
 logger = logging.getLogger(__name__)
 
+_FREE = MAY_CHANGE | {"dataset_path", "annotation_file"}
+"""Settings that a prediction may name otherwise than its run's training did: they have no say in it."""
 Read = tuple[Thermogram, tuple[NDArray[np.uint8], Letterbox]]
 
 
@@ -64,14 +68,19 @@ class _Collected:
             self.differences += difference_rows(result)
 
 
-def predict_files(run: Path, task: Task, source: Path, output: Path | None, device: str) -> None:
+def predict_files(
+    run: Path, task: Task, source: Path, output: Path | None, device: str, asked: Mapping[str, Any] | None = None
+) -> None:
     """Predict every frame of a folder or the one of a file with a trained run, and write all there is to see.
 
     Frames that cannot be read are skipped and counted. Raises `UserError` where nothing can be read, the run cannot be
-    used, or the output folder holds something already.
+    used or was trained with other settings than those `asked` for, or the output folder holds something already.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
+    best = predictor.trained.run.best
+    relevant = {name: value for name, value in (asked or {}).items() if name not in _FREE}
+    checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
     out = output or run / "predictions" / (source.resolve().stem or "input")
     _check(source, out)
     skipped = Skipped()

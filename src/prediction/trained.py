@@ -137,7 +137,10 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     """
     run, script = RunFolder(folder), SCRIPTS[task]
     if not run.best.is_file():
-        raise UserError(f"{folder}: no trained run there; train it first: python {script} --mode train")
+        raise UserError(
+            f"{folder}: no trained run there; train it first: python {script} --mode train, with the same --cfg-path "
+            "and output_root"
+        )
     found = checkpoints.load(run.best)
     through = found.settings if found.segmenter is None else found.segmenter["settings"]
     encoded = found.encoder is not None or through.get("decoder_input") == "pixels"

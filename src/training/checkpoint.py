@@ -2,6 +2,7 @@
 
 import logging
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from src.datasets.frame_cache import CHANNELS
 from src.encoder import CUTSEncoder
 from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
-from src.settings import Modality, encoder_run_name
+from src.settings import Modality, encoder_run_name, with_defaults
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class Checkpoint:
     """Those it was trained or chosen on."""
     validation: list[str] = field(default_factory=list)
     """Those of them it was chosen on."""
+    class_names: list[str] = field(default_factory=list)
+    """A segmenter's, in the order of its outputs."""
     encoder: State | None = None
     """The frozen encoder under a decoder."""
     encoder_patients: list[str] = field(default_factory=list)
@@ -164,6 +167,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "settings": isinstance(checkpoint.settings, dict),
         "patients": names(checkpoint.patients),
         "validation": names(checkpoint.validation),
+        "class_names": names(checkpoint.class_names),
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
         "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
@@ -214,6 +218,18 @@ def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoin
     if encoder.in_channels != CHANNELS[modality]:
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
+
+
+def refuse_other_settings(recorded: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:
+    """`UserError` where settings that a run was trained with are not those asked for; both as JSON has them."""
+    trained = with_defaults(recorded)
+    changed = [
+        f"{key}: {trained[key]} then, {value} now"
+        for key, value in asked.items()
+        if key in trained and trained[key] != value
+    ]
+    if changed:
+        raise UserError(f"{path}: was trained with other settings: {'; '.join(changed)}")
 
 
 def refuse_leak(encoder: Checkpoint, test_patients: set[str], transductive: bool) -> None:

@@ -27,7 +27,7 @@ from src.errors import UserError
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
-from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings, with_defaults
+from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.averaging import update_average
@@ -186,6 +186,7 @@ def frozen_encoder(
     if mode == "test":
         trained = checkpoints.load(run.best)
         refuse_other_networks(trained.settings, settings, run)
+        _refuse_other_classes(trained, parts.train, run)
         if settings.decoder_input == "pixels":
             return Pixels(channels), trained
         return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
@@ -214,14 +215,16 @@ _SAME_IN_TESTS = (
 
 def refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
     """`UserError` where a run would be tested with other networks than it was trained, and predicts, with."""
-    trained, asked = with_defaults(recorded), settings.model_dump(mode="json")
-    changed = [
-        f"{key}: {trained[key]} then, {asked[key]} now"
-        for key in _SAME_IN_TESTS
-        if key in trained and key in asked and trained[key] != asked[key]
-    ]
-    if changed:
-        raise UserError(f"{run.best}: was trained with other settings: {'; '.join(changed)}")
+    checkpoints.refuse_other_settings(recorded, settings.model_dump(mode="json", include=set(_SAME_IN_TESTS)), run.best)
+
+
+def _refuse_other_classes(trained: Checkpoint, dataset: FrameDataset, run: RunFolder) -> None:
+    """`UserError` where the annotation file numbers the regions otherwise than when the run was trained."""
+    if isinstance(dataset, RegionDataset) and trained.class_names not in ([], list(dataset.class_names)):
+        raise UserError(
+            f"{run.best}: was trained on the classes {', '.join(trained.class_names)}, in this order of their ids; the "
+            f"annotation file has {', '.join(dataset.class_names)}"
+        )
 
 
 def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> Trainable:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from src.datasets.build import D, Parts
+from src.datasets.tasks import RegionDataset
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.settings import RunSettings, Settings, with_defaults
@@ -192,7 +193,9 @@ def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
     """What every checkpoint of a run repeats, before the first epoch."""
     validation = sorted(set(parts.validation.patients))
     patients = sorted({*parts.train.patients, *validation})
-    return Checkpoint(model={}, settings=settings.model_dump(mode="json"), patients=patients, validation=validation)
+    names = list(parts.train.class_names) if isinstance(parts.train, RegionDataset) else []
+    recorded = settings.model_dump(mode="json")
+    return Checkpoint(model={}, settings=recorded, patients=patients, validation=validation, class_names=names)
 
 
 def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
@@ -230,6 +233,8 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     ):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
+    if state.class_names not in ([], blank.class_names):
+        changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(blank.class_names)} now")
     if not same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     if not same_weights(*((found.segmenter or {}).get("model") for found in (state, blank))):
@@ -241,7 +246,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return replace(state, settings=blank.settings)
+    return replace(state, settings=blank.settings, class_names=blank.class_names)
 
 
 def same_weights(one: State | None, other: State | None) -> bool:

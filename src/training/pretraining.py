@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from src.encoder import CUTSEncoder
 from src.losses import contrastive_loss, info_nce, pretraining_loss
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
+from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.distributed import Losses
 from src.training.engine import Trainable
@@ -27,6 +30,25 @@ from src.training.epoch import (
     train_one_epoch,
 )
 from src.training.precision import compute_dtype, computing_in
+
+_SAME_IN_TESTS = {
+    "image_size",
+    "num_kernels",
+    "patch_size",
+    "sampled_patches_per_image",
+    "neighborhood",
+    "candidates",
+    "ssim_threshold",
+    "temperature",
+    "lambda_contrastive_loss",
+    "contrastive",
+    "model_setting",
+}
+
+
+def refuse_other_losses(recorded: dict[str, Any], settings: LatentSettings, path: Path) -> None:
+    """`UserError` where an encoder would be tested on other frames or by other losses than it was trained with."""
+    checkpoints.refuse_other_settings(recorded, settings.model_dump(mode="json", include=_SAME_IN_TESTS), path)
 
 
 class Pretraining:

@@ -12,14 +12,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from src.errors import UserError, one_line
 from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
 from src.settings import REPOSITORY, RunSettings
+from src.settings_file import read_record
 from src.training import distributed
+from src.training.precision import compute_dtype
 
 logger = logging.getLogger(__name__)
+
+_KEPT_IN_TESTS = ("epochs", "best_epoch", "seconds", "peak_memory_mb")
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,32 @@ class RunFolder:
                 f"{self.root}: a run is there; --resume goes on with it, --overwrite removes it and starts afresh"
             )
 
-    def begin(self, settings: RunSettings, command: list[str], afresh: bool) -> None:
-        """Write down how the training is made; if it starts afresh, remove what an earlier one left here."""
+    def begin(self, settings: RunSettings, command: list[str], afresh: bool, device: torch.device) -> None:
+        """Write down how the training is made; if it starts afresh, remove what an earlier one left here.
+
+        One that goes on in another number format than before, as `precision: auto` has it on another machine, warns.
+        """
         (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
-        self.write_settings(settings, command)
+        number_format = str(compute_dtype(settings.precision, device)).removeprefix("torch.")
+        before = self._provenance().get("number_format", number_format) if not afresh else number_format
+        if before != number_format:
+            logger.warning(
+                "%s: was trained in %s until here and goes on in %s; precision: fp32 is the same on all machines",
+                *(self.root, before, number_format),
+            )
+        self.write_settings(settings, command, number_format)
+
+    def _provenance(self) -> dict[str, Any]:
+        """What `write_settings` said of the run; nothing where it did not."""
+        path = self.logs / "settings.yaml"
+        try:
+            found = read_record(path).get("provenance") if path.exists() else None
+        except UserError as error:  # the checkpoint holds all that the training needs
+            logger.warning("%s; it is written anew", error)
+            found = None
+        return found if isinstance(found, dict) else {}
 
     def _clear(self) -> None:
         # The one to resume from goes first: without the others it would promise more than there is.
@@ -135,7 +160,7 @@ class RunFolder:
         if found:
             logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
-    def write_settings(self, settings: RunSettings, command: list[str]) -> None:
+    def write_settings(self, settings: RunSettings, command: list[str], number_format: str | None = None) -> None:
         """logs/settings.yaml: the resolved settings, and under `provenance` what they ran with."""
         packages = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "pycocotools")
         provenance: dict[str, Any] = {
@@ -143,6 +168,7 @@ class RunFolder:
             "git_commit": _git_commit(),
             "python": platform.python_version(),
             "platform": platform.platform(),
+            "number_format": number_format,
             "packages": {name: version(name) for name in packages},
         }
         content = {"settings": settings.model_dump(mode="json"), "provenance": provenance}
@@ -163,15 +189,16 @@ class RunFolder:
         return entries
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Log the scores and add them to results/metrics.json, the last file of a run; then free the folder.
+        """Log the scores and write them to results/metrics.json, the last file of a run; then free the folder.
 
-        Keys already there are replaced, others stay.
+        Of what is there already, what the training took stays; scores of an earlier test go.
         """
         for name, value in metrics.items():
             logger.info("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
-        write_json(path, known | without_nan(metrics))
+        kept = {name: value for name, value in known.items() if name in _KEPT_IN_TESTS}
+        write_json(path, kept | without_nan(metrics))
         unlock(self._lock)
 
 
