@@ -133,6 +133,9 @@ def segmentation_task(
     model = _on_device(encoder, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
+    # By order of the ids, which another annotation file may have otherwise: to be seen, not guessed.
+    told = ", ".join(f"{name} {weight:g}" for name, weight in zip(names, settings.class_weights, strict=True))
+    logger.info("class weights: %s", told)
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         target = batch["target"].to(device)
