@@ -50,7 +50,7 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
         blank = blank_checkpoint(settings, parts)
         state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, state is blank, device)
+            run.begin(settings, sys.argv, state is blank, pretraining.dtype)
             parts.save_split(run.split)
         fit(pretraining.trainable(parts), run, settings, state)
 

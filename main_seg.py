@@ -56,7 +56,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     if arguments.mode == "train":
         state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
-            run.begin(settings, sys.argv, state is blank, device)
+            run.begin(settings, sys.argv, state is blank, task.latents.dtype)
             parts.save_split(run.split)
         fit(as_trainable(task, parts, settings), run, settings, state)
 

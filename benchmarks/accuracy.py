@@ -32,7 +32,7 @@ from src.evaluation.pooling import Trial, differences, pool
 from src.files import alone_in, read_json, write_json
 from src.settings import BASELINES, SegmentationSettings
 from src.training.engine import choose_device
-from src.training.precision import compute_dtype
+from src.training.precision import compute_dtype, number_format
 from src.training.run_folder import RunFolder
 
 HERE = Path(__file__).parent
@@ -321,7 +321,7 @@ def main() -> None:
         "set": list(options.set),
         "encoder_set": list(options.encoder_set),
         "recommended": digest(RECOMMENDED),
-        "number_format": str(compute_dtype(bench.settings(RECOMMENDED).precision, choose_device("auto"))),
+        "number_format": number_format(compute_dtype(bench.settings(RECOMMENDED).precision, choose_device("auto"))),
     }
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     arms = distinct(bench, options.arms)

@@ -21,7 +21,9 @@ from typing import Any, TypeGuard, TypeVar
 
 from src import cli
 from src.datasets import splits
+from src.datasets.annotations import read_annotations
 from src.datasets.build import draw_splits
+from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
 from src.evaluation.pooling import Trial, compare_with_baselines, pool
@@ -188,6 +190,8 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     trained = checkpoints.load(run.last)
     if not _made_with(settings, trained.settings):
         return False
+    if trained.class_names and trained.class_names != _class_names(settings):
+        return False  # which says why as soon as it is to be resumed
     if settings.decoder_input == "pixels":
         return True
     if _sees_through_segmenter(settings):
@@ -199,6 +203,11 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
             key: value.shape for key, value in encoder.state_dict().items()
         }
     return same_weights(trained.encoder, encoder.state_dict())
+
+
+def _class_names(settings: DecoderRunSettings) -> list[str]:
+    """The classes of the annotation file, in the order of their ids."""
+    return list(read_annotations(settings.annotations_path, settings.background, Skipped()).class_names)
 
 
 def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:

@@ -115,6 +115,9 @@ class Settings(BaseModel):
     """How far the optimiser draws the weights to zero."""
     precision: Precision = "auto"
     """Number format of convolutions and matrix products: auto takes bf16 where the hardware multiplies it."""
+    compile: bool = False
+    """Compile a decoder's networks with torch.compile on CUDA: slow to start, then faster. Pretraining, which computes
+    windows alone, is never compiled."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
@@ -242,8 +245,6 @@ class DecoderSettings(Settings):
     """Disk below output_root for the latents that memory does not hold; at most half of what is free; 0 keeps none."""
     checkpoint_activations: Literal["auto", "on", "off"] = "auto"
     """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
-    compile: bool = False
-    """Compile the networks with torch.compile on CUDA: slow to start, then faster."""
 
     @model_validator(mode="after")
     def _frame_is_large_enough(self) -> "DecoderSettings":
@@ -256,8 +257,6 @@ class DecoderSettings(Settings):
     def _ends_as_it_selects(self) -> "DecoderSettings":
         if self.select_by == "last" and self.patience is not None:
             raise ValueError("select_by: last: goes with patience: null, no epoch is better than another")
-        if self.schedule != "constant" and self.patience is not None:
-            raise ValueError(f"schedule: {self.schedule}: goes with patience: null, early stopping would cut it off")
         if self.augment_variants and self.augment == "none":
             raise ValueError(f"augment_variants: {self.augment_variants}: goes with augment: flip or full")
         return self
@@ -316,8 +315,6 @@ class ClassificationSettings(DecoderSettings):
             raise ValueError(
                 "head: spots: sees no latents: decoder_input, coarse_latents and mirror go with other heads"
             )
-        if self.head == "spots" and self.precision == "bf16":
-            raise ValueError("head: spots: a spot is a few gray levels and needs float32: precision: auto or fp32")
         return self
 
     @property

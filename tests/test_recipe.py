@@ -1,6 +1,8 @@
 """What settings off by default do together: trained, tested and predicted with, through the scripts."""
 
 import csv
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pycocotools import mask as coco_mask
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
+from src.datasets.frame_cache import read_frame
 from src.datasets.letterbox import letterbox
 from src.decision import chosen_classes
 from src.export import SUFFIXES, Exported, Format, export
@@ -25,15 +28,7 @@ from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 PIXELS = "baselines/raw_pixels"
-SHARED = [
-    "augment=full",
-    "optimizer=adamw",
-    "schedule=cosine",
-    "patience=null",
-    "ema=0.5",
-    "select_by=score",
-    "flip_average=true",
-]
+SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
 REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
 
@@ -128,6 +123,41 @@ def test_regions_are_decided_as_in_testing_whatever_the_size_of_the_original(roo
     thermogram, box = from_array(np.zeros((24, 32, 3), np.uint8)), letterbox((24, 32), (48, 64))
     labels = segmenter.results([thermogram], Outputs(logits, [box], [None]))[0].labels
     assert (labels == nipple).sum() == 16
+
+
+def test_frames_of_another_aspect_are_scored_as_they_are_predicted(phantom: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom, data)
+    for path in data.rglob("*_snap.jpg"):
+        with Image.open(path) as image:
+            image.resize((120, 160)).save(path, quality=95)  # portrait; the drawn regions stretch with it
+    places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", *TINY_DECODER]
+    length = ["learning_rate=0.01", "min_steps_per_epoch=6", "max_epochs=2", "patience=null", "select_by=last"]
+    run_here("main_seg.py", *places, "decoder_input=pixels", "decide=dice", *length)
+    run = tmp_path / SEGMENTER
+    segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
+    assert any(coco_mask.area({"size": [48, 64], "counts": line["predicted"].encode()}) for line in lines)
+    for frame in {line["frame"] for line in lines}:
+        pixels, box, _ = read_frame(data / frame, "heat", (48, 64))
+        assert box.content == (48, 36)
+        found = segmenter.predict(np.ascontiguousarray(pixels[:, *box.inside].transpose(1, 2, 0))).labels
+        for line in lines:
+            if line["frame"] == frame:
+                scored = coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}).astype(bool)
+                assert not np.delete(scored, np.r_[box.inside[1]], axis=1).any()
+                of_region = found == segmenter.trained.record.class_names.index(line["region"])
+                assert (scored[box.inside] != of_region).mean() < 0.01
+
+    # Nor has what fills them up a say in which frames are unlike those of training.
+    rows = []
+    for patient in json.loads((run / "results" / "split.json").read_text(encoding="utf-8"))["train"]:
+        (path,) = (data / patient).glob("*_snap.jpg")
+        pixels, box, _ = read_frame(path, "heat", (48, 64))
+        colours = pixels[:, *box.inside].reshape(3, -1) / 127.5 - 1
+        rows.append(np.concatenate([colours.mean(1), colours.std(1)]))
+    typicality = segmenter.trained.record.typicality
+    assert typicality is not None
+    np.testing.assert_allclose(typicality.mean, np.mean(rows, axis=0), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [CLASSIFIER, f"{CLASSIFIER}/{PIXELS}"])

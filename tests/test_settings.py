@@ -203,19 +203,6 @@ def test_patients_are_names_even_where_they_look_like_numbers(write_yaml: Writer
     assert settings.patients == ("0017", "1234", "P 3")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        (["schedule=onecycle", "patience=3"], "schedule: onecycle: goes with patience: null"),
-        (["head=spots", "precision=bf16"], "needs float32"),
-    ],
-)
-def test_what_would_have_no_effect_is_refused(tmp_path: Path, changes: list[str], words: str) -> None:
-    path = REPOSITORY / "config" / "dmr_classification_h_enc_h_dec.yaml"
-    with pytest.raises(UserError, match=words):
-        load(path, [f"dataset_path={tmp_path}", *changes])
-
-
 def test_strata_belong_to_a_classification(write_yaml: Writer, tmp_path: Path, latent: list[str]) -> None:
     lines = ("task: classification", "encoder_modality: gray", "decoder_modality: gray", f"dataset_path: '{tmp_path}'")
     settings = load(write_yaml(*lines, "learning_rate: 5e-3", "strata: [year, jpeg_step]"))

@@ -106,7 +106,10 @@ class DiagnosisDataset(FrameDataset):
 
 
 class RegionDataset(FrameDataset):
-    """Frames with regions: a batch adds `target` float32 [B, K, H, W], the share of each class in each pixel."""
+    """Frames with regions: a batch adds `target` float32 [B, K, H, W], the share of each class in each pixel.
+
+    It also holds `content` int64 [B, 4]: top, left, rows and columns of what the frame's file fills of it.
+    """
 
     def __init__(
         self,
@@ -119,18 +122,17 @@ class RegionDataset(FrameDataset):
         self.regions, self.class_names, self.background = regions, class_names, background
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
+        rows = [self.rows[index] for index in indices]
+        boxes = [self.cache.box(row) for row in rows]
+        classes = len(self.class_names)
         targets = [
-            soft_target(
-                self.regions[self.cache.frames[self.rows[index]]],
-                len(self.class_names),
-                self.background,
-                self.cache.box(self.rows[index]),
-            )
-            for index in indices
+            soft_target(self.regions[self.cache.frames[row]], classes, self.background, box)
+            for row, box in zip(rows, boxes, strict=True)
         ]
-        shape = (len(targets), len(self.class_names), *self.image_size)
+        shape = (len(targets), classes, *self.image_size)
         return super().__getitems__(indices) | {
-            "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape))
+            "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
+            "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes]).reshape(-1, 4),
         }
 
 

@@ -71,8 +71,10 @@ def save_record(path: Path, record: Record) -> None:
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
     task.model.eval()
-    few = dataset.spread(_FRAMES)
-    rows = [pooled(task.latents(few, few.__getitems__([place]), keep=False))[0] for place in range(len(few))]
+    few, rows = dataset.spread(_FRAMES), []
+    for place, row in enumerate(few.rows):
+        latents = task.latents(few, few.__getitems__([place]), keep=False)
+        rows.append(pooled(latents[..., *few.cache.box(row).inside])[0])  # as in prediction, without what fills it up
     return np.stack(rows)
 
 

@@ -209,7 +209,10 @@ def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoin
     path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
     if not path.is_file():
         flag = " --gray" if modality == "gray" else ""
-        raise UserError(f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}")
+        raise UserError(
+            f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}, "
+            "with the same --cfg-path and output_root"
+        )
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path)
     results = root / encoder_run_name(modality) / "results"

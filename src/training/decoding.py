@@ -99,7 +99,9 @@ def classification_task(
     if settings.head == "spots":
         torch.manual_seed(settings.seed)  # whatever networks were made before
         decoder = SpotModel()
-        settings = settings.model_copy(update={"precision": "fp32"})  # a spot is a few gray levels
+        if settings.precision == "bf16":
+            logger.warning("head: spots computes in float32, whatever precision says: a spot is a few gray levels")
+        settings = settings.model_copy(update={"precision": "fp32"})
     else:
         decoder = ClassificationModel(
             encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
@@ -144,7 +146,7 @@ def segmentation_task(
         return cross_entropy + dice_loss(logits, target) if settings.loss == "ce+dice" else cross_entropy
 
     def judge(logits: torch.Tensor, batch: Batch) -> np.ndarray:
-        chosen = _chosen(logits, settings.decide, background)
+        chosen = _chosen(logits, batch, settings.decide, background)
         return confusion_matrices(batch["target"].argmax(1).numpy(), chosen, len(names))
 
     return DecoderTask(
@@ -213,6 +215,8 @@ _SAME_IN_TESTS = (
     "mirror",
     "ensemble",
     "decide",
+    "loss",
+    "class_weights",
 )
 
 
@@ -245,6 +249,11 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
     average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
     optimizer = kind(decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
+    if settings.schedule != "constant" and settings.patience is not None:
+        logger.warning(
+            "schedule: %s: early stopping would cut it off; consider --set patience=null select_by=last",
+            settings.schedule,
+        )
     steps = steps_per_epoch(len(parts.train), settings)
     if steps < _FEW_STEPS:
         logger.warning(
@@ -391,13 +400,21 @@ def predicted_classes(
     truth, predicted = [], []
     for batch in small_batches(dataset, range(len(dataset))):
         truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-        predicted.append(_chosen(task.tested_logits(dataset, batch), decide, dataset.background))
+        predicted.append(_chosen(task.tested_logits(dataset, batch), batch, decide, dataset.background))
     return np.concatenate(truth), np.concatenate(predicted)
 
 
-def _chosen(logits: torch.Tensor, decide: Decide, background: int) -> np.ndarray:
-    """The class of each pixel, uint8 [B, H, W], from logits [B, K, H, W]."""
-    return chosen_classes(logits.softmax(1).cpu().numpy(), decide, background)
+def _chosen(logits: torch.Tensor, batch: Batch, decide: Decide, background: int) -> np.ndarray:
+    """The class of each pixel, uint8 [B, H, W], from logits [B, K, H, W].
+
+    As in prediction, only what the file fills of a frame has a say; the rest is background, as in the truth.
+    """
+    probabilities = logits.softmax(1).cpu().numpy()
+    chosen = np.full((len(logits), *logits.shape[2:]), background, np.uint8)
+    for place, (top, left, rows, columns) in enumerate(batch["content"].tolist()):
+        inside = (slice(top, top + rows), slice(left, left + columns))
+        chosen[place][inside] = chosen_classes(probabilities[place : place + 1, :, *inside], decide, background)[0]
+    return chosen
 
 
 def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:

@@ -14,6 +14,11 @@ def compute_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
+def number_format(dtype: torch.dtype) -> str:
+    """What records call it: bfloat16 or float32."""
+    return str(dtype).removeprefix("torch.")
+
+
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -20,7 +20,7 @@ from src.files import lock, read_json, read_plain, remove_partial, unlock, witho
 from src.settings import REPOSITORY, RunSettings
 from src.settings_file import read_record
 from src.training import distributed
-from src.training.precision import compute_dtype
+from src.training.precision import number_format
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class RunFolder:
                 f"{self.root}: a run is there; --resume goes on with it, --overwrite removes it and starts afresh"
             )
 
-    def begin(self, settings: RunSettings, command: list[str], afresh: bool, device: torch.device) -> None:
+    def begin(self, settings: RunSettings, command: list[str], afresh: bool, dtype: torch.dtype) -> None:
         """Write down how the training is made; if it starts afresh, remove what an earlier one left here.
 
         One that goes on in another number format than before, as `precision: auto` has it on another machine, warns.
@@ -127,14 +127,14 @@ class RunFolder:
         (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
-        number_format = str(compute_dtype(settings.precision, device)).removeprefix("torch.")
-        before = self._provenance().get("number_format", number_format) if not afresh else number_format
-        if before != number_format:
+        computed_in = number_format(dtype)
+        before = computed_in if afresh else self._provenance().get("number_format") or computed_in
+        if before != computed_in:
             logger.warning(
                 "%s: was trained in %s until here and goes on in %s; precision: fp32 is the same on all machines",
-                *(self.root, before, number_format),
+                *(self.root, before, computed_in),
             )
-        self.write_settings(settings, command, number_format)
+        self.write_settings(settings, command, computed_in)
 
     def _provenance(self) -> dict[str, Any]:
         """What `write_settings` said of the run; nothing where it did not."""
@@ -160,7 +160,7 @@ class RunFolder:
         if found:
             logger.warning("removed an earlier run's %s", ", ".join(sorted(path.name for path in found)))
 
-    def write_settings(self, settings: RunSettings, command: list[str], number_format: str | None = None) -> None:
+    def write_settings(self, settings: RunSettings, command: list[str], computed_in: str | None = None) -> None:
         """logs/settings.yaml: the resolved settings, and under `provenance` what they ran with."""
         packages = ("torch", "torchvision", "numpy", "opencv-python-headless", "scikit-learn", "pycocotools")
         provenance: dict[str, Any] = {
@@ -168,7 +168,7 @@ class RunFolder:
             "git_commit": _git_commit(),
             "python": platform.python_version(),
             "platform": platform.platform(),
-            "number_format": number_format,
+            "number_format": computed_in,
             "packages": {name: version(name) for name in packages},
         }
         content = {"settings": settings.model_dump(mode="json"), "provenance": provenance}

@@ -14,10 +14,10 @@ from src.training.run_folder import RunFolder
 @pytest.mark.parametrize("before", ["bfloat16", "float32", None])
 def test_another_number_format_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str | None) -> None:
     run, path = RunFolder(tmp_path), REPOSITORY / "config" / "dmr_seg_h_enc_h_dec.yaml"
-    settings = load(path, [f"dataset_path={tmp_path}", "precision=fp32"])
+    settings = load(path, [f"dataset_path={tmp_path}"])
     if before:
         run.write_settings(settings, ["main_seg.py"], before)
-    run.begin(settings, ["main_seg.py"], False, torch.device("cpu"))
+    run.begin(settings, ["main_seg.py"], False, torch.float32)
     assert ("in bfloat16 until here and goes on in float32" in caplog.text) == (before == "bfloat16")
     assert "number_format: float32" in (tmp_path / "logs" / "settings.yaml").read_text(encoding="utf-8")
 
