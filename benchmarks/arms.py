@@ -66,11 +66,14 @@ REGIONS = (
     Arm("Adam", ("optimizer=adam", "weight_decay=0.0")),
     Arm("averaged weights", ("ema=0.99",)),
     Arm("latents, coarse ones too", (*LATENTS, "coarse_latents=true")),
+    Arm("latents of one length", (*LATENTS, "normalize_latents=unit")),
+    Arm("latents normalised over each frame", (*LATENTS, "normalize_latents=frame")),
     Arm("latents, pretraining: 5 epochs", LATENTS, ("max_epochs=5",)),
     Arm("latents, pretraining: 10 times the steps", LATENTS, ("min_steps_per_epoch=50", "patience=30")),
     Arm("latents, pretraining: 10 times the anchors", LATENTS, ("sampled_patches_per_image=160",)),
     Arm("latents, pretraining: InfoNCE of each anchor", LATENTS, ("contrastive=per_anchor",)),
     Arm("latents, pretraining: lambda 0.5", LATENTS, ("lambda_contrastive_loss=0.5",)),
+    Arm("latents, pretraining: both modalities", LATENTS, ("both_modalities=true",)),
     Arm("latents, pretraining: twice the width", LATENTS, ("num_kernels=32",)),
 )
 """The ablation of the segmenter, each arm against RECOMMENDED; the most telling come first."""

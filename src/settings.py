@@ -16,6 +16,7 @@ DecoderInput = Literal["latents", "both", "random", "pixels"]
 BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw_pixels"}
 """What decoders see that others are compared with, and the folder of each."""
 Augment = Literal["none", "flip", "full"]
+NormalizeLatents = Literal["none", "unit", "frame"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
 Decide = Literal["argmax", "dice"]
@@ -161,6 +162,9 @@ class LatentSettings(Settings):
     """Divides the cosine similarities in the contrastive loss."""
     lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
     """Weight of the contrastive loss; the reconstruction loss has the rest."""
+    both_modalities: bool = False
+    """Train on the other modality's frames too, as a decoder of these would show them to this encoder: gray ones
+    repeated three times, each channel of heat maps as a gray frame. Chosen and tested on its own modality."""
     contrastive: Literal["pooled", "per_anchor"] = "pooled"
     """The published loss, pooled over an image's anchors, or the usual InfoNCE of each anchor."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
@@ -214,6 +218,9 @@ class DecoderSettings(Settings):
     folder."""
     coarse_latents: bool = False
     """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. Baselines do too."""
+    normalize_latents: NormalizeLatents = "none"
+    """unit: each latent is brought to one length, since the contrastive loss sees its direction alone. frame: each
+    channel of the latents to mean 0 and variance 1 over its frame."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     augment: Augment = "none"
@@ -268,8 +275,8 @@ class DecoderSettings(Settings):
 
     @model_validator(mode="after")
     def _pixels_have_no_latents(self) -> "DecoderSettings":
-        if self.decoder_input == "pixels" and self.coarse_latents:
-            raise ValueError("coarse_latents: goes with latents, not with decoder_input: pixels")
+        if self.decoder_input == "pixels" and self.changed_latents:
+            raise ValueError(f"{self.changed_latents[0]}: goes with latents, not with decoder_input: pixels")
         return self
 
     @model_validator(mode="after")
@@ -277,6 +284,11 @@ class DecoderSettings(Settings):
         if self.baseline and self.decoder_input not in BASELINES:
             raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
         return self
+
+    @property
+    def changed_latents(self) -> list[str]:
+        """The settings by which a decoder would see other latents than the encoder's own."""
+        return [name for name in ("coarse_latents", "normalize_latents") if getattr(self, name) not in (False, "none")]
 
     @property
     def baseline_folder(self) -> str:
@@ -311,9 +323,10 @@ class ClassificationSettings(DecoderSettings):
 
     @model_validator(mode="after")
     def _spots_see_no_latents(self) -> "ClassificationSettings":
-        if self.head == "spots" and (self.decoder_input != "latents" or self.coarse_latents or self.mirror):
+        if self.head == "spots" and (self.decoder_input != "latents" or self.changed_latents or self.mirror):
             raise ValueError(
-                "head: spots: sees no latents: decoder_input, coarse_latents and mirror go with other heads"
+                "head: spots: sees no latents: decoder_input, coarse_latents, normalize_latents and mirror go with "
+                "other heads"
             )
         return self
 

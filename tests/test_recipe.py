@@ -30,17 +30,19 @@ SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_e
 PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
-REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
+REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice", "normalize_latents=frame"]
+DIAGNOSIS = ["head=top", "mirror=true", "strata=[]", "normalize_latents=unit"]
+ALONE = ["decoder_input=pixels", "baseline=true", "coarse_latents=false", "normalize_latents=none"]
 
 
 @pytest.fixture(scope="module")
 def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recipe")
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
-    run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor")
-    for seen in ([], ["decoder_input=pixels", "baseline=true", "coarse_latents=false"]):
+    run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor", "both_modalities=true")
+    for seen in ([], ALONE):
         run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, *REGIONS, *seen)
-        run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, "head=top", "mirror=true", "strata=[]", *seen)
+        run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, *DIAGNOSIS, *seen)
     return root
 
 
@@ -89,8 +91,7 @@ def test_predictions_are_those_that_were_scored(root: Path, phantom: Path, name:
     run = root / name
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     for frame in {line["frame"] for line in lines}:
-        picture = np.asarray(Image.open(phantom / frame))
-        labels = segmenter.predict(np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BOX))).labels
+        labels = segmenter.predict(read_frame(phantom / frame, "heat", (48, 64))[0].transpose(1, 2, 0)).labels
         for line in lines:
             if line["frame"] == frame:
                 scored = coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}).astype(bool)

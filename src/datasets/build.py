@@ -3,14 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from src.datasets import DATASETS, splits
 from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
-from src.datasets.frame_cache import FrameCache, open_cache
+from src.datasets.frame_cache import FrameCache, joined, open_cache
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
@@ -21,6 +21,7 @@ from src.settings import (
     DecoderRunSettings,
     DecoderSettings,
     LatentSettings,
+    Modality,
     RunSettings,
     SegmentationSettings,
 )
@@ -48,24 +49,37 @@ class Parts(Generic[D]):
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
     """Every frame of the modality, without labels; test patients only in `test` unless `transductive`.
 
+    With `both_modalities` the frames of the other one, of the same patients, are trained on too.
+
     With `saved_split`, a file that `Parts.save_split` wrote, here and below the parts are that run's, whatever the
     labels say today.
     """
     collection = _Collection(settings)
-    cache = collection.decode(settings)
-    return collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
+    cache = collection.decode(settings, settings.modality)
+    other = None
+    if settings.both_modalities:
+        other = collection.decode(settings, "gray" if settings.modality == "heat" else "heat")
+    parts = collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
+    if other is None:
+        return parts
+    both = joined(cache, other)
+    train = FrameDataset(both, range(len(both.frames))).of_patients(parts.train.patients)
+    logger.info("train: %d frames of the other modality beside them", len(train) - len(parts.train))
+    return replace(parts, train=train)
 
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:
     """Frames of the patients with a diagnosis."""
     collection = _diagnosed(settings)
-    return collection.divide(DiagnosisDataset(collection.decode(settings), collection.diagnoses), settings, saved_split)
+    cache = collection.decode(settings, settings.frame_modality)
+    return collection.divide(DiagnosisDataset(cache, collection.diagnoses), settings, saved_split)
 
 
 def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[str, int]]:
     """The frames that `build_diagnoses` would decode, and HEALTHY or SICK of their patients."""
     collection = _diagnosed(settings)
-    frames = [frame for frame in collection.chosen(settings) if frame.patient in collection.diagnoses]
+    chosen = collection.chosen(settings, settings.frame_modality)
+    frames = [frame for frame in chosen if frame.patient in collection.diagnoses]
     return frames, collection.diagnoses
 
 
@@ -98,7 +112,7 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
             f"class_weights: {len(settings.class_weights)} weights for the {len(names)} categories of "
             f"{settings.annotations_path}: one for each is accepted"
         )
-    cache = collection.decode(settings)
+    cache = collection.decode(settings, settings.frame_modality)
     return collection.divide(RegionDataset(cache, collection.regions, names, background), settings, saved_split)
 
 
@@ -133,23 +147,23 @@ class _Collection:
                 raise
             logger.warning("%s: no patient counts as annotated", error)
 
-    def chosen(self, settings: RunSettings) -> list[Frame]:
-        """The frames that the settings ask for."""
-        modality = settings.frame_modality
+    def chosen(self, settings: RunSettings, modality: Modality) -> list[Frame]:
+        """The frames of a modality that the settings ask for."""
         frames = self.source.frames(modality, self.skipped)
         chosen = [frame for frame in frames if not settings.views or frame.view in settings.views]
         if not chosen:
             raise UserError(
                 f"{settings.dataset_path}: none of {len(frames)} {modality} frames is of views {list(settings.views)}"
             )
-        if len(chosen) < len(frames):
-            self.skipped.reasons["frames of other views"] = [str(f.path) for f in frames if f not in set(chosen)]
+        for frame in frames:
+            if settings.views and frame.view not in settings.views:
+                self.skipped.add("frames of other views", str(frame.path))
         return chosen
 
-    def decode(self, settings: RunSettings) -> FrameCache:
-        """The frames that the settings ask for, decoded."""
-        modality, chosen = settings.frame_modality, self.chosen(settings)
-        size = settings.image_size or FRAME_SIZE[modality]
+    def decode(self, settings: RunSettings, modality: Modality) -> FrameCache:
+        """The frames of a modality that the settings ask for, decoded to the size of the run."""
+        chosen = self.chosen(settings, modality)
+        size = settings.image_size or FRAME_SIZE[settings.frame_modality]
         cache = open_cache(settings.frame_cache, settings.dataset_path, chosen, modality, size, self.skipped)
         if isinstance(settings, SegmentationSettings):
             self._note_unused_regions(chosen, cache.frames)

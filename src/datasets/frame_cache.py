@@ -84,6 +84,42 @@ class FrameCache:
         return torch.from_numpy(data[np.asarray(rows, dtype=np.int64)])
 
 
+@dataclass(frozen=True)
+class JoinedCache(FrameCache):
+    """A cache's frames and, behind them, those of the other modality as that one's encoder is shown them.
+
+    Gray frames are repeated three times, each channel of a heat map is a gray frame.
+    """
+
+    own: FrameCache
+    other: FrameCache
+
+    @property
+    def _of_each(self) -> int:
+        """Rows that one frame of the other modality fills."""
+        return max(1, self.other.shape[0] // self.shape[0])
+
+    def read(self, rows: Sequence[int]) -> torch.Tensor:
+        """As any cache's."""
+        wanted, first = torch.as_tensor(rows, dtype=torch.int64), len(self.own.frames)
+        own, behind = wanted < first, wanted[wanted >= first] - first
+        frames = torch.empty((len(wanted), *self.shape), dtype=torch.uint8)
+        frames[own] = self.own.read(wanted[own].tolist())
+        pixels = self.other.read((behind // self._of_each).tolist())
+        if self._of_each > 1:
+            pixels = pixels[torch.arange(len(pixels)), behind % self._of_each, None]
+        frames[~own] = pixels  # one channel fills all
+        return frames
+
+
+def joined(own: FrameCache, other: FrameCache) -> JoinedCache:
+    """Two modalities' frames of one size in the channels of the first."""
+    times = max(1, other.shape[0] // own.shape[0])
+    frames = own.frames + tuple(frame for frame in other.frames for _ in range(times))
+    originals = own.originals + tuple(size for size in other.originals for _ in range(times))
+    return JoinedCache(own.path, frames, own.shape, originals, own, other)
+
+
 def open_cache(
     folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int], skipped: Skipped
 ) -> FrameCache:

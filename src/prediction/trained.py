@@ -26,7 +26,17 @@ from src.errors import UserError
 from src.files import read_json
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.record import Record, pooled, read_record
-from src.settings import FRAME_SIZE, MOST_UNETS, Decide, DecoderInput, Head, Modality, Precision, Size
+from src.settings import (
+    FRAME_SIZE,
+    MOST_UNETS,
+    Decide,
+    DecoderInput,
+    Head,
+    Modality,
+    NormalizeLatents,
+    Precision,
+    Size,
+)
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import PIXELS_AT_ONCE
@@ -121,6 +131,7 @@ class _KnownSettings(BaseModel):
     decoder_modality: Modality
     decoder_input: DecoderInput = "latents"
     coarse_latents: bool = False
+    normalize_latents: NormalizeLatents = "none"
     flip_average: bool = False
     head: Head = "flat"
     mirror: bool = False
@@ -178,7 +189,8 @@ def _networks(
         model.flip_average = settings.flip_average
         return model
     head = settings.head
-    encoder = decoder_input(_frozen(found, settings, path), settings.coarse_latents, settings.decoder_input == "both")
+    frozen, both = _frozen(found, settings, path), settings.decoder_input == "both"
+    encoder = decoder_input(frozen, settings.coarse_latents, both, settings.normalize_latents)
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]

@@ -160,7 +160,8 @@ def segmentation_task(
 
 
 def _seen(encoder: CUTSEncoder | Pixels | BreastMaps, settings: DecoderSettings) -> Seen:
-    return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
+    both = settings.decoder_input == "both"
+    return decoder_input(encoder, settings.coarse_latents, both, settings.normalize_latents)
 
 
 def _on_device(
@@ -209,6 +210,7 @@ def frozen_encoder(
 _SAME_IN_TESTS = (
     "decoder_input",
     "coarse_latents",
+    "normalize_latents",
     "flip_average",
     "image_size",
     "head",

@@ -86,6 +86,24 @@ def test_transductive_does_not_concern_the_decoders(cohort: Folder, task: str) -
     assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
 
 
+def test_encoder_trains_on_both_modalities_of_its_own_training_patients(cohort: Folder) -> None:
+    cohort.frame("0021", visit=2)
+    for number in (30, 31):  # without a heat map, so none of the encoder's own patients
+        cohort.patient(f"{number:04d}", "Healthy", snap=False)
+    one, both = build("latent", cohort.root), build("latent", cohort.root, both_modalities=True)
+    assert (one.validation.names, one.test.names) == (both.validation.names, both.test.names)
+    own = len(one.train)
+    assert both.train.names[:own] == one.train.names
+    beside = both.train.frames[own:]
+    assert {frame.patient for frame in beside} == set(one.train.patients)
+    assert not any(frame.path.stem.endswith("_snap") for frame in beside)
+    assert len(beside) == own + ("0021" in one.train.patients)
+    batch = both.train.everything()["frame"]
+    assert_allclose(batch[own:, 0], batch[own:, 2])  # gray, in three channels
+    levels = [40 + 7 * int(frame.patient) % 200 for frame in both.train.frames]
+    assert_allclose(batch.double().mean((1, 2, 3)), levels, atol=2)
+
+
 @pytest.mark.parametrize("first", BUILDS)
 def test_one_split_serves_three_tasks(cohort: Folder, first: str) -> None:
     split = build(first, cohort.root).split
