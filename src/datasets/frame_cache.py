@@ -86,18 +86,15 @@ class FrameCache:
 
 @dataclass(frozen=True)
 class JoinedCache(FrameCache):
-    """A cache's frames and, behind them, those of the other modality as that one's encoder is shown them.
+    """A cache's frames and, behind them, those of the other modality as a decoder shows them to this one's encoder.
 
     Gray frames are repeated three times, each channel of a heat map is a gray frame.
     """
 
     own: FrameCache
     other: FrameCache
-
-    @property
-    def _of_each(self) -> int:
-        """Rows that one frame of the other modality fills."""
-        return max(1, self.other.shape[0] // self.shape[0])
+    rows_of_each: int
+    """As many rows one frame of the other modality fills."""
 
     def read(self, rows: Sequence[int]) -> torch.Tensor:
         """As any cache's."""
@@ -105,10 +102,10 @@ class JoinedCache(FrameCache):
         own, behind = wanted < first, wanted[wanted >= first] - first
         frames = torch.empty((len(wanted), *self.shape), dtype=torch.uint8)
         frames[own] = self.own.read(wanted[own].tolist())
-        pixels = self.other.read((behind // self._of_each).tolist())
-        if self._of_each > 1:
-            pixels = pixels[torch.arange(len(pixels)), behind % self._of_each, None]
-        frames[~own] = pixels  # one channel fills all
+        pixels = self.other.read((behind // self.rows_of_each).tolist())
+        if self.rows_of_each > 1:
+            pixels = pixels[torch.arange(len(pixels)), behind % self.rows_of_each, None]
+        frames[~own] = pixels  # one channel fills three
         return frames
 
 
@@ -117,7 +114,7 @@ def joined(own: FrameCache, other: FrameCache) -> JoinedCache:
     times = max(1, other.shape[0] // own.shape[0])
     frames = own.frames + tuple(frame for frame in other.frames for _ in range(times))
     originals = own.originals + tuple(size for size in other.originals for _ in range(times))
-    return JoinedCache(own.path, frames, own.shape, originals, own, other)
+    return JoinedCache(own.path, frames, own.shape, originals, own, other, times)
 
 
 def open_cache(
