@@ -41,8 +41,9 @@ def fit_typicality(train: np.ndarray, validation: np.ndarray, quantile: float = 
     """Fit on pooled latents [N, F] of training frames, and take the threshold from those of validation frames [M, F].
 
     The threshold is the smallest validation distance that at least `quantile` of them do not exceed: with fewer than
-    1 / (1 - quantile) frames the largest. None where there are too few frames, or they do not differ. Source: Lee et al., A simple unified
-    framework for detecting out-of-distribution samples, NeurIPS 2018; Ledoit and Wolf 2004 for the shrinkage.
+    1 / (1 - quantile) frames the largest. None where there are too few frames, or they do not differ. Source: Lee et
+    al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018; Ledoit and Wolf 2004 for
+    the shrinkage.
     """
     if len(train) < _LEAST_FRAMES or not len(validation):
         return None
