@@ -54,7 +54,7 @@ def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> Pretra
     parts = build_frames(settings)
     torch.manual_seed(0)
     work = Pretraining(CUTSEncoder(parts.train.cache.shape[0], settings.num_kernels), settings, CPU)
-    return PretrainingWork(work, parts, work.trainable(parts))
+    return PretrainingWork(work, parts, work.trainable(parts.train, parts.validation))
 
 
 @dataclass

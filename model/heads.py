@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from model.spots import SpotModel
@@ -12,6 +13,11 @@ from model.unet import Latents, UNet
 
 TOP_SHARE = 0.01
 """Of a map's pixels, those that the head `top` averages: on a heat map about a disc of 16 pixels across."""
+
+
+Normalize = Literal["none", "unit", "frame"]
+"""What becomes of latents before the UNet: nothing; one length for each, since the contrastive loss sees its direction
+alone; mean 0 and variance 1 for each channel over its frame."""
 
 
 class ClassificationModel(nn.Module):
@@ -28,9 +34,10 @@ class ClassificationModel(nn.Module):
         base_channels: int = 64,
         head: Literal["flat", "top"] = "flat",
         mirror: bool = False,
+        normalize: Normalize = "none",
     ) -> None:
         super().__init__()
-        self.mirror = mirror
+        self.mirror, self.normalize = mirror, normalize
         self.top = max(1, round(TOP_SHARE * image_size[0] * image_size[1]))
         self.unet = UNet(in_channels * (1 + mirror), 1, base_channels)
         if head == "flat":
@@ -45,7 +52,8 @@ class ClassificationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
-        load = z if callable(z) else lambda: z
+        seen = _normalized(z, self.normalize)
+        load = seen if callable(seen) else lambda: seen
         maps = self.unet(lambda: _beside_mirror(load()) if self.mirror else load()).float().flatten(1)
         if self.project is None:
             highest: torch.Tensor = maps.topk(self.top, dim=1).values
@@ -53,6 +61,18 @@ class ClassificationModel(nn.Module):
         with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
             logits: torch.Tensor = self.project(maps)
         return logits[:, 0]
+
+
+def _normalized(z: Latents, how: Normalize) -> Latents:
+    """z [B, L, H, W], or what loads it, with the mean square of each latent, or the variance of each channel, at 1."""
+    if how == "none":
+        return z
+
+    def load() -> torch.Tensor:
+        loaded = z() if callable(z) else z
+        return F.normalize(loaded, dim=1) * loaded.shape[1] ** 0.5 if how == "unit" else F.instance_norm(loaded)
+
+    return load
 
 
 def _beside_mirror(z: torch.Tensor) -> torch.Tensor:
@@ -66,8 +86,16 @@ class SegmentationModel(nn.Module):
     Source: Lakshminarayanan, Pritzel and Blundell, deep ensembles, arXiv 1612.01474.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64, ensemble: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        base_channels: int = 64,
+        ensemble: int = 1,
+        normalize: Normalize = "none",
+    ) -> None:
         super().__init__()
+        self.normalize = normalize
         self.unet = UNet(in_channels, num_classes, base_channels)
         self.others = nn.ModuleList(UNet(in_channels, num_classes, base_channels) for _ in range(ensemble - 1))
 
@@ -78,11 +106,12 @@ class SegmentationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]; in training those of each UNet, [UNets * B, classes, H, W]."""
+        seen = _normalized(z, self.normalize)
         if not self.others:
-            logits: torch.Tensor = self.unet(z)
+            logits: torch.Tensor = self.unet(seen)
             return logits
-        seen = z() if callable(z) else z
-        each = [unet(seen) for unet in self.unets]
+        loaded = seen() if callable(seen) else seen
+        each = [unet(loaded) for unet in self.unets]
         if self.training:
             return torch.cat(each)
         return torch.stack(each).float().log_softmax(2).logsumexp(0) - math.log(len(each))

@@ -11,7 +11,6 @@ from model.heads import LatentModel
 from model.spots import CHANNELS
 from src.datasets.augmentation import level_table, levels_of
 from src.encoder import CUTSEncoder
-from src.settings import NormalizeLatents
 
 COARSER = 4
 """How many times smaller the frame is on which the second level of latents is computed."""
@@ -34,41 +33,34 @@ class Pixels(nn.Module):
 
 
 class Latents(nn.Module):
-    """An encoder's latents, normalised or not, and beside them those of the shrunken frame, the pixels, or both.
+    """An encoder's latents, and beside them those of the shrunken frame, the pixels, or both.
 
     A latent sees 17 x 17 pixels; one of the shrunken frame sees 68 x 68.
     """
 
-    def __init__(self, encoder: CUTSEncoder, coarse: bool, pixels: bool, normalize: NormalizeLatents) -> None:
+    def __init__(self, encoder: CUTSEncoder, coarse: bool, pixels: bool) -> None:
         super().__init__()
-        self.encoder, self.coarse, self.pixels, self.normalize = encoder, coarse, pixels, normalize
+        self.encoder, self.coarse, self.pixels = encoder, coarse, pixels
         self.in_channels = encoder.in_channels
         self.latent_dim = encoder.latent_dim * (1 + coarse) + encoder.in_channels * pixels
 
     def folded(self) -> Self:
         """The same with the encoder's BatchNorms folded into its convolutions."""
-        folded = type(self)(self.encoder, self.coarse, self.pixels, self.normalize)
+        folded = type(self)(self.encoder, self.coarse, self.pixels)
         folded.encoder = self.encoder.folded()  # type: ignore[assignment]
         return folded
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, C, H, W] in -1..1 -> [B, latent_dim, H, W]."""
-        maps = [self._normalized(self.encoder(x))]
+        maps = [self.encoder(x)]
         if self.coarse:
             height, width = x.shape[-2:]
             whole = F.pad(x, (0, -width % COARSER, 0, -height % COARSER), mode="replicate")
-            z = self._normalized(self.encoder(F.avg_pool2d(whole, COARSER)))
-            z = F.interpolate(z, scale_factor=COARSER, mode="bilinear")
+            z = F.interpolate(self.encoder(F.avg_pool2d(whole, COARSER)), scale_factor=COARSER, mode="bilinear")
             maps.append(z[..., :height, :width])
         if self.pixels:
             maps.append(x.to(maps[0].dtype))
         return torch.cat(maps, 1) if len(maps) > 1 else maps[0]
-
-    def _normalized(self, z: torch.Tensor) -> torch.Tensor:
-        """z [B, L, h, w] with the mean square of each latent, or the variance of each channel of a frame, at 1."""
-        if self.normalize == "unit":
-            return F.normalize(z, dim=1).mul(z.shape[1] ** 0.5)
-        return F.instance_norm(z) if self.normalize == "frame" else z
 
 
 class BreastMaps(nn.Module):
@@ -106,10 +98,8 @@ Seen = CUTSEncoder | Latents | Pixels | BreastMaps
 """What stands before a decoder."""
 
 
-def decoder_input(
-    encoder: CUTSEncoder | Pixels | BreastMaps, coarse: bool, pixels: bool, normalize: NormalizeLatents
-) -> Seen:
+def decoder_input(encoder: CUTSEncoder | Pixels | BreastMaps, coarse: bool, pixels: bool) -> Seen:
     """The encoder, with what else the decoder is to see."""
-    if not isinstance(encoder, CUTSEncoder) or not (coarse or pixels or normalize != "none"):
+    if not isinstance(encoder, CUTSEncoder) or not (coarse or pixels):
         return encoder
-    return Latents(encoder, coarse, pixels, normalize)
+    return Latents(encoder, coarse, pixels)

@@ -84,7 +84,9 @@ def run(
         if settings.decoder_input != "latents":
             seen = settings.decoder_input
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
-        variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
+        for name in BASELINES:
+            latents = {"coarse_latents": False, "normalize_latents": "none"} if name == "pixels" else {}
+            variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True, **latents}))
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)

@@ -163,8 +163,8 @@ class LatentSettings(Settings):
     lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
     """Weight of the contrastive loss; the reconstruction loss has the rest."""
     both_modalities: bool = False
-    """Train on the other modality's frames too, as a decoder of these would show them to this encoder: gray ones
-    repeated three times, each channel of heat maps as a gray frame. Chosen and tested on its own modality."""
+    """Train on the other modality's frames too, in this run's size and channels as decoders show them to the encoder:
+    gray ones repeated three times, each channel of heat maps as a gray frame. Chosen and tested on its own modality."""
     contrastive: Literal["pooled", "per_anchor"] = "pooled"
     """The published loss, pooled over an image's anchors, or the usual InfoNCE of each anchor."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
@@ -217,10 +217,11 @@ class DecoderSettings(Settings):
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
     coarse_latents: bool = False
-    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. Baselines do too."""
+    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. So does a random
+    baseline."""
     normalize_latents: NormalizeLatents = "none"
     """unit: each latent is brought to one length, since the contrastive loss sees its direction alone. frame: each
-    channel of the latents to mean 0 and variance 1 over its frame."""
+    channel to mean 0 and variance 1 over its frame, filled-up borders included. Goes with latents alone."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     augment: Augment = "none"
@@ -275,8 +276,13 @@ class DecoderSettings(Settings):
 
     @model_validator(mode="after")
     def _pixels_have_no_latents(self) -> "DecoderSettings":
-        if self.decoder_input == "pixels" and self.changed_latents:
-            raise ValueError(f"{self.changed_latents[0]}: goes with latents, not with decoder_input: pixels")
+        if self.decoder_input == "pixels" and self.coarse_latents:
+            raise ValueError("coarse_latents: goes with latents, not with decoder_input: pixels")
+        if self.normalize_latents != "none" and (self.decoder_input in ("pixels", "both") or self.coarse_latents):
+            raise ValueError(
+                f"normalize_latents: {self.normalize_latents}: goes with decoder_input: latents or random, and without "
+                "coarse_latents"
+            )
         return self
 
     @model_validator(mode="after")
@@ -284,11 +290,6 @@ class DecoderSettings(Settings):
         if self.baseline and self.decoder_input not in BASELINES:
             raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
         return self
-
-    @property
-    def changed_latents(self) -> list[str]:
-        """The settings by which a decoder would see other latents than the encoder's own."""
-        return [name for name in ("coarse_latents", "normalize_latents") if getattr(self, name) not in (False, "none")]
 
     @property
     def baseline_folder(self) -> str:
@@ -323,7 +324,8 @@ class ClassificationSettings(DecoderSettings):
 
     @model_validator(mode="after")
     def _spots_see_no_latents(self) -> "ClassificationSettings":
-        if self.head == "spots" and (self.decoder_input != "latents" or self.changed_latents or self.mirror):
+        latents_changed = self.coarse_latents or self.normalize_latents != "none" or self.mirror
+        if self.head == "spots" and (self.decoder_input != "latents" or latents_changed):
             raise ValueError(
                 "head: spots: sees no latents: decoder_input, coarse_latents, normalize_latents and mirror go with "
                 "other heads"

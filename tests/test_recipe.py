@@ -30,8 +30,9 @@ SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_e
 PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
 SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2", "precision=fp32"]
-REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice", "normalize_latents=frame"]
-DIAGNOSIS = ["head=top", "mirror=true", "strata=[]", "normalize_latents=unit"]
+REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
+DIAGNOSIS = ["head=top", "mirror=true", "strata=[]", "decoder_input=latents", "coarse_latents=false"]
+DIAGNOSIS += ["normalize_latents=unit"]
 ALONE = ["decoder_input=pixels", "baseline=true", "coarse_latents=false", "normalize_latents=none"]
 
 

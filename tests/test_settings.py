@@ -114,6 +114,13 @@ def test_frame_too_small_for_a_decoder(write_yaml: Writer, tmp_path: Path, task:
     assert load(path, ["image_size=[32, 32]"]).image_size == (32, 32)
 
 
+@pytest.mark.parametrize("other", ["decoder_input: pixels", "decoder_input: both", "coarse_latents: true"])
+def test_normalized_latents_stand_alone(write_yaml: Writer, tmp_path: Path, other: str) -> None:
+    lines = ("task: segmentation", "encoder_modality: heat", "decoder_modality: heat", f"dataset_path: '{tmp_path}'")
+    path = write_yaml(*lines, "learning_rate: 1e-3", "normalize_latents: unit", other)
+    assert "normalize_latents: unit: goes with decoder_input: latents or random" in complaint(path)
+
+
 def test_every_key_is_explained() -> None:
     source = (REPOSITORY / "src" / "settings.py").read_text(encoding="utf-8")
     unexplained = [

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -49,23 +49,26 @@ class Parts(Generic[D]):
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
     """Every frame of the modality, without labels; test patients only in `test` unless `transductive`.
 
-    With `both_modalities` the frames of the other one, of the same patients, are trained on too.
-
     With `saved_split`, a file that `Parts.save_split` wrote, here and below the parts are that run's, whatever the
     labels say today.
     """
     collection = _Collection(settings)
     cache = collection.decode(settings, settings.modality)
-    other = None
-    if settings.both_modalities:
-        other = collection.decode(settings, "gray" if settings.modality == "heat" else "heat")
-    parts = collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
-    if other is None:
-        return parts
-    both = joined(cache, other)
-    train = FrameDataset(both, range(len(both.frames))).of_patients(parts.train.patients)
-    logger.info("train: %d frames of the other modality beside them", len(train) - len(parts.train))
-    return replace(parts, train=train)
+    return collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
+
+
+def pretrained_on(settings: LatentSettings, own: FrameDataset) -> FrameDataset:
+    """The frames that an encoder learns from: its own training frames, and with `both_modalities` behind them those of
+    the other modality of the same patients."""
+    if not settings.both_modalities:
+        return own
+    collection = _Collection(settings)
+    both = joined(own.cache, collection.decode(settings, "gray" if settings.modality == "heat" else "heat"))
+    collection.skipped.report(logger)
+    behind = range(len(own.cache.frames), len(both.frames))
+    dataset = FrameDataset(both, [*own.rows, *FrameDataset(both, behind).of_patients(own.patients).rows])
+    logger.info("train: %d frames of the other modality beside them", len(dataset) - len(own))
+    return dataset
 
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:

@@ -10,7 +10,6 @@ from sklearn.covariance import LedoitWolf
 QUANTILE = 0.99
 _LEAST_FRAMES = 2  # fewer have no spread
 _LEAST_SPREAD = 0.01  # of the mean spread: a channel that never moved in training must not count for everything
-_ROUNDING = 1e-3  # of the largest value: frames that differ by less are alike, as latents normalised over each one are
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,14 @@ def fit_typicality(train: np.ndarray, validation: np.ndarray, quantile: float = 
     """Fit on pooled latents [N, F] of training frames, and take the threshold from those of validation frames [M, F].
 
     The threshold is the smallest validation distance that at least `quantile` of them do not exceed: with fewer than
-    1 / (1 - quantile) frames the largest. None where there are too few frames, or they do not differ. Source: Lee et
-    al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018; Ledoit and Wolf 2004 for
-    the shrinkage.
+    1 / (1 - quantile) frames the largest. None where there are too few frames. Source: Lee et al., A simple unified
+    framework for detecting out-of-distribution samples, NeurIPS 2018; Ledoit and Wolf 2004 for the shrinkage.
     """
     if len(train) < _LEAST_FRAMES or not len(validation):
         return None
     train = np.asarray(train, float)
     spread = train.std(0)
-    if spread.max() <= _ROUNDING * np.abs(train).max():
+    if not spread.any():
         return None
     scale = np.maximum(spread, _LEAST_SPREAD * spread.mean())
     mean = train.mean(0)

@@ -54,7 +54,7 @@ def write_record(
     """Write the record of a trained run; `classes`: the names and the background's index, for regions."""
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
-        logger.warning("too few training frames, or too much alike, to tell which frames are unlike them")
+        logger.warning("too few different training frames to tell which frames are unlike them")
     save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train)))
 
 

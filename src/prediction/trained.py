@@ -188,9 +188,8 @@ def _networks(
         model = _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
         model.flip_average = settings.flip_average
         return model
-    head = settings.head
-    frozen, both = _frozen(found, settings, path), settings.decoder_input == "both"
-    encoder = decoder_input(frozen, settings.coarse_latents, both, settings.normalize_latents)
+    head, normalize = settings.head, settings.normalize_latents
+    encoder = decoder_input(_frozen(found, settings, path), settings.coarse_latents, settings.decoder_input == "both")
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
@@ -199,8 +198,8 @@ def _networks(
 
     def make() -> ClassificationModel | SegmentationModel:
         if settings.task == "classification":
-            return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror)
-        return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble)
+            return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror, normalize)
+        return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble, normalize)
 
     decoder = _restored(make, found.model, path)
     for unet in decoder.unets:

@@ -104,7 +104,12 @@ def classification_task(
         settings = settings.model_copy(update={"precision": "fp32"})
     else:
         decoder = ClassificationModel(
-            encoder.latent_dim, image_size, settings.base_channels, settings.head, settings.mirror
+            encoder.latent_dim,
+            image_size,
+            settings.base_channels,
+            settings.head,
+            settings.mirror,
+            settings.normalize_latents,
         )
     model = _on_device(encoder, decoder, settings, device)
     return DecoderTask(
@@ -131,7 +136,9 @@ def segmentation_task(
     if settings.augment != "none" or settings.flip_average:
         refuse_unpaired(names)
     encoder = _seen(frozen, settings)
-    decoder = SegmentationModel(encoder.latent_dim, len(names), settings.base_channels, settings.ensemble)
+    decoder = SegmentationModel(
+        encoder.latent_dim, len(names), settings.base_channels, settings.ensemble, settings.normalize_latents
+    )
     model = _on_device(encoder, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
@@ -160,8 +167,7 @@ def segmentation_task(
 
 
 def _seen(encoder: CUTSEncoder | Pixels | BreastMaps, settings: DecoderSettings) -> Seen:
-    both = settings.decoder_input == "both"
-    return decoder_input(encoder, settings.coarse_latents, both, settings.normalize_latents)
+    return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
 
 
 def _on_device(

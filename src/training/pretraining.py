@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.datasets.build import Parts
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import contrastive_loss, info_nce, pretraining_loss
@@ -103,7 +102,7 @@ class Pretraining:
 
         return mean_losses(steps())
 
-    def trainable(self, parts: Parts[FrameDataset]) -> Trainable:
+    def trainable(self, train: FrameDataset, validation: FrameDataset) -> Trainable:
         """The task as `fit` takes it: AdamW on the encoder."""
         settings = self.settings
         optimizer = torch.optim.AdamW(
@@ -115,10 +114,10 @@ class Pretraining:
         def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
             self.encoder.train()
             self.generator = progress.generator
-            return train_one_epoch(compute, parts.train, settings, optimizer, progress, after_step)
+            return train_one_epoch(compute, train, settings, optimizer, progress, after_step)
 
-        steps = steps_per_epoch(len(parts.train), settings)
-        return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(parts.validation))
+        steps = steps_per_epoch(len(train), settings)
+        return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(validation))
 
 
 @torch.no_grad()

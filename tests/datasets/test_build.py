@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions
+from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, pretrained_on
 from src.datasets.tasks import FrameDataset, as_input
 from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
@@ -90,17 +90,18 @@ def test_encoder_trains_on_both_modalities_of_its_own_training_patients(cohort: 
     cohort.frame("0021", visit=2)
     for number in (30, 31):  # without a heat map, so none of the encoder's own patients
         cohort.patient(f"{number:04d}", "Healthy", snap=False)
-    one, both = build("latent", cohort.root), build("latent", cohort.root, both_modalities=True)
-    assert (one.validation.names, one.test.names) == (both.validation.names, both.test.names)
-    own = len(one.train)
-    assert both.train.names[:own] == one.train.names
-    beside = both.train.frames[own:]
-    assert {frame.patient for frame in beside} == set(one.train.patients)
+    parts = build("latent", cohort.root, both_modalities=True)
+    assert pretrained_on(settings_for("latent", cohort.root), parts.train) is parts.train
+    both = pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train)
+    own = len(parts.train)
+    assert both.names[:own] == parts.train.names
+    beside = both.frames[own:]
+    assert {frame.patient for frame in beside} == set(parts.train.patients)
     assert not any(frame.path.stem.endswith("_snap") for frame in beside)
-    assert len(beside) == own + ("0021" in one.train.patients)
-    batch = both.train.everything()["frame"]
+    assert len(beside) == own + ("0021" in parts.train.patients)
+    batch = both.everything()["frame"]
     assert_allclose(batch[own:, 0], batch[own:, 2])  # gray, in three channels
-    levels = [40 + 7 * int(frame.patient) % 200 for frame in both.train.frames]
+    levels = [40 + 7 * int(frame.patient) % 200 for frame in both.frames]
     assert_allclose(batch.double().mean((1, 2, 3)), levels, atol=2)
 
 

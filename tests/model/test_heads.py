@@ -129,6 +129,23 @@ def test_the_mirror_head_sees_left_minus_right():
         torch.testing.assert_close(model(z), model.project(model.unet(seen).flatten(1))[:, 0])
 
 
+@pytest.mark.parametrize(("how", "axes"), [("unit", [1]), ("frame", [2, 3])])
+def test_normalized_latents_reach_every_unet(how, axes):
+    torch.manual_seed(1)
+    z = torch.randn(2, 16, *SIZE, dtype=torch.float64) * 5 + 3
+    off = z - z.mean(axes, keepdim=True) if how == "frame" else z
+    expected = off / off.square().mean(axes, keepdim=True).sqrt()
+    mirrored = ClassificationModel(16, SIZE, base_channels=4, head="top", mirror=True, normalize=how).eval().double()
+    several = SegmentationModel(16, 3, base_channels=4, ensemble=2, normalize=how).double()
+    with torch.no_grad():
+        seen = torch.cat((expected, expected - expected.flip(-1)), 1)
+        logits = mirrored.unet(seen).float().flatten(1).topk(mirrored.top).values.mean(1)
+        torch.testing.assert_close(mirrored(lambda: z), logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            several(z), torch.cat([unet(expected) for unet in several.unets]), atol=1e-5, rtol=1e-5
+        )
+
+
 @pytest.mark.parametrize("kind", ["classification", "segmentation"])
 def test_averaged_over_mirrored_frames_a_mirrored_frame_gets_the_mirrored_answer(kind):
     model = LatentModel(make_encoder(3), make_decoder(kind), 3)
