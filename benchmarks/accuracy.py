@@ -93,10 +93,13 @@ class Bench:
         protocols.run(settings, arguments, train_and_test, pretrain)
         return protocols.place(settings) / settings.run_name
 
+    def sees_latents(self, arm: Arm) -> bool:
+        """Whether the arm is a change of the recommended settings whose decoders see latents."""
+        return arm.settings == LATENTS_ALONE.settings and self.settings(arm).decoder_input != "pixels"
+
     def shares_encoders(self, arm: Arm) -> bool:
         """Whether the arm's decoders see latents of the encoders that those of `latents` do."""
-        usual = arm.settings == LATENTS_ALONE.settings and not arm.encoder_changes
-        return usual and self.settings(arm).decoder_input != "pixels"
+        return self.sees_latents(arm) and not arm.encoder_changes
 
     def _copy_encoders(self, arm: Arm, settings: SegmentationSettings) -> None:
         """Bring the encoders of `latents` where this arm's would be the same: protocols takes them as they are."""
@@ -130,13 +133,14 @@ def _metrics(run: Path) -> dict[str, Any]:
     return found
 
 
-def ablate(bench: Bench, arm: Arm, reference: Path) -> dict[str, Any]:
-    """An arm's scores, and its scores minus those of the recommended settings, which lie in `reference`."""
+def ablate(bench: Bench, arm: Arm, references: Mapping[str, Path]) -> dict[str, Any]:
+    """An arm's scores, and its scores minus those of each reference that it differs from, by name, which lie there."""
     pooled = bench.train(arm)
     found = _scores(pooled) | {"seconds": bench.seconds(arm)}
-    if arm is not RECOMMENDED:
-        minus = differences(bench.settings(arm), pooled, reference)
-        found["minus_recommended"] = {_short(name): _ends(minus[name]) for name in (SCORE, *NIPPLES)}
+    for name, reference in references.items():
+        if reference != pooled:
+            minus = differences(bench.settings(arm), pooled, reference)
+            found[f"minus_{name}"] = {_short(score): _ends(minus[score]) for score in (SCORE, *NIPPLES)}
     return found
 
 
@@ -325,13 +329,14 @@ def main() -> None:
     }
     results = Results((out if options.quick else HERE) / "accuracy.json", options.name or data.name, made_with)
     arms = distinct(bench, options.arms)
-    reference = bench.train(RECOMMENDED)
+    references = {"recommended": bench.train(RECOMMENDED)}
     planned = {*(arms if "regions" in options.part else ()), *(INPUTS.values() if "curve" in options.part else ())}
-    if LATENTS_ALONE in planned:
-        bench.train(LATENTS_ALONE)  # before the others, which take its encoders
+    # Before the others, which take its encoders.
+    latents = {"latents_alone": bench.train(LATENTS_ALONE)} if LATENTS_ALONE in planned else {}
     if "regions" in options.part:
         for arm in arms:
-            results.keep("regions", {arm.name: ablate(bench, arm, reference)})
+            found = ablate(bench, arm, references | (latents if bench.sees_latents(arm) else {}))
+            results.keep("regions", {arm.name: found})
         if len(eligible(bench, arms)) > 1:
             results.keep("nested", choose_nested(bench, eligible(bench, arms)))
     if "curve" in options.part:

@@ -46,11 +46,15 @@ def _regions(arms: Mapping[str, Any], nested: Mapping[str, Any]) -> str:
     taken = ", ".join(dict.fromkeys(nested["chosen"].values())) if nested else ""
     chosen = f"chosen in each fold among {len(nested['among'])}: {taken}" if nested else ""
     for name, arm in {**arms, **({chosen: nested} if nested else {})}.items():
-        minus = arm.get("minus_recommended", {}).get("dice_macro")
+        minus = [
+            _with_ends(arm.get(f"minus_{reference}", {}).get("dice_macro"))
+            for reference in ("recommended", "latents_alone")
+        ]
         nipples = " ".join(_number(arm[f"{side}_nipple"][0]) for side in ("left", "right") if f"{side}_nipple" in arm)
         seconds = f"{arm['seconds']:.0f}" if "seconds" in arm else ""
-        rows.append([name, _with_ends(arm["dice_macro"]), nipples, _with_ends(minus), seconds])
-    return _table(["arm", "macro Dice (95%)", "nipples", "minus recommended (95%)", "seconds"], rows)
+        rows.append([name, _with_ends(arm["dice_macro"]), nipples, *minus, seconds])
+    differences = ["minus recommended (95%)", "minus latents alone (95%)"]
+    return _table(["arm", "macro Dice (95%)", "nipples", *differences, "seconds"], rows)
 
 
 def _size(count: str) -> float:

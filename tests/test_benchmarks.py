@@ -59,11 +59,19 @@ def test_arms_and_curve_of_a_small_phantom(
     monkeypatch.setattr(accuracy, "QUICK", (*TINY, "max_epochs=1"))
     monkeypatch.setattr(accuracy, "QUICK_ENCODER", (*TINY[:1], "num_kernels=2", "max_epochs=1"))
     command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small"]
-    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "latents alone"])
+    both = "latents and pixels"
+    monkeypatch.setattr(accuracy, "INPUTS", {name: arm for name, arm in INPUTS.items() if name != "random encoder"})
+    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "latents alone", both])
     accuracy.main()
     found = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]
-    assert set(found["regions"]) == {"recommended", "latents alone"}
-    assert len(found["regions"]["latents alone"]["minus_recommended"]["dice_macro"]) == 3
+    assert set(found["regions"]) == {"recommended", "latents alone", both}
+    for name, references in {"recommended": [], "latents alone": ["recommended"]}.items():
+        assert [key for key in found["regions"][name] if "minus" in key] == [f"minus_{of}" for of in references]
+    for reference in ("recommended", "latents_alone"):
+        arms = [found["regions"][name]["dice_macro"][0] for name in (both, reference.replace("_", " "))]
+        minus = found["regions"][both][f"minus_{reference}"]["dice_macro"]
+        assert minus[0] == pytest.approx(arms[0] - arms[1])
+        assert minus[1] <= minus[0] <= minus[2]
     assert set(found["curve"]) == {"2", "all"}
     assert found["curve"]["all"]["latents"]["dice_macro"] == found["regions"]["latents alone"]["dice_macro"]
     assert (tmp_path / "accuracy.png").stat().st_size > 0
@@ -116,7 +124,7 @@ def test_quick_takes_no_other_sizes_or_arms(tmp_path: Path, monkeypatch: pytest.
 def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> None:
     arm = {"dice_macro": [0.7, 0.6, 0.8], "left_nipple": [0.5, None, None], "right_nipple": [0.25, 0.1, 0.4]}
     everything = {"frames": {"regions": {"recommended": arm | {"seconds": 12.3}}}}
-    assert "| recommended | .700 (.600 to .800) | .500 .250 |  | 12 |" in tables(everything)
+    assert "| recommended | .700 (.600 to .800) | .500 .250 |  |  | 12 |" in tables(everything)
     draw_curves(everything, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
