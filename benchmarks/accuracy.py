@@ -275,7 +275,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data folder (default: a phantom, written to OUT)")
     parser.add_argument("--name", help="what accuracy.json calls the data (default: phantom, or the folder's name)")
     parser.add_argument("--part", choices=("regions", "curve"), nargs="+", default=["regions", "curve"])
-    parser.add_argument("--arms", nargs="+", metavar="NAME", help="of the regions' arms these alone")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        metavar="NAME",
+        help="of the regions' arms these alone; others that see latents are compared with 'latents alone' if given",
+    )
     parser.add_argument("--labels", type=int, nargs="+", metavar="N", help=f"points of the curve, by default {LABELS}")
     parser.add_argument("--folds", type=int, help="by default 5")
     parser.add_argument("--seeds", type=int, help="by default 3")

@@ -384,4 +384,7 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
     if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
         blank["baseline"] = recorded.get("decoder_input") in BASELINES
-    return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
+    known = {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
+    if known.get("decoder_input") == "pixels":
+        known["coarse_latents"] = False  # which once was recorded of baselines that saw none
+    return known

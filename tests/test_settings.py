@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from src.errors import UserError
-from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings
+from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings, with_defaults
 from src.settings_file import load
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
@@ -119,6 +119,13 @@ def test_normalized_latents_stand_alone(write_yaml: Writer, tmp_path: Path, othe
     lines = ("task: segmentation", "encoder_modality: heat", "decoder_modality: heat", f"dataset_path: '{tmp_path}'")
     path = write_yaml(*lines, "learning_rate: 1e-3", "normalize_latents: unit", other)
     assert "normalize_latents: unit: goes with decoder_input: latents or random" in complaint(path)
+
+
+def test_settings_recorded_by_older_versions_have_todays_defaults() -> None:
+    latents = {"task": "segmentation", "decoder_input": "latents", "coarse_latents": True}
+    assert with_defaults(latents)["normalize_latents"] == "none"
+    assert with_defaults(latents)["coarse_latents"]
+    assert not with_defaults(latents | {"decoder_input": "pixels"})["coarse_latents"]
 
 
 def test_every_key_is_explained() -> None:

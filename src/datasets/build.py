@@ -67,6 +67,8 @@ def pretrained_on(settings: LatentSettings, own: FrameDataset) -> FrameDataset:
     collection.skipped.report(logger)
     behind = range(len(own.cache.frames), len(both.frames))
     dataset = FrameDataset(both, [*own.rows, *FrameDataset(both, behind).of_patients(own.patients).rows])
+    if len(dataset) == len(own):
+        raise UserError(f"{settings.dataset_path}: both_modalities: no training patient has a frame of the other one")
     logger.info("train: %d frames of the other modality beside them", len(dataset) - len(own))
     return dataset
 

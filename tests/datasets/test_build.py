@@ -101,6 +101,8 @@ def test_encoder_trains_on_both_modalities_of_its_own_training_patients(cohort: 
     assert len(beside) == own + ("0021" in parts.train.patients)
     batch = both.everything()["frame"]
     assert_allclose(batch[own:, 0], batch[own:, 2])  # gray, in three channels
+    with pytest.raises(UserError, match="no training patient has a frame of the other one"):
+        pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train.of_patients(["none"]))
     levels = [40 + 7 * int(frame.patient) % 200 for frame in both.frames]
     assert_allclose(batch.double().mean((1, 2, 3)), levels, atol=2)
 
