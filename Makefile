@@ -41,7 +41,7 @@ paper: install
 	$(RUN) -m src.evaluation.report $(ARGS)
 
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(VENV)/bin/ruff check .

@@ -72,7 +72,7 @@ def test_the_checkpoint_holds_the_segmenter(trained: Path) -> None:
     assert frozen["names"][:2] == ["left_breast", "right_breast"]
 
 
-@pytest.mark.parametrize("form", ["onnx", "torchscript", "pt2"])
+@pytest.mark.parametrize("form", [pytest.param("onnx", marks=pytest.mark.slow), "torchscript", "pt2"])
 def test_exported_networks_are_the_tested_ones(trained: Path, phantom: Path, tmp_path: Path, form: Format) -> None:
     if form == "onnx":
         pytest.importorskip("onnxscript")
