@@ -52,8 +52,7 @@ class ClassificationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
-        seen = _normalized(z, self.normalize)
-        load = seen if callable(seen) else lambda: seen
+        load = _loader(z, self.normalize)
         maps = self.unet(lambda: _beside_mirror(load()) if self.mirror else load()).float().flatten(1)
         if self.project is None:
             highest: torch.Tensor = maps.topk(self.top, dim=1).values
@@ -63,14 +62,14 @@ class ClassificationModel(nn.Module):
         return logits[:, 0]
 
 
-def _normalized(z: Latents, how: Normalize) -> Latents:
-    """z [B, L, H, W], or what loads it, with the mean square of each latent, or the variance of each channel, at 1."""
-    if how == "none":
-        return z
+def _loader(z: Latents, how: Normalize) -> Callable[[], torch.Tensor]:
+    """Loads z [B, L, H, W] with the mean square of each latent, or the variance of each channel, at 1 if so wished."""
 
     def load() -> torch.Tensor:
         loaded = z() if callable(z) else z
-        return F.normalize(loaded, dim=1) * loaded.shape[1] ** 0.5 if how == "unit" else F.instance_norm(loaded)
+        if how == "unit":
+            return F.normalize(loaded, dim=1).mul(loaded.shape[1] ** 0.5)
+        return F.instance_norm(loaded) if how == "frame" else loaded
 
     return load
 
@@ -106,11 +105,11 @@ class SegmentationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]; in training those of each UNet, [UNets * B, classes, H, W]."""
-        seen = _normalized(z, self.normalize)
+        load = _loader(z, self.normalize)
         if not self.others:
-            logits: torch.Tensor = self.unet(seen)
+            logits: torch.Tensor = self.unet(load)
             return logits
-        loaded = seen() if callable(seen) else seen
+        loaded = load()
         each = [unet(loaded) for unet in self.unets]
         if self.training:
             return torch.cat(each)
