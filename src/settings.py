@@ -104,8 +104,9 @@ class Settings(BaseModel):
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
     batch_size: int = Field(16, ge=1)
     """Frames in one optimiser step."""
-    min_steps_per_epoch: int = Field(1, ge=1)
-    """Where the frames do not fill so many batches, an epoch draws them with replacement until they do."""
+    min_steps_per_epoch: int = Field(5, ge=1)
+    """Where the frames do not fill so many batches, an epoch takes them all in turn, shuffled, until they do; 1 never
+    takes a frame twice."""
     max_epochs: int = Field(200, ge=1)
     """Training ends after this many epochs at the latest."""
     patience: int | None = Field(None, ge=1)
@@ -169,8 +170,6 @@ class LatentSettings(Settings):
     """The published loss, pooled over an image's anchors, or the usual InfoNCE of each anchor."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
     """Both losses, or one alone whatever `lambda_contrastive_loss` says."""
-    min_steps_per_epoch: int = Field(5, ge=1)
-    """As in every run, with another default."""
 
     @model_validator(mode="after")
     def _patch_is_odd_and_fits(self) -> "LatentSettings":

@@ -111,15 +111,14 @@ class Progress:
 
 
 def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Generator[Batch]:
-    """What is left of an epoch's batches: each frame once, or drawn with replacement where they are too few.
+    """What is left of an epoch's batches, in a new order each epoch: each frame once, or, where they do not fill
+    `min_steps_per_epoch` batches, all in turn until they do: none comes more than once more often than another.
 
     With several processes these are this one's shares of them; `total` in a batch counts the frames of all.
+    Source: the published code of arXiv 2404.06589, whose datasets are as long and take frame `index % len(frames)`.
     """
-    steps = steps_per_epoch(len(dataset), settings)
-    if len(dataset) > (steps - 1) * settings.batch_size:
-        order = torch.randperm(len(dataset), generator=progress.generator)
-    else:
-        order = torch.randint(len(dataset), (steps * settings.batch_size,), generator=progress.generator)
+    places = max(len(dataset), settings.min_steps_per_epoch * settings.batch_size)
+    order = torch.randperm(places, generator=progress.generator) % len(dataset)
     if progress.state is not None:
         progress.generator.set_state(progress.state)
     chunks = _chunks(order.tolist(), settings.batch_size)[progress.step :]
