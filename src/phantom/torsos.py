@@ -1,0 +1,35 @@
+"""Drawn torsos as arrays: gray levels with the class of each pixel, fresh ones for each number.
+
+`python -m src.phantom.torsos OUT.png` draws a sheet of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from src.phantom.scene import add_objects, through_camera
+from src.phantom.shape import draw_shape
+from src.phantom.skin import draw_warmth
+
+Levels = NDArray[np.uint8]
+
+
+def draw_torso(seed: int) -> tuple[Levels, NDArray[np.uint8]]:
+    """Gray levels and classes (`shape.CLASSES`) of one torso, both uint8 [120, 160]; one seed gives one torso."""
+    rng = np.random.default_rng([seed])
+    shape = draw_shape(rng)
+    warmth = draw_warmth(rng, shape)
+    add_objects(rng, warmth, shape)
+    return through_camera(rng, warmth), shape.labels
+
+
+def draw_torsos(seeds: Iterable[int]) -> tuple[Levels, NDArray[np.uint8]]:
+    """Gray levels and classes of many torsos, both uint8 [N, 120, 160]."""
+    drawn = [draw_torso(seed) for seed in seeds]
+    return np.stack([levels for levels, _ in drawn]), np.stack([labels for _, labels in drawn])
