@@ -112,12 +112,13 @@ def run(
 
 def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
     """`UserError` for what the command line says of encoders that this run would not read."""
-    needs_encoder = settings.decoder_input != "pixels" and not _sees_through_segmenter(settings)
+    needs_encoder = settings.needs_encoder and not _sees_through_segmenter(settings)
     if arguments.encoder_overrides:
         if not several or arguments.mode != "train":
             raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
         if not needs_encoder:
-            raise UserError("--encoder-set: no encoder is pretrained for decoder_input: pixels or head: spots")
+            seen = "head: spots" if _sees_through_segmenter(settings) else f"decoder_input: {settings.decoder_input}"
+            raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
         taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
         if taken:
             raise UserError(
@@ -126,8 +127,8 @@ def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, sever
     if arguments.encoder_ckpt_root is not None:
         if several:
             raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
-        if settings.decoder_input == "pixels":
-            raise UserError("--encoder-ckpt-root: decoder_input: pixels needs no encoder")
+        if not settings.needs_encoder:
+            raise UserError(f"--encoder-ckpt-root: decoder_input: {settings.decoder_input} needs no encoder")
 
 
 def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str) -> None:
@@ -168,7 +169,7 @@ def _run_trial(
     if settings.protocol == "published":  # whose encoder sees the test patients' frames
         changes["transductive"] = True
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and own.decoder_input != "pixels" and not _sees_through_segmenter(own):
+    if arguments.mode == "train" and own.needs_encoder and not _sees_through_segmenter(own):
         _pretrain(own, arguments, pretrain)
     if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)
@@ -194,7 +195,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     if trained.class_names and trained.class_names != _class_names(settings):
         return False  # which says why as soon as it is to be resumed
-    if settings.decoder_input == "pixels":
+    if not settings.needs_encoder:
         return True
     if _sees_through_segmenter(settings):
         segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)

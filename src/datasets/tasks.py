@@ -3,6 +3,7 @@
 Each fetches a whole batch at once (`__getitems__`), as `DataLoader` with `collate_fn=as_is` asks for it.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
@@ -13,8 +14,10 @@ from torch.utils.data import Dataset
 
 from src.datasets.annotations import AnnotatedImage, soft_target
 from src.datasets.frame_cache import CHANNELS, FrameCache
-from src.datasets.snapshots import recognised_palette
+from src.datasets.snapshots import DEFAULT_PALETTE, recognised_palette
 from src.datasets.source import Frame
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
@@ -134,6 +137,17 @@ class RegionDataset(FrameDataset):
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
             "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes]).reshape(-1, 4),
         }
+
+
+def assumed_palette(dataset: FrameDataset, what_for: str) -> str | None:
+    """What a dataset's heat maps are drawn in; where that is not recognised the usual one, with a warning that says
+    what it is assumed for; None for gray frames."""
+    if dataset.cache.shape[0] != CHANNELS["heat"]:
+        return None
+    found = palette_of(dataset)
+    if found is None:
+        logger.warning("%s: the palette of the heat maps is not recognised; %s is assumed", what_for, DEFAULT_PALETTE)
+    return found or DEFAULT_PALETTE
 
 
 def palette_of(dataset: FrameDataset) -> str | None:

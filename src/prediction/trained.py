@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,10 +21,11 @@ from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.datasets.source import Skipped
 from src.datasets.tasks import as_input
-from src.decoder_input import BreastMaps, Pixels, decoder_input
-from src.encoder import CUTSEncoder, refuse_misfit
+from src.decoder_input import BreastMaps, decoder_input
+from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
+from src.networks.build import frozen_input
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
 from src.prediction.inputs import Thermogram, as_frame
@@ -33,6 +34,7 @@ from src.prediction.record import Record, pooled, read_record
 from src.settings import (
     FRAME_SIZE,
     MOST_UNETS,
+    WITHOUT_ENCODER,
     Decide,
     DecoderInput,
     Head,
@@ -182,7 +184,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
         )
     found = checkpoints.load(run.best)
     through = found.settings if found.segmenter is None else found.segmenter["settings"]
-    encoded = found.encoder is not None or through.get("decoder_input") == "pixels"
+    encoded = found.encoder is not None or through.get("decoder_input") in WITHOUT_ENCODER
     if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
@@ -197,7 +199,11 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     model = model.to(chosen)
-    return Trained(run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
+    sees_levels = model.encoder_channels is None
+    if sees_levels:
+        record = replace(record, palette=found.palette or record.palette)
+    given = (run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
+    return Trained(*given, sees_levels=sees_levels)
 
 
 def load_shipped(device: str = "auto", precision: Precision = "auto") -> Trained:
@@ -240,7 +246,8 @@ def _networks(
         model.flip_average = settings.flip_average
         return model
     head, normalize = settings.head, settings.normalize_latents
-    encoder = decoder_input(_frozen(found, settings, path), settings.coarse_latents, settings.decoder_input == "both")
+    frozen = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
+    encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
     try:
         width = found.model["unet.inc.double_conv.0.weight"].shape[0]
         classes = found.model["unet.outc.conv.weight"].shape[0]
@@ -259,16 +266,6 @@ def _networks(
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
     model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
     return model
-
-
-def _frozen(found: Checkpoint, settings: _KnownSettings, path: Path) -> CUTSEncoder | Pixels:
-    """What the decoder was trained on."""
-    if settings.decoder_input == "pixels":
-        return Pixels(CHANNELS[settings.encoder_modality])
-    encoder = checkpoints.as_encoder(found.encoder or {}, path)
-    if encoder.in_channels not in CHANNELS.values():
-        raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
-    return encoder
 
 
 def _restored(make: Callable[[], N], state: checkpoints.State, path: Path) -> N:
@@ -303,7 +300,8 @@ def breast_maps(found: Checkpoint, channels: int, size: tuple[int, int], path: P
         raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
     if palette not in PALETTES:
         raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
-    segmenter = Checkpoint(found.segmenter["model"], found.segmenter["settings"], encoder=found.encoder)
+    model, settings = found.segmenter["model"], found.segmenter["settings"]
+    segmenter = Checkpoint(model, settings, encoder=found.encoder, palette=palette)
     networks = _networks(segmenter, _known_settings(segmenter, path), size, names, path)
     if segmenter.model["unet.outc.conv.weight"].shape[0] != len(names):
         raise UserError(f"{path}: its segmenter finds other classes than {', '.join(names)}")

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import PALETTES
 from src.encoder import CUTSEncoder
 from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
@@ -42,6 +43,8 @@ class Checkpoint:
     segmenter: dict[str, Any] | None = None
     """The frozen segmenter under a classifier with `head: spots`, on that encoder: its `model`, `settings` and class
     `names`, and the `palette` of its frames."""
+    palette: str | None = None
+    """What the heat maps are read back to levels through, where the networks see levels."""
     epoch: int = 0
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -171,6 +174,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
         "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
+        "palette": checkpoint.palette is None or checkpoint.palette in PALETTES,
         "epoch": count(checkpoint.epoch),
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
