@@ -116,7 +116,27 @@ class SegmentationModel(nn.Module):
         return torch.stack(each).float().log_softmax(2).logsumexp(0) - math.log(len(each))
 
 
-Decoder = ClassificationModel | SegmentationModel | SpotModel
+class LinearSegmentation(nn.Module):
+    """One linear layer from each latent to its pixel's class: what latents that know anatomy need no more than."""
+
+    def __init__(self, in_channels: int, num_classes: int, normalize: Normalize = "none") -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.linear = nn.Conv2d(in_channels, num_classes, 1)
+
+    @property
+    def unets(self) -> list[UNet]:
+        """None."""
+        return []
+
+    def forward(self, z: Latents) -> torch.Tensor:
+        """z [B, L, H, W] -> logits [B, classes, H, W]."""
+        logits: torch.Tensor = self.linear(_loader(z, self.normalize)())
+        return logits
+
+
+RegionDecoder = SegmentationModel | LinearSegmentation
+Decoder = ClassificationModel | RegionDecoder | SpotModel
 
 
 class LatentModel(nn.Module):

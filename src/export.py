@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from model.heads import LatentModel, SegmentationModel
+from model.heads import LatentModel, RegionDecoder
 from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.errors import run as run_script
@@ -46,7 +46,7 @@ class Exported(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """frames float32 [B, C, H, W] in 0..255 -> probabilities [B] or [B, K, H, W]."""
         logits: torch.Tensor = self.model(as_input(frames))
-        return logits.softmax(1) if isinstance(self.model.decoder, SegmentationModel) else logits.sigmoid()
+        return logits.softmax(1) if isinstance(self.model.decoder, RegionDecoder) else logits.sigmoid()
 
 
 def export(run: Path | None, form: Format, path: Path | None = None) -> Path:
@@ -88,7 +88,7 @@ def facts(trained: Trained) -> dict[str, str]:
         **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
-    if isinstance(trained.model.decoder, SegmentationModel):
+    if isinstance(trained.model.decoder, RegionDecoder):
         said["decide"] = f"{trained.decide} (src/decision.py)"
     else:
         scores = trained.metrics()

@@ -61,6 +61,7 @@ _DATA = (
     "seed",
     "output_root",
     "cache_folder",
+    "encoder",
 )
 """What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
@@ -84,6 +85,8 @@ def run(
         if settings.decoder_input != "latents":
             seen = settings.decoder_input
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+        if settings.encoder == "taught":
+            raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
         for name in BASELINES:
             latents = {"coarse_latents": False, "normalize_latents": "none"} if name == "pixels" else {}
             variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True, **latents}))
@@ -200,7 +203,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     if _sees_through_segmenter(settings):
         segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
         return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
-    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
+    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
     if settings.decoder_input == "random":  # of the size of the pretrained one
         return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
             key: value.shape for key, value in encoder.state_dict().items()

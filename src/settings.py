@@ -19,6 +19,8 @@ BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw
 """What decoders see that others are compared with, and the folder of each."""
 Augment = Literal["none", "flip", "full", "strong"]
 Init = Literal["random", "drawn"]
+EncoderKind = Literal["cuts", "taught"]
+DecoderKind = Literal["unet", "linear"]
 NormalizeLatents = Literal["none", "unit", "frame"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
@@ -105,6 +107,9 @@ class Settings(BaseModel):
     """How the other patients are divided into those to train on and those to choose the best epoch on."""
     transductive: bool = False
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
+    encoder: EncoderKind = "cuts"
+    """cuts: pretrained on frames of patients, as published. taught: the network that ships, taught on drawn torsos
+    alone, without its last layer; it takes frames of either modality, is never trained, and saw no patient."""
     batch_size: int = Field(16, ge=1)
     """Frames in one optimiser step."""
     min_steps_per_epoch: int = Field(5, ge=1)
@@ -290,6 +295,16 @@ class DecoderSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _taught_latents_stand_alone(self) -> "DecoderSettings":
+        mixed = self.decoder_input in ("both", "random") or self.coarse_latents
+        if self.encoder == "taught" and mixed:
+            raise ValueError(
+                f"encoder: taught: goes with decoder_input: latents, levels or pixels, not with {self.decoder_input}, "
+                "and without coarse_latents"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _baselines_have_no_trained_encoder(self) -> "DecoderSettings":
         if self.baseline and self.decoder_input not in BASELINES:
             raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
@@ -354,6 +369,8 @@ class SegmentationSettings(DecoderSettings):
     """Tells the three kinds of settings apart."""
     loss: Literal["ce", "ce+dice"] = "ce"
     """Cross-entropy, alone or with the soft Dice loss of each frame added."""
+    decoder: DecoderKind = "unet"
+    """unet, or linear: one layer from a pixel's latent to its class, which goes with ensemble: 1."""
     init: Init = "random"
     """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
     go with decoder_input: levels, ensemble: 1, and the base_channels and the names of the classes that they have."""
@@ -370,11 +387,13 @@ class SegmentationSettings(DecoderSettings):
 
     @model_validator(mode="after")
     def _drawn_weights_see_levels(self) -> "SegmentationSettings":
-        if self.init == "drawn" and (self.decoder_input != "levels" or self.ensemble != 1):
+        if self.init == "drawn" and (self.decoder_input != "levels" or self.ensemble != 1 or self.decoder != "unet"):
             raise ValueError(
-                f"init: drawn: goes with decoder_input: levels and ensemble: 1, not with {self.decoder_input} and "
-                f"{self.ensemble}"
+                "init: drawn: goes with decoder_input: levels, ensemble: 1 and decoder: unet, not with "
+                f"{self.decoder_input}, {self.ensemble} and {self.decoder}"
             )
+        if self.decoder == "linear" and self.ensemble != 1:
+            raise ValueError(f"decoder: linear: goes with ensemble: 1, not with {self.ensemble}")
         return self
 
     @property

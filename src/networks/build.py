@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from model import DECODERS
+from model.heads import RegionDecoder
 from model.unet import UNet
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
@@ -12,9 +14,9 @@ from src.decoder_input import Frozen, Pixels
 from src.errors import UserError
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
-from src.settings import DecoderInput, Modality
+from src.settings import DecoderInput, DecoderKind, Modality, NormalizeLatents
 from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
+from src.training.checkpoint import Checkpoint, State
 
 
 def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path: Path) -> Frozen:
@@ -27,10 +29,35 @@ def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path
     palette = found.palette or DEFAULT_PALETTE
     if seen == "levels":
         return NormalisedLevels(palette)
-    encoder = checkpoints.as_encoder(found.encoder or {}, path)
+    encoder = checkpoints.as_encoder(found.encoder or {}, path, palette)
     if encoder.in_channels not in (None, *CHANNELS.values()):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
     return encoder
+
+
+def region_decoder(
+    kind: DecoderKind,
+    latent_dim: int,
+    classes: int,
+    base_channels: int = 64,
+    ensemble: int = 1,
+    normalize: NormalizeLatents = "none",
+) -> RegionDecoder:
+    """The decoder that finds regions in latents of so many channels, with random weights."""
+    width = {"base_channels": base_channels, "ensemble": ensemble} if kind == "unet" else {}
+    return DECODERS[kind](latent_dim, classes, normalize=normalize, **width)
+
+
+_LAST = {"unet": "unet.outc.conv.weight", "linear": "linear.weight"}
+"""The weights that have a row for each class."""
+
+
+def classes_of(state: State, kind: DecoderKind, path: Path) -> int:
+    """How many classes the weights of such a decoder tell apart; `UserError` where they are of another."""
+    last = state.get(_LAST[kind])
+    if last is None or last.ndim != 4:
+        raise UserError(f"{path}: holds no decoder")
+    return len(last)
 
 
 def begin_as_taught(unet: UNet, taught: Taught, classes: tuple[Sequence[str], int]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from model.heads import ClassificationModel, LatentModel, RegionDecoder, SegmentationModel
 from model.spots import SpotModel
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
@@ -25,7 +25,7 @@ from src.decoder_input import BreastMaps, decoder_input
 from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
-from src.networks.build import frozen_input
+from src.networks.build import classes_of, frozen_input, region_decoder
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
 from src.prediction.inputs import Thermogram, as_frame
@@ -37,6 +37,7 @@ from src.settings import (
     WITHOUT_ENCODER,
     Decide,
     DecoderInput,
+    DecoderKind,
     Head,
     Modality,
     NormalizeLatents,
@@ -162,6 +163,7 @@ class _KnownSettings(BaseModel):
     coarse_latents: bool = False
     normalize_latents: NormalizeLatents = "none"
     flip_average: bool = False
+    decoder: DecoderKind = "unet"
     head: Head = "flat"
     mirror: bool = False
     ensemble: int = Field(1, ge=1, le=MOST_UNETS)
@@ -196,7 +198,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     dtype = torch.float32 if settings.head == "spots" else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
     model = _networks(found, settings, (rows, columns), record.class_names, run.best)
-    if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
+    if task == "segmentation" and len(record.class_names) != classes_of(found.model, settings.decoder, run.best):
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     model = model.to(chosen)
     sees_levels = model.encoder_channels is None
@@ -248,16 +250,15 @@ def _networks(
     head, normalize = settings.head, settings.normalize_latents
     frozen = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
     encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
-    try:
-        width = found.model["unet.inc.double_conv.0.weight"].shape[0]
-        classes = found.model["unet.outc.conv.weight"].shape[0]
-    except (KeyError, IndexError):
-        raise UserError(f"{path}: holds no decoder") from None
+    classes, first = classes_of(found.model, settings.decoder, path), found.model.get("unet.inc.double_conv.0.weight")
+    if settings.decoder == "unet" and (first is None or not first.ndim):
+        raise UserError(f"{path}: holds no decoder")
+    width = 1 if first is None else len(first)
 
-    def make() -> ClassificationModel | SegmentationModel:
+    def make() -> ClassificationModel | RegionDecoder:
         if settings.task == "classification":
             return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror, normalize)
-        return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble, normalize)
+        return region_decoder(settings.decoder, encoder.latent_dim, classes, width, settings.ensemble, normalize)
 
     decoder = _restored(make, found.model, path)
     for unet in decoder.unets:
@@ -302,7 +303,8 @@ def breast_maps(found: Checkpoint, channels: int, size: tuple[int, int], path: P
         raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
     model, settings = found.segmenter["model"], found.segmenter["settings"]
     segmenter = Checkpoint(model, settings, encoder=found.encoder, palette=palette)
-    networks = _networks(segmenter, _known_settings(segmenter, path), size, names, path)
-    if segmenter.model["unet.outc.conv.weight"].shape[0] != len(names):
+    known = _known_settings(segmenter, path)
+    networks = _networks(segmenter, known, size, names, path)
+    if classes_of(segmenter.model, known.decoder, path) != len(names):
         raise UserError(f"{path}: its segmenter finds other classes than {', '.join(names)}")
     return BreastMaps(networks, channels, (sides[0], sides[1]), palette)

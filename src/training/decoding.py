@@ -26,7 +26,8 @@ from src.errors import UserError
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
-from src.networks.build import begin_as_taught, frozen_input
+from src.networks.build import begin_as_taught, frozen_input, region_decoder
+from src.networks.features import TaughtEncoder
 from src.networks.levels import gray_of
 from src.networks.taught import read_taught
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
@@ -138,9 +139,8 @@ def segmentation_task(
     if settings.augment != "none" or settings.flip_average:
         refuse_unpaired(names)
     encoder = _seen(frozen, settings)
-    decoder = SegmentationModel(
-        encoder.latent_dim, len(names), settings.base_channels, settings.ensemble, settings.normalize_latents
-    )
+    size = (encoder.latent_dim, len(names), settings.base_channels, settings.ensemble)
+    decoder = region_decoder(settings.decoder, *size, settings.normalize_latents)
     model = _on_device(encoder, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
@@ -206,7 +206,12 @@ def frozen_encoder(
         if settings.decoder_input == "levels":
             blank.palette = assumed_palette(parts.train, "decoder_input: levels")
         return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
-    encoder, pretrained = checkpoints.load_encoder(root or settings.output_root, settings.encoder_modality)
+    folder = root or settings.output_root
+    encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
+    if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
+        palette = assumed_palette(parts.train, "encoder: taught")
+        blank = replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict(), palette=palette)
+        return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     if settings.decoder_input == "random":
         encoder = CUTSEncoder(encoder.in_channels, encoder.num_kernels).freeze()
         return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
@@ -216,6 +221,8 @@ def frozen_encoder(
 
 
 _SAME_IN_TESTS = (
+    "encoder",
+    "decoder",
     "decoder_input",
     "coarse_latents",
     "normalize_latents",
@@ -382,6 +389,8 @@ def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: Deco
     if isinstance(decoder, SpotModel):
         return
     unets = decoder.unets
+    if not unets:
+        return
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)
     needed = len(unets) * unets[0].activation_bytes(images * height * width, task.latents.dtype.itemsize)
