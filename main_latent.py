@@ -16,6 +16,7 @@ from src.training.latent_export import export_latents
 from src.training.memory import peak_memory_mb
 from src.training.pretraining import Pretraining, encode_for_pictures, refuse_other_losses
 from src.training.run_folder import RunFolder
+from src.training.taught import take_taught
 
 
 def main() -> None:
@@ -40,6 +41,9 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
         train = pretrained_on(settings, parts.train) if arguments.mode == "train" else parts.train
 
     # ---------------------------------------------------------------- model
+    if settings.encoder == "taught":
+        take_taught(settings, arguments, run, parts, device)
+        return
     channels = parts.train.cache.shape[0]
     encoder = CUTSEncoder(channels, settings.num_kernels, settings.patch_size).to(device)
     pretraining = Pretraining(encoder, settings, device)

@@ -26,7 +26,8 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.segmentation_settings(arguments)
     if arguments.input is not None:
-        run, asked = settings.output_root / settings.run_name, cli.asked(arguments, settings)
+        # Without a run of one's own, and without a word that one is meant, the weights that ship answer.
+        run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)
         predict_files(run, "segmentation", arguments.input, arguments.output, arguments.device, asked)
         return
     protocols.run(settings, arguments, train_and_test, pretrain)

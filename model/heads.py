@@ -116,14 +116,35 @@ class SegmentationModel(nn.Module):
         return torch.stack(each).float().log_softmax(2).logsumexp(0) - math.log(len(each))
 
 
-Decoder = ClassificationModel | SegmentationModel | SpotModel
+class LinearSegmentation(nn.Module):
+    """One linear layer from each latent to its pixel's class: what latents that know anatomy need no more than."""
+
+    def __init__(self, in_channels: int, num_classes: int, normalize: Normalize = "none") -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.linear = nn.Conv2d(in_channels, num_classes, 1)
+
+    @property
+    def unets(self) -> list[UNet]:
+        """None."""
+        return []
+
+    def forward(self, z: Latents) -> torch.Tensor:
+        """z [B, L, H, W] -> logits [B, classes, H, W]."""
+        logits: torch.Tensor = self.linear(_loader(z, self.normalize)())
+        return logits
+
+
+RegionDecoder = SegmentationModel | LinearSegmentation
+Decoder = ClassificationModel | RegionDecoder | SpotModel
 
 
 class LatentModel(nn.Module):
     """A frozen encoder and the decoder on its latents, for frames of either modality, in two steps.
 
     Same modality: as is. Gray encoder, heat frames: the three channels are encoded as three one-channel images and the
-    decoder's logits are averaged over them. Heat encoder, gray frames: the one channel is repeated three times.
+    decoder's logits are averaged over them. Heat encoder, gray frames: the one channel is repeated three times. An
+    encoder of `encoder_channels` None takes frames of either modality as they are.
     """
 
     decoder: Decoder
@@ -132,7 +153,7 @@ class LatentModel(nn.Module):
     mirrored: Sequence[int] = ()
     """The class that each becomes in a mirror; a diagnosis has none."""
 
-    def __init__(self, encoder: nn.Module, decoder: Decoder, encoder_channels: int) -> None:
+    def __init__(self, encoder: nn.Module, decoder: Decoder, encoder_channels: int | None) -> None:
         super().__init__()
         self.encoder, self.decoder, self.encoder_channels = encoder, decoder, encoder_channels
 
@@ -156,7 +177,9 @@ class LatentModel(nn.Module):
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> latents [B, N, L, H, W] of the N images that a frame is to the encoder."""
-        if x.shape[1] > self.encoder_channels:
+        if self.encoder_channels is None:
+            x = x[:, None]
+        elif x.shape[1] > self.encoder_channels:
             x = x[:, :, None]
         else:
             x = x.expand(-1, self.encoder_channels, -1, -1)[:, None]
@@ -176,4 +199,4 @@ class LatentModel(nn.Module):
 
     def images(self, channels: int) -> int:
         """How many images a frame with so many channels is to the encoder, N."""
-        return max(1, channels // self.encoder_channels)
+        return max(1, channels // self.encoder_channels) if self.encoder_channels else 1

@@ -128,15 +128,22 @@ class UNet(nn.Module):
 
         Where activations are computed again, a function that gives x is called again too.
         """
+        logits: torch.Tensor = self.outc(self.decoded(x)[-1])
+        return logits
+
+    def decoded(self, x: Latents) -> list[torch.Tensor]:
+        """What the four decoder levels give, from the coarsest on; the last one, [B, base, H, W], is what `outc` sees.
+
+        x as in `forward`; the others are [B, 4 base, H // 8, W // 8], [B, 2 base, H // 4, ...], [B, base, H // 2, ...].
+        """
         load = x if callable(x) else lambda: x
         skips = [self._run(self.inc, load=load)]
         for down in (self.down1, self.down2, self.down3, self.down4):
             skips.append(self._run(down, skips[-1]))
-        maps = skips.pop()
+        found = [skips.pop()]
         for up in (self.up1, self.up2, self.up3, self.up4):
-            maps = self._run(up, maps, skips.pop())
-        logits: torch.Tensor = self.outc(maps)
-        return logits
+            found.append(self._run(up, found[-1], skips.pop()))
+        return found[1:]
 
     def _run(
         self, block: nn.Module, *maps: torch.Tensor, load: Callable[[], torch.Tensor] | None = None

@@ -42,6 +42,8 @@ class Arguments:
     encoder_overrides: tuple[str, ...] = ()
     seeds: int = 1
     baselines: bool = False
+    names_run: bool = False
+    """Whether a flag says which settings, and with them which run, is meant."""
     input: Path | None = None
     output: Path | None = None
     export_latents: bool = False
@@ -89,7 +91,7 @@ def parse_decoder(description: str) -> Arguments:
 
 def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "test")) -> Arguments:
     parser.add_argument(
-        "--cfg-path", type=Path, default=REPOSITORY / "config", metavar="DIR", help="folder of the YAML"
+        "--cfg-path", type=Path, metavar="DIR", help="folder of the YAML (default: the repository's config)"
     )
     words = "train and then test, or test only" + (", or predict frames of one's own" if "predict" in modes else "")
     parser.add_argument("--mode", choices=modes, default="train", help=words)
@@ -120,7 +122,7 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     return Arguments(
-        cfg_path=flags.cfg_path,
+        cfg_path=flags.cfg_path or REPOSITORY / "config",
         mode=flags.mode,
         overrides=tuple(overrides),
         device=flags.device,
@@ -134,6 +136,7 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         baselines=getattr(flags, "baselines", False),
         export_latents=getattr(flags, "export_latents", False),
         clusters=clusters,
+        names_run=flags.cfg_path is not None or bool(flags.overrides) or any(gray.values()),
         **given,
     )
 
@@ -146,6 +149,13 @@ def named(overrides: Sequence[str]) -> set[str]:
 def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
     """What the command line alone says of the settings, as JSON has it."""
     return settings.model_dump(mode="json", include=named(arguments.overrides))
+
+
+def run_to_predict_with(arguments: Arguments, settings: SegmentationSettings) -> Path | None:
+    """The folder of the run that the settings name; None, for the weights that ship, where it holds no trained run and
+    no flag asked for one."""
+    run = settings.output_root / settings.run_name
+    return run if arguments.names_run or (run / "checkpoints" / "dmr_run.pty").is_file() else None
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:

@@ -9,8 +9,10 @@ from torch import nn
 
 from model.heads import LatentModel
 from model.spots import CHANNELS
-from src.datasets.augmentation import level_table, levels_of
+from src.datasets.augmentation import level_table
 from src.encoder import CUTSEncoder
+from src.networks.features import TaughtEncoder
+from src.networks.levels import NormalisedLevels, gray_of
 
 COARSER = 4
 """How many times smaller the frame is on which the second level of latents is computed."""
@@ -89,16 +91,17 @@ class BreastMaps(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, C, H, W] in -1..1 -> [B, 3, H, W]: level in -1..1, and two probabilities."""
         probabilities = self.segmenter(x).float().softmax(1)[:, self.breasts]
-        # The 0.01 keeps a colour's whole number from being rounded into the one below on the way to -1..1 and back.
-        level = x if self.in_channels == 1 else levels_of((x + 1) * 127.5 + 0.01, self.levels)[:, None] / 127.5 - 1
+        level = x if x.shape[1] == 1 else gray_of((x + 1) * 127.5, self.levels) / 127.5 - 1
         return torch.cat((level.float(), probabilities), 1)
 
 
-Seen = CUTSEncoder | Latents | Pixels | BreastMaps
+Frozen = CUTSEncoder | TaughtEncoder | Pixels | NormalisedLevels | BreastMaps
+"""What stands before a decoder, with nothing beside it."""
+Seen = Frozen | Latents
 """What stands before a decoder."""
 
 
-def decoder_input(encoder: CUTSEncoder | Pixels | BreastMaps, coarse: bool, pixels: bool) -> Seen:
+def decoder_input(encoder: Frozen, coarse: bool, pixels: bool) -> Seen:
     """The encoder, with what else the decoder is to see."""
     if not isinstance(encoder, CUTSEncoder) or not (coarse or pixels):
         return encoder

@@ -1,4 +1,4 @@
-"""Writes a trained run as one file that other software runs: frames in, probabilities out.
+"""Writes a trained run, or the segmenter that ships, as one file that other software runs.
 
 Input `frames`: float32 [B, C, H, W] with the values 0..255 of decoded pictures, one channel for gray frames and three
 (RGB) for heat maps, at the run's own rows and columns. Output `probabilities`: [B] of sick, before calibration, or
@@ -17,13 +17,14 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from model.heads import LatentModel, SegmentationModel
+from model.heads import LatentModel, RegionDecoder
 from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.errors import run as run_script
 from src.files import atomic_write
+from src.networks.taught import SHIPPED
 from src.prediction.predictors import NOTICE
-from src.prediction.trained import Trained, load_trained
+from src.prediction.trained import Trained, load_shipped, load_trained
 from src.training import checkpoint as checkpoints
 from src.training.run_folder import RunFolder
 
@@ -45,20 +46,22 @@ class Exported(nn.Module):
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """frames float32 [B, C, H, W] in 0..255 -> probabilities [B] or [B, K, H, W]."""
         logits: torch.Tensor = self.model(as_input(frames))
-        return logits.softmax(1) if isinstance(self.model.decoder, SegmentationModel) else logits.sigmoid()
+        return logits.softmax(1) if isinstance(self.model.decoder, RegionDecoder) else logits.sigmoid()
 
 
-def export(run: Path, form: Format, path: Path | None = None) -> Path:
+def export(run: Path | None, form: Format, path: Path | None = None) -> Path:
     """Write the networks of a run folder to a file, by default in the run's folder `export`, and return its path.
 
-    Raises `UserError` where the run cannot be used, a library is missing, or the file cannot be written.
+    Without a run, those that ship, by default in the current folder. Raises `UserError` where the run cannot be used, a
+    library is missing, or the file cannot be written.
     """
-    found = checkpoints.load(RunFolder(run).best).settings.get("task")
-    trained = load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")
+    trained = _trained(run)
     model = Exported(trained.model).eval()
     # Two frames: with one, exporters take the number of frames for a constant.
     example = torch.zeros(2, 1 if trained.modality == "gray" else 3, *trained.size)
-    path = path or run / "export" / f"{run.resolve().name}{SUFFIXES[form]}"
+    if path is None:
+        folder, name = (Path(), SHIPPED.stem) if run is None else (run / "export", run.resolve().name)
+        path = folder / f"{name}{SUFFIXES[form]}"
     writers: dict[Format, Callable[[nn.Module, torch.Tensor, Path, dict[str, str]], None]] = {
         "onnx": _write_onnx,
         "torchscript": _write_torchscript,
@@ -67,6 +70,13 @@ def export(run: Path, form: Format, path: Path | None = None) -> Path:
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # the exporters' own notes on what they will drop
         writers[form](model, example, path, facts(trained))
     return path
+
+
+def _trained(run: Path | None) -> Trained:
+    if run is None:
+        return load_shipped("cpu")
+    found = checkpoints.load(RunFolder(run).best).settings.get("task")
+    return load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")
 
 
 def facts(trained: Trained) -> dict[str, str]:
@@ -78,7 +88,7 @@ def facts(trained: Trained) -> dict[str, str]:
         **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
         "class_names": list(trained.record.class_names),
     }
-    if isinstance(trained.model.decoder, SegmentationModel):
+    if isinstance(trained.model.decoder, RegionDecoder):
         said["decide"] = f"{trained.decide} (src/decision.py)"
     else:
         scores = trained.metrics()
@@ -124,7 +134,8 @@ def _write_pt2(model: nn.Module, example: torch.Tensor, path: Path, said: dict[s
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.export", description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder of main_binary.py or main_seg.py")
+    run_help = "a run folder of main_binary.py or main_seg.py (default: the segmenter that ships)"
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help=run_help)
     parser.add_argument("--format", choices=tuple(SUFFIXES), required=True, dest="form")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run's folder export")
     flags = parser.parse_args()

@@ -61,6 +61,7 @@ _DATA = (
     "seed",
     "output_root",
     "cache_folder",
+    "encoder",
 )
 """What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
@@ -84,6 +85,8 @@ def run(
         if settings.decoder_input != "latents":
             seen = settings.decoder_input
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+        if settings.encoder == "taught":
+            raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
         for name in BASELINES:
             latents = {"coarse_latents": False, "normalize_latents": "none"} if name == "pixels" else {}
             variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True, **latents}))
@@ -112,12 +115,13 @@ def run(
 
 def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
     """`UserError` for what the command line says of encoders that this run would not read."""
-    needs_encoder = settings.decoder_input != "pixels" and not _sees_through_segmenter(settings)
+    needs_encoder = settings.needs_encoder and not _sees_through_segmenter(settings)
     if arguments.encoder_overrides:
         if not several or arguments.mode != "train":
             raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
         if not needs_encoder:
-            raise UserError("--encoder-set: no encoder is pretrained for decoder_input: pixels or head: spots")
+            seen = "head: spots" if _sees_through_segmenter(settings) else f"decoder_input: {settings.decoder_input}"
+            raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
         taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
         if taken:
             raise UserError(
@@ -126,8 +130,8 @@ def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, sever
     if arguments.encoder_ckpt_root is not None:
         if several:
             raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
-        if settings.decoder_input == "pixels":
-            raise UserError("--encoder-ckpt-root: decoder_input: pixels needs no encoder")
+        if not settings.needs_encoder:
+            raise UserError(f"--encoder-ckpt-root: decoder_input: {settings.decoder_input} needs no encoder")
 
 
 def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str) -> None:
@@ -168,7 +172,7 @@ def _run_trial(
     if settings.protocol == "published":  # whose encoder sees the test patients' frames
         changes["transductive"] = True
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and own.decoder_input != "pixels" and not _sees_through_segmenter(own):
+    if arguments.mode == "train" and own.needs_encoder and not _sees_through_segmenter(own):
         _pretrain(own, arguments, pretrain)
     if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)
@@ -194,12 +198,12 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     if trained.class_names and trained.class_names != _class_names(settings):
         return False  # which says why as soon as it is to be resumed
-    if settings.decoder_input == "pixels":
+    if not settings.needs_encoder:
         return True
     if _sees_through_segmenter(settings):
         segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
         return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
-    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality)
+    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
     if settings.decoder_input == "random":  # of the size of the pretrained one
         return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
             key: value.shape for key, value in encoder.state_dict().items()

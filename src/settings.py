@@ -12,10 +12,15 @@ from src.errors import is_printable
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
-DecoderInput = Literal["latents", "both", "random", "pixels"]
+DecoderInput = Literal["latents", "both", "random", "pixels", "levels"]
+WITHOUT_ENCODER: tuple[DecoderInput, ...] = ("pixels", "levels")
+"""What decoders see of frames themselves."""
 BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw_pixels"}
 """What decoders see that others are compared with, and the folder of each."""
-Augment = Literal["none", "flip", "full"]
+Augment = Literal["none", "flip", "full", "strong"]
+Init = Literal["random", "drawn"]
+EncoderKind = Literal["cuts", "taught"]
+DecoderKind = Literal["unet", "linear"]
 NormalizeLatents = Literal["none", "unit", "frame"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
@@ -102,6 +107,9 @@ class Settings(BaseModel):
     """How the other patients are divided into those to train on and those to choose the best epoch on."""
     transductive: bool = False
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
+    encoder: EncoderKind = "cuts"
+    """cuts: pretrained on frames of patients, as published. taught: the network that ships, taught on drawn torsos
+    alone, without its last layer; it takes frames of either modality, is never trained, and saw no patient."""
     batch_size: int = Field(16, ge=1)
     """Frames in one optimiser step."""
     min_steps_per_epoch: int = Field(5, ge=1)
@@ -211,7 +219,8 @@ class DecoderSettings(Settings):
     code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
-    pixels alone, which need no encoder."""
+    pixels alone, which need no encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard
+    deviation 1, heat maps read back through the palette of the training frames, which the run keeps."""
     baseline: bool = False
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
@@ -225,8 +234,8 @@ class DecoderSettings(Settings):
     """Parts of the patients in kfold."""
     augment: Augment = "none"
     """Change training frames, anew in each step unless `augment_variants` says otherwise. flip: left and right, and
-    their regions with them. full: also rotation, scale, shift, gain and offset of the gray levels
-    (src/datasets/augmentation.py)."""
+    their regions with them. full: also rotation, scale, shift, gain and offset of the gray levels.
+    strong: all of these further, and aspect, gamma, blur and noise (src/datasets/augmentation.py)."""
     augment_variants: int = Field(0, ge=0)
     """So many changed versions of each training frame, drawn once and their latents kept; 0 draws and encodes a new
     one in each step."""
@@ -275,12 +284,23 @@ class DecoderSettings(Settings):
 
     @model_validator(mode="after")
     def _pixels_have_no_latents(self) -> "DecoderSettings":
-        if self.decoder_input == "pixels" and self.coarse_latents:
-            raise ValueError("coarse_latents: goes with latents, not with decoder_input: pixels")
-        if self.normalize_latents != "none" and (self.decoder_input in ("pixels", "both") or self.coarse_latents):
+        if not self.needs_encoder and self.coarse_latents:
+            raise ValueError(f"coarse_latents: goes with latents, not with decoder_input: {self.decoder_input}")
+        mixed = not self.needs_encoder or self.decoder_input == "both" or self.coarse_latents
+        if self.normalize_latents != "none" and mixed:
             raise ValueError(
                 f"normalize_latents: {self.normalize_latents}: goes with decoder_input: latents or random, and without "
                 "coarse_latents"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _taught_latents_stand_alone(self) -> "DecoderSettings":
+        mixed = self.decoder_input in ("both", "random") or self.coarse_latents
+        if self.encoder == "taught" and mixed:
+            raise ValueError(
+                f"encoder: taught: goes with decoder_input: latents, levels or pixels, not with {self.decoder_input}, "
+                "and without coarse_latents"
             )
         return self
 
@@ -289,6 +309,11 @@ class DecoderSettings(Settings):
         if self.baseline and self.decoder_input not in BASELINES:
             raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
         return self
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether the decoder sees latents."""
+        return self.decoder_input not in WITHOUT_ENCODER
 
     @property
     def baseline_folder(self) -> str:
@@ -344,6 +369,11 @@ class SegmentationSettings(DecoderSettings):
     """Tells the three kinds of settings apart."""
     loss: Literal["ce", "ce+dice"] = "ce"
     """Cross-entropy, alone or with the soft Dice loss of each frame added."""
+    decoder: DecoderKind = "unet"
+    """unet, or linear: one layer from a pixel's latent to its class, which goes with ensemble: 1."""
+    init: Init = "random"
+    """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
+    go with decoder_input: levels, ensemble: 1, and the base_channels and the names of the classes that they have."""
     ensemble: int = Field(1, ge=1, le=MOST_UNETS)
     """So many UNets are trained side by side on the same batches from other first weights, and their probabilities
     averaged. Each takes as long as one alone."""
@@ -354,6 +384,17 @@ class SegmentationSettings(DecoderSettings):
     sight. A trained run keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
+
+    @model_validator(mode="after")
+    def _drawn_weights_see_levels(self) -> "SegmentationSettings":
+        if self.init == "drawn" and (self.decoder_input != "levels" or self.ensemble != 1 or self.decoder != "unet"):
+            raise ValueError(
+                "init: drawn: goes with decoder_input: levels, ensemble: 1 and decoder: unet, not with "
+                f"{self.decoder_input}, {self.ensemble} and {self.decoder}"
+            )
+        if self.decoder == "linear" and self.ensemble != 1:
+            raise ValueError(f"decoder: linear: goes with ensemble: 1, not with {self.ensemble}")
+        return self
 
     @property
     def run_name(self) -> str:

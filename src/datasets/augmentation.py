@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -19,8 +19,15 @@ ROTATION, SCALE, SHIFT = 10.0, 0.1, 0.05
 GAIN, OFFSET = 0.1, 0.05
 """Largest relative change of the gray levels' spread, and shift of their middle as a share of their range."""
 _SIDES = re.compile("left|right")
-DRAWS = 7
-"""Uniform numbers in -1..1 for each frame: flip, rotation, scale, two shifts, gain, offset."""
+STRONG_ROTATION, STRONG_SCALE, STRONG_SHIFT, ASPECT = 11.0, 1.25, 0.07, 0.08
+"""The same of `strong`: scale is the largest factor either way; aspect the largest change of height against width."""
+GAMMA, STRONG_GAIN, STRONG_OFFSET = 0.6, (0.6, 1.3), 0.2
+"""Largest logarithm of the exponent either way; least and largest gain; largest offset as a share of the range."""
+BLURRED, NOISE = 0.4, 0.03
+"""Share of the frames that are blurred, and the largest standard deviation of noise as a share of the range."""
+DRAWS: dict[Augment, int] = {"none": 0, "flip": 7, "full": 7, "strong": 11}
+"""Uniform numbers in -1..1 for each frame: flip, rotation, scale, two shifts, gain, offset, and for `strong` aspect,
+gamma, whether it is blurred, and noise."""
 
 
 def augmented(
@@ -30,8 +37,8 @@ def augmented(
 
     flip: left and right changed over in half of the frames, and with them the classes, class k becoming `mirrored[k]`.
     full: also a rotation, scale and shift (what comes in from outside repeats the border), and another gain and offset
-    of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. `draws`
-    [B, DRAWS] in -1..1 decides them all.
+    of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. strong:
+    all of these further, and another aspect and gamma, blur and noise. `draws` [B, DRAWS] in -1..1 decides them all.
     """
     if kind == "none" or not len(batch["frame"]):  # one of several processes may have no share of a batch
         return batch
@@ -39,10 +46,14 @@ def augmented(
     maps = {"frame": _flipped(batch["frame"].float(), flip)}
     if "target" in batch:
         maps["target"] = _flipped(batch["target"], flip, mirrored)
-    if kind == "full":
-        grid = _grid(draws[:, 1:5], maps["frame"])
-        maps = {name: _sampled(values, grid) for name, values in maps.items()}
-        maps["frame"] = _regrayed(maps["frame"], draws[:, 5:7], palette)
+    if kind in ("full", "strong"):
+        strong = kind == "strong"
+        grid = (_strong_grid if strong else _grid)(draws, maps["frame"])
+        maps = {name: sampled(values, grid) for name, values in maps.items()}
+        change = _strongly_changed if strong else _changed
+        maps["frame"] = _regrayed(maps["frame"], lambda levels: change(levels, draws), palette)
+        if strong:
+            maps["frame"] = _worse(maps["frame"], draws)
     return batch | maps
 
 
@@ -71,34 +82,79 @@ def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = (
 
 
 def _grid(draws: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """Where each pixel of the changed frames comes from, [B, H, W, 2] as `grid_sample` takes it."""
+    return placed(ROTATION * draws[:, 1], 1 + SCALE * draws[:, 2], SHIFT * draws[:, 3:5], maps)
+
+
+def _strong_grid(draws: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    scale = STRONG_SCALE ** draws[:, 2]  # as often larger as smaller
+    return placed(STRONG_ROTATION * draws[:, 1], scale, STRONG_SHIFT * draws[:, 3:5], maps, 1 + ASPECT * draws[:, 7])
+
+
+def placed(
+    degrees: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    maps: torch.Tensor,
+    aspect: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
+    """Where each pixel of changed maps [B, C, H, W] comes from, [B, H, W, 2] as `grid_sample` takes it.
+
+    Each has a rotation [B] in degrees, a scale [B] of the source (above 1 all becomes smaller), a shift [B, 2] of
+    columns and rows as a share of the frame, and an aspect [B], by which the source's columns are further apart.
+    """
     height, width = maps.shape[-2:]
-    angle = draws[:, 0] * math.radians(ROTATION)
-    scale = 1 + SCALE * draws[:, 1]
+    angle = degrees * math.pi / 180
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    # The grid's unit is half a side: without the aspect a rotation would shear.
-    rows = [cos, -sin * height / width, 2 * SHIFT * draws[:, 2], sin * width / height, cos, 2 * SHIFT * draws[:, 3]]
+    # The grid's unit is half a side: without the aspect of the frame a rotation would shear.
+    rows = [cos * aspect, -sin * height / width, 2 * shift[:, 0], sin * width / height, cos / aspect, 2 * shift[:, 1]]
     return F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(maps.shape), align_corners=False)
 
 
-def _sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+def sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Maps [B, C, H, W] at the places of a grid; what lies outside repeats the border."""
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _regrayed(frames: torch.Tensor, draws: torch.Tensor, palette: str) -> torch.Tensor:
-    """Frames [B, C, H, W] in 0..255 with another gain about the middle gray and another offset; draws [B, 2]."""
-    gain = (1 + GAIN * draws[:, 0])[:, None, None]
-    offset = (255 * OFFSET * draws[:, 1])[:, None, None]
+def _changed(levels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Levels [B, H, W] in 0..255 with another gain about the middle gray and another offset."""
+    gain = (1 + GAIN * draws[:, 5])[:, None, None]
+    offset = (255 * OFFSET * draws[:, 6])[:, None, None]
+    return ((levels - 127.5) * gain + 127.5 + offset).clamp(0, 255)
 
-    def changed(levels: torch.Tensor) -> torch.Tensor:
-        return ((levels - 127.5) * gain + 127.5 + offset).clamp(0, 255)
 
+def _strongly_changed(levels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Levels [B, H, W] in 0..255 with another gamma, gain and offset. Nothing is cut off: no level may be lost."""
+    least, most = STRONG_GAIN
+    gain = (least + (most - least) * (draws[:, 5] + 1) / 2)[:, None, None]
+    offset = (255 * STRONG_OFFSET * draws[:, 6])[:, None, None]
+    exponent = (GAMMA * draws[:, 8]).exp()[:, None, None]
+    return (levels / 255).clamp(1e-4, 1) ** exponent * 255 * gain + offset
+
+
+def _worse(frames: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Frames [B, C, H, W] in 0..255, some of them blurred, all with noise that the draws alone decide."""
+    kernel = torch.tensor([1.0, 2.0, 1.0])
+    weights = (kernel[:, None] * kernel / 16).expand(frames.shape[1], 1, 3, 3).to(frames)
+    soft = F.conv2d(F.pad(frames, (1, 1, 1, 1), mode="replicate"), weights, groups=frames.shape[1])
+    blurred = (draws[:, 9] + 1) / 2 < BLURRED
+    frames = torch.where(blurred[:, None, None, None], soft, frames)
+    noise = torch.stack([_noise(frame, draw) for frame, draw in zip(frames, draws[:, 10].tolist(), strict=True)])
+    return frames + 255 * NOISE * ((draws[:, 10] + 1) / 2)[:, None, None, None] * noise
+
+
+def _noise(frame: torch.Tensor, draw: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(int((draw + 1) * 2**30))
+    return torch.randn(frame.shape, generator=generator).to(frame)
+
+
+def _regrayed(frames: torch.Tensor, changed: Callable[[torch.Tensor], torch.Tensor], palette: str) -> torch.Tensor:
+    """Frames [B, C, H, W] in 0..255 with their gray levels [B, H, W] changed, those of heat maps within 0..255."""
     if frames.shape[1] == 1:
         return changed(frames[:, 0])[:, None]
     # A colour keeps its distance to the palette's: JPEG noise and paper markers stay what they are.
     colours = _colours(palette)
     levels = levels_of(frames, level_table(palette))
-    moved = colours[changed(levels.float()).round().long()] - colours[levels]
+    moved = colours[changed(levels.float()).clamp(0, 255).round().long()] - colours[levels]
     return (frames + moved.permute(0, 3, 1, 2)).clamp(0, 255)
 
 

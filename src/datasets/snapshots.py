@@ -56,13 +56,14 @@ def palette_colours(palette: str) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)[:, 0], dtype=np.uint8)
 
 
-def recognised_palette(frames: NDArray[np.uint8]) -> str | None:
+def recognised_palette(frames: NDArray[np.uint8], sampled: int = _PIXELS) -> str | None:
     """The palette that heat maps uint8 [N, 3, H, W] (RGB) are drawn in, or None where no known one fits.
 
-    Their colours are the palette's, and, since each map covers its own range, the palette's colours are theirs.
+    So many of their pixels are looked at, evenly spread. Their colours are the palette's, and, since each map covers
+    its own range, the palette's colours are theirs.
     """
     pixels = frames.transpose(0, 2, 3, 1).reshape(-1, 3)
-    pixels = pixels[np.linspace(0, len(pixels) - 1, _PIXELS).astype(int)]
+    pixels = pixels[np.linspace(0, len(pixels) - 1, sampled).astype(int)]
     found = []
     for name in PALETTES:
         apart = cdist(pixels, palette_colours(name))

@@ -3,6 +3,7 @@
 Each fetches a whole batch at once (`__getitems__`), as `DataLoader` with `collate_fn=as_is` asks for it.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
@@ -13,11 +14,14 @@ from torch.utils.data import Dataset
 
 from src.datasets.annotations import AnnotatedImage, soft_target
 from src.datasets.frame_cache import CHANNELS, FrameCache
-from src.datasets.snapshots import recognised_palette
+from src.datasets.snapshots import DEFAULT_PALETTE, recognised_palette
 from src.datasets.source import Frame
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
+_TARGET_BYTES = 2**28
 
 
 def as_is(batch: Batch) -> Batch:
@@ -120,20 +124,38 @@ class RegionDataset(FrameDataset):
     ) -> None:
         super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame in regions])
         self.regions, self.class_names, self.background = regions, class_names, background
+        self._kept: dict[int, np.ndarray] = {}
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = [self.rows[index] for index in indices]
         boxes = [self.cache.box(row) for row in rows]
-        classes = len(self.class_names)
-        targets = [
-            soft_target(self.regions[self.cache.frames[row]], classes, self.background, box)
-            for row, box in zip(rows, boxes, strict=True)
-        ]
-        shape = (len(targets), classes, *self.image_size)
+        targets = [self._target(row) for row in rows]
+        shape = (len(targets), len(self.class_names), *self.image_size)
         return super().__getitems__(indices) | {
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
             "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes]).reshape(-1, 4),
         }
+
+    def _target(self, row: int) -> np.ndarray:
+        """What is drawn in a row's frame; kept, since drawing takes longer than a step of a small decoder."""
+        found = self._kept.get(row)
+        if found is None:
+            image, box = self.regions[self.cache.frames[row]], self.cache.box(row)
+            found = soft_target(image, len(self.class_names), self.background, box)
+            if (len(self._kept) + 1) * found.nbytes <= _TARGET_BYTES:
+                self._kept[row] = found
+        return found
+
+
+def assumed_palette(dataset: FrameDataset, what_for: str) -> str | None:
+    """What a dataset's heat maps are drawn in; where that is not recognised the usual one, with a warning that says
+    what it is assumed for; None for gray frames."""
+    if dataset.cache.shape[0] != CHANNELS["heat"]:
+        return None
+    found = palette_of(dataset)
+    if found is None:
+        logger.warning("%s: the palette of the heat maps is not recognised; %s is assumed", what_for, DEFAULT_PALETTE)
+    return found or DEFAULT_PALETTE
 
 
 def palette_of(dataset: FrameDataset) -> str | None:

@@ -36,11 +36,12 @@ def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) 
 
 
 def encoder_sheet(
-    frames: np.ndarray, rebuilt: np.ndarray, latents: np.ndarray, names: Sequence[str], seed: int, path: Path
+    frames: np.ndarray, rebuilt: np.ndarray | None, latents: np.ndarray, names: Sequence[str], seed: int, path: Path
 ) -> None:
     """A row a frame: input | reconstruction | first three principal components of the latents as RGB | k-means of them.
 
-    frames uint8 [N, C, H, W], rebuilt float [N, C, h, w] in -1..1, latents [N, L, h, w].
+    frames uint8 [N, C, H, W], rebuilt float [N, C, h, w] in -1..1, or None where latents rebuild nothing, latents
+    [N, L, h, w].
     """
     count, _, height, width = latents.shape
     pixels = latents.transpose(0, 2, 3, 1).reshape(-1, latents.shape[1])
@@ -52,14 +53,17 @@ def encoder_sheet(
     clusters = means.predict(pixels).reshape(count, height, width)
 
     figure = Figure(figsize=(11, 2.15 * count + 0.4), layout="constrained")
-    axes = figure.subplots(count, 4, squeeze=False)
+    titles = ["input", "reconstruction (patch centres)", "latents: 3 components", f"latents: {CLUSTERS}-means"]
+    if rebuilt is None:
+        del titles[1]
+    axes = figure.subplots(count, len(titles), squeeze=False)
     for row in range(count):
         _show(axes[row, 0], frames[row])
-        _show(axes[row, 1], np.clip((rebuilt[row] + 1) * 127.5, 0, 255).astype(np.uint8))
-        axes[row, 2].imshow(components[row])
-        axes[row, 3].imshow(clusters[row], cmap="tab10", vmin=0, vmax=9, interpolation="nearest")
+        if rebuilt is not None:
+            _show(axes[row, 1], np.clip((rebuilt[row] + 1) * 127.5, 0, 255).astype(np.uint8))
+        axes[row, -2].imshow(components[row])
+        axes[row, -1].imshow(clusters[row], cmap="tab10", vmin=0, vmax=9, interpolation="nearest")
         axes[row, 0].set_ylabel(names[row], fontsize=8)
-    titles = ("input", "reconstruction (patch centres)", "latents: 3 components", f"latents: {CLUSTERS}-means")
     _finish(figure, axes, titles, path)
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from src.datasets import splits
 from src.datasets.build import Parts
-from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.tasks import DiagnosisDataset, palette_of
+from src.datasets.tasks import DiagnosisDataset, assumed_palette
 from src.decoder_input import BreastMaps
 from src.errors import UserError
 from src.prediction.trained import breast_maps, load_trained
-from src.settings import BASELINES, ClassificationSettings
+from src.settings import BASELINES, WITHOUT_ENCODER, ClassificationSettings
 from src.training import checkpoint as checkpoints
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import refuse_other_networks
@@ -57,13 +56,10 @@ def frozen_breasts(
             "again with this output_root's split"
         )
     # Before pixels and random encoders nothing was pretrained, which need not be said.
-    if found.encoder_patients or found.settings.get("decoder_input") not in BASELINES:
+    if found.encoder_patients or found.settings.get("decoder_input") not in (*BASELINES, *WITHOUT_ENCODER):
         encoder = Checkpoint(model={}, patients=found.encoder_patients)
         checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
-    palette = segmenter.record.palette or palette_of(parts.train)
-    if palette is None and channels == CHANNELS["heat"]:
-        logger.warning("head: spots: the palette of the heat maps is not recognised; %s is assumed", DEFAULT_PALETTE)
-    palette = palette or DEFAULT_PALETTE
+    palette = segmenter.record.palette or assumed_palette(parts.train, "head: spots") or DEFAULT_PALETTE
     names = list(segmenter.record.class_names)
     frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
     blank = replace(

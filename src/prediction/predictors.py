@@ -18,7 +18,7 @@ from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
-from src.prediction.trained import Outputs, Trained, load_trained
+from src.prediction.trained import Outputs, Trained, load_shipped, load_trained
 
 NOTICE = "Research software: no medical device, no diagnosis."
 
@@ -140,15 +140,14 @@ class Classifier:
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        scores = trained.metrics()
+        scores, path = trained.metrics(), trained.run and trained.run.results / "metrics.json"
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
             if not (math.isfinite(self.threshold) and 0 < self.temperature < math.inf):
                 raise ValueError
         except (KeyError, TypeError, ValueError, OverflowError):
             raise UserError(
-                f"{trained.run.results / 'metrics.json'}: no threshold or temperature; this writes them: "
-                "python main_binary.py --mode test"
+                f"{path}: no threshold or temperature; this writes them: python main_binary.py --mode test"
             ) from None
 
     def predict(self, array: NDArray[Any]) -> Classification:
@@ -173,8 +172,13 @@ def _threshold(trained: Trained) -> float | None:
     return None if typicality is None else typicality.threshold
 
 
-def load_segmenter(run: str | Path, device: str = "auto") -> Segmenter:
-    """The predictor of a run folder of main_seg.py, such as dmr_runs_seg_h_enc_h_dec; `UserError` where it is none."""
+def load_segmenter(run: str | Path | None = None, device: str = "auto") -> Segmenter:
+    """The predictor of a run folder of main_seg.py, such as dmr_runs_seg_h_enc_h_dec; `UserError` where it is none.
+
+    Without a run, the one that ships: taught on drawn torsos alone, for frames of any kind.
+    """
+    if run is None:
+        return Segmenter(load_shipped(device))
     return Segmenter(load_trained(Path(run), "segmentation", device))
 
 

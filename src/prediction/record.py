@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from src.datasets.build import Parts
 from src.datasets.snapshots import PALETTES
@@ -27,6 +28,8 @@ from src.training.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 _FORMAT = "llft-prediction-1"
+_GRID = (3, 4)
+"""Rows and columns of the parts of a frame whose means tell how it is laid out."""
 _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
 
 
@@ -43,9 +46,15 @@ class Record:
 
 
 def pooled(latents: torch.Tensor) -> np.ndarray:
-    """Latents [B, N, L, H, W] -> mean and standard deviation of each channel over a frame's pixels, [B, 2L]."""
+    """Latents [B, N, L, H, W] -> mean and standard deviation of each channel over a frame's pixels, [B, 2L].
+
+    Of one channel alone, as levels are, these say little: there are also its means over the parts of a coarse grid.
+    """
     flat = latents.float().permute(0, 2, 1, 3, 4).flatten(2)
-    return torch.cat((flat.mean(2), flat.std(2, correction=0)), 1).cpu().numpy()
+    found = [flat.mean(2), flat.std(2, correction=0)]
+    if latents.shape[1] * latents.shape[2] == 1:
+        found.append(F.adaptive_avg_pool2d(latents[:, 0].float(), _GRID).flatten(1))
+    return torch.cat(found, 1).cpu().numpy()
 
 
 def write_record(

@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.files import atomic_write, write_json, write_text
@@ -33,15 +30,16 @@ from src.prediction.predictors import (
 )
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
-from src.prediction.trained import Task, Trained
+from src.prediction.trained import Frame, Task, Trained
 from src.training import checkpoint as checkpoints
 from src.training.engine import MAY_CHANGE
+from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 _FREE = MAY_CHANGE | {"dataset_path", "annotation_file"}
 """Settings that a prediction may name otherwise than its run's training did: they have no say in it."""
-Read = tuple[Thermogram, tuple[NDArray[np.uint8], Letterbox]]
+Read = tuple[Thermogram, Frame]
 
 
 @dataclass
@@ -69,20 +67,26 @@ class _Collected:
 
 
 def predict_files(
-    run: Path, task: Task, source: Path, output: Path | None, device: str, asked: Mapping[str, Any] | None = None
+    run: Path | None,
+    task: Task,
+    source: Path,
+    output: Path | None,
+    device: str,
+    asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Predict every frame of a folder or the one of a file with a trained run, and write all there is to see.
 
-    Frames that cannot be read are skipped and counted. Raises `UserError` where nothing can be read, the run cannot be
-    used or was trained with other settings than those `asked` for, or the output folder holds something already.
+    Without a run, regions are those of the weights that ship, and `output` is by default below predictions in the
+    current folder instead of the run's. Frames that cannot be read are skipped and counted. Raises `UserError` where
+    nothing can be read, the run cannot be used or was trained with other settings than those `asked` for, or the output
+    folder holds something already.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
-    best = predictor.trained.run.best
-    relevant = {name: value for name, value in (asked or {}).items() if name not in _FREE}
-    checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
-    out = output or run / "predictions" / (source.resolve().stem or "input")
+    predictor = _predictor(run, task, device, asked or {})
+    out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
     _check(source, out)
+    if run is None:
+        logger.info("no trained run is named: regions by %s; output: %s", predictor.trained.name, out)
     skipped = Skipped()
     frames = find_frames(source, skipped)
     classes = (predictor.class_names, predictor.background) if isinstance(predictor, Segmenter) else None
@@ -102,6 +106,17 @@ def predict_files(
         logger.warning(_colouring(predictor.trained, collected.coloured))
     logger.info("look at %s", out / "index.html")
     logger.info(NOTICE)
+
+
+def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, Any]) -> Segmenter | Classifier:
+    """A run's predictor, refused where it was trained with other settings than those asked for; or the shipped one."""
+    if run is None:
+        return load_segmenter(device=device)
+    best = RunFolder(run).best
+    predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
+    relevant = {name: value for name, value in asked.items() if name not in _FREE}
+    checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
+    return predictor
 
 
 def _check(source: Path, out: Path) -> None:
@@ -124,7 +139,7 @@ def _results(
     def read(frame: FrameFiles) -> Read | str:
         try:
             thermogram = read_thermogram(frame, skipped)
-            return thermogram, trained.frame_of(thermogram)
+            return thermogram, trained.frame_of(thermogram, skipped)
         except UserError as error:
             return str(error)
 
@@ -164,6 +179,10 @@ def _colouring(trained: Trained, count: int) -> str:
     return f"{begin}, that of the run's training data."
 
 
+def _untold(trained: Trained) -> str:
+    return "the weights saw drawn torsos alone" if trained.run is None else "the run had too few frames"
+
+
 def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected: _Collected, skipped: Skipped) -> None:
     trained = predictor.trained
     write_table(out / "frames.csv", collected.frames)
@@ -173,8 +192,8 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
     known = trained.record.typicality
     facts = [
-        f"{len(collected.frames)} frame(s), by the run {trained.run.root.name} (epoch {trained.best_epoch}).",
-        "The run had too few frames to tell which are unlike its training data."
+        f"{len(collected.frames)} frame(s), by {trained.name}.",
+        f"Which frames are unlike the training data cannot be told: {_untold(trained)}."
         if known is None
         else f"{collected.unlike} frame(s) are unlike the training data: further from it in what the decoder sees than "
         f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames"
@@ -185,7 +204,8 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         facts.append(_colouring(trained, collected.coloured))
     if isinstance(predictor, Classifier):
         facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
-    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": str(trained.run.root)}
+    run = None if trained.run is None else str(trained.run.root)
+    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
     record |= {"task": "classification" if isinstance(predictor, Classifier) else "segmentation"}
     record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "unlike_training": collected.unlike}
     record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,24 +13,31 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
-from model.heads import ClassificationModel, LatentModel, SegmentationModel
+from model.heads import ClassificationModel, LatentModel, RegionDecoder, SegmentationModel
 from model.spots import SpotModel
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
+from src.datasets.source import Skipped
 from src.datasets.tasks import as_input
-from src.decoder_input import BreastMaps, Pixels, decoder_input
-from src.encoder import CUTSEncoder, refuse_misfit
+from src.decoder_input import BreastMaps, decoder_input
+from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
+from src.networks.build import classes_of, frozen_input, region_decoder
+from src.networks.levels import NormalisedLevels
+from src.networks.taught import Taught, read_taught
 from src.prediction.inputs import Thermogram, as_frame
+from src.prediction.levels import as_levels
 from src.prediction.record import Record, pooled, read_record
 from src.settings import (
     FRAME_SIZE,
     MOST_UNETS,
+    WITHOUT_ENCODER,
     Decide,
     DecoderInput,
+    DecoderKind,
     Head,
     Modality,
     NormalizeLatents,
@@ -44,6 +51,8 @@ from src.training.engine import choose_device
 from src.training.precision import compute_dtype, computing_in
 from src.training.run_folder import RunFolder
 
+Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]
+"""What the networks take, [C, H, W] in 0..255, and where the picture lies in it."""
 N = TypeVar("N", bound=nn.Module)
 Task = Literal["classification", "segmentation"]
 BREASTS = ("left_breast", "right_breast")
@@ -63,9 +72,10 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Trained:
-    """One run's encoder and decoder."""
+    """One run's encoder and decoder, or the networks that ship."""
 
-    run: RunFolder
+    run: RunFolder | None
+    """None for the weights that ship."""
     model: LatentModel
     modality: Modality
     size: tuple[int, int]
@@ -76,6 +86,17 @@ class Trained:
     best_epoch: int
     decide: Decide = "argmax"
     """How a segmenter's probabilities become regions."""
+    sees_levels: bool = False
+    """Whether the networks take gray levels, of whichever modality a frame is."""
+    taught_on: str = ""
+    """What the weights that ship were taught on."""
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        if self.run is None:
+            return f"the weights that come with this software (taught on {self.taught_on})"
+        return f"the run {self.run.root.name} (epoch {self.best_epoch})"
 
     @property
     def palette(self) -> str:
@@ -84,19 +105,26 @@ class Trained:
 
     def colours(self, thermogram: Thermogram) -> bool:
         """Whether `frame_of` has to colour the frame first."""
-        return self.modality == "heat" and thermogram.colours is None
+        return self.modality == "heat" and thermogram.colours is None and not self.sees_levels
 
     @property
     def at_once(self) -> int:
         """Frames of one batch."""
         return max(1, PIXELS_AT_ONCE // (self.size[0] * self.size[1]))
 
-    def frame_of(self, thermogram: Thermogram) -> tuple[NDArray[np.uint8], Letterbox]:
-        """The frame uint8 [C, H, W] that the networks take; `UserError` where it cannot be made."""
+    def frame_of(self, thermogram: Thermogram, notes: Skipped | None = None) -> Frame:
+        """The frame [C, H, W] in 0..255 that the networks take; `UserError` where it cannot be made.
+
+        Networks that see levels take them unrounded, from values where there are some. A run on heat maps takes those,
+        through the palette of its training. What had to be assumed is in `notes`.
+        """
+        if self.sees_levels:
+            trained_on_colours = self.run is not None and self.modality == "heat"
+            return as_levels(thermogram, self.size, self.palette if trained_on_colours else None, notes)
         return as_frame(thermogram, self.modality, self.size, self.palette)
 
     @torch.inference_mode()
-    def __call__(self, frames: Sequence[tuple[NDArray[np.uint8], Letterbox]]) -> Outputs:
+    def __call__(self, frames: Sequence[Frame]) -> Outputs:
         """The networks' answer to frames that `frame_of` made."""
         x = as_input(torch.from_numpy(np.stack([frame for frame, _ in frames])).to(self.device))
         boxes = [box for _, box in frames]
@@ -114,6 +142,8 @@ class Trained:
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
+        if self.run is None:
+            raise UserError("the weights that ship were never tested on frames of yours: they have no scores")
         path = self.run.results / "metrics.json"
         found = read_json(path, "the run's scores")
         if not isinstance(found, dict):
@@ -133,6 +163,7 @@ class _KnownSettings(BaseModel):
     coarse_latents: bool = False
     normalize_latents: NormalizeLatents = "none"
     flip_average: bool = False
+    decoder: DecoderKind = "unet"
     head: Head = "flat"
     mirror: bool = False
     ensemble: int = Field(1, ge=1, le=MOST_UNETS)
@@ -151,10 +182,11 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
         raise UserError(
             f"{folder}: no trained run there; train it first: python {script} --mode train, with the same --cfg-path "
             "and output_root"
+            + (", or name none to use the weights that ship: no --cfg-path, --set, --gray_*" * (task == "segmentation"))
         )
     found = checkpoints.load(run.best)
     through = found.settings if found.segmenter is None else found.segmenter["settings"]
-    encoded = found.encoder is not None or through.get("decoder_input") == "pixels"
+    encoded = found.encoder is not None or through.get("decoder_input") in WITHOUT_ENCODER
     if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
@@ -166,10 +198,37 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     dtype = torch.float32 if settings.head == "spots" else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
     model = _networks(found, settings, (rows, columns), record.class_names, run.best)
-    if task == "segmentation" and len(record.class_names) != found.model["unet.outc.conv.weight"].shape[0]:
+    if task == "segmentation" and len(record.class_names) != classes_of(found.model, settings.decoder, run.best):
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     model = model.to(chosen)
-    return Trained(run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
+    sees_levels = model.encoder_channels is None
+    if sees_levels:
+        record = replace(record, palette=found.palette or record.palette)
+    given = (run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
+    return Trained(*given, sees_levels=sees_levels)
+
+
+def load_shipped(device: str = "auto", precision: Precision = "auto") -> Trained:
+    """The segmenter that ships, which needs no run; `UserError` where its file is missing or damaged."""
+    taught, chosen = read_taught(), choose_device(device)
+    model = shipped_networks(taught).to(chosen)
+    record = Record(taught.class_names, taught.background)
+    dtype = compute_dtype(precision, chosen)
+    return Trained(
+        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0),
+        sees_levels=True,
+        taught_on=taught.taught_on,
+    )
+
+
+def shipped_networks(taught: Taught) -> LatentModel:
+    """The taught network in eval mode on normalised levels, BatchNorms folded, averaged over mirror images."""
+    decoder = SegmentationModel(1, len(taught.class_names), taught.base_channels).eval().requires_grad_(False)
+    decoder.unet.load_state_dict(taught.state)
+    decoder.unet.fold()
+    model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
+    model.flip_average, model.mirrored = True, mirrored_classes(taught.class_names)
+    return model
 
 
 def _known_settings(found: Checkpoint, path: Path) -> _KnownSettings:
@@ -189,17 +248,17 @@ def _networks(
         model.flip_average = settings.flip_average
         return model
     head, normalize = settings.head, settings.normalize_latents
-    encoder = decoder_input(_frozen(found, settings, path), settings.coarse_latents, settings.decoder_input == "both")
-    try:
-        width = found.model["unet.inc.double_conv.0.weight"].shape[0]
-        classes = found.model["unet.outc.conv.weight"].shape[0]
-    except (KeyError, IndexError):
-        raise UserError(f"{path}: holds no decoder") from None
+    frozen = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
+    encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
+    classes, first = classes_of(found.model, settings.decoder, path), found.model.get("unet.inc.double_conv.0.weight")
+    if settings.decoder == "unet" and (first is None or not first.ndim):
+        raise UserError(f"{path}: holds no decoder")
+    width = 1 if first is None else len(first)
 
-    def make() -> ClassificationModel | SegmentationModel:
+    def make() -> ClassificationModel | RegionDecoder:
         if settings.task == "classification":
             return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror, normalize)
-        return SegmentationModel(encoder.latent_dim, classes, width, settings.ensemble, normalize)
+        return region_decoder(settings.decoder, encoder.latent_dim, classes, width, settings.ensemble, normalize)
 
     decoder = _restored(make, found.model, path)
     for unet in decoder.unets:
@@ -208,16 +267,6 @@ def _networks(
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
     model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
     return model
-
-
-def _frozen(found: Checkpoint, settings: _KnownSettings, path: Path) -> CUTSEncoder | Pixels:
-    """What the decoder was trained on."""
-    if settings.decoder_input == "pixels":
-        return Pixels(CHANNELS[settings.encoder_modality])
-    encoder = checkpoints.as_encoder(found.encoder or {}, path)
-    if encoder.in_channels not in CHANNELS.values():
-        raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
-    return encoder
 
 
 def _restored(make: Callable[[], N], state: checkpoints.State, path: Path) -> N:
@@ -252,8 +301,10 @@ def breast_maps(found: Checkpoint, channels: int, size: tuple[int, int], path: P
         raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
     if palette not in PALETTES:
         raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
-    segmenter = Checkpoint(found.segmenter["model"], found.segmenter["settings"], encoder=found.encoder)
-    networks = _networks(segmenter, _known_settings(segmenter, path), size, names, path)
-    if segmenter.model["unet.outc.conv.weight"].shape[0] != len(names):
+    model, settings = found.segmenter["model"], found.segmenter["settings"]
+    segmenter = Checkpoint(model, settings, encoder=found.encoder, palette=palette)
+    known = _known_settings(segmenter, path)
+    networks = _networks(segmenter, known, size, names, path)
+    if classes_of(segmenter.model, known.decoder, path) != len(names):
         raise UserError(f"{path}: its segmenter finds other classes than {', '.join(names)}")
     return BreastMaps(networks, channels, (sides[0], sides[1]), palette)

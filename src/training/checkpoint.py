@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from src.datasets.frame_cache import CHANNELS
+from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.encoder import CUTSEncoder
 from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
-from src.settings import Modality, encoder_run_name, with_defaults
+from src.networks.features import TaughtEncoder
+from src.settings import EncoderKind, Modality, encoder_run_name, with_defaults
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Checkpoint:
     segmenter: dict[str, Any] | None = None
     """The frozen segmenter under a classifier with `head: spots`, on that encoder: its `model`, `settings` and class
     `names`, and the `palette` of its frames."""
+    palette: str | None = None
+    """What the heat maps are read back to levels through, where the networks see levels."""
     epoch: int = 0
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -171,6 +175,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
         "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
+        "palette": checkpoint.palette is None or checkpoint.palette in PALETTES,
         "epoch": count(checkpoint.epoch),
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
@@ -193,32 +198,40 @@ def restore(model: nn.Module, state: State, path: Path) -> None:
         raise UserError(f"{path}: does not fit the model of these settings: {detail}") from None
 
 
-def as_encoder(state: State, path: Path) -> CUTSEncoder:
-    """A frozen encoder from its weights; `UserError` if they are not one's."""
+def as_encoder(state: State, path: Path, palette: str = DEFAULT_PALETTE) -> CUTSEncoder | TaughtEncoder:
+    """A frozen encoder from its weights, which tell the kind; `UserError` if they are not one's.
+
+    A taught one reads heat maps back through `palette`.
+    """
     try:
+        if TaughtEncoder.owns(state):
+            return TaughtEncoder.from_state_dict(state, palette)
         return CUTSEncoder.from_state_dict(state).freeze()
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def load_encoder(root: Path, modality: Modality) -> tuple[CUTSEncoder, Checkpoint]:
+def load_encoder(
+    root: Path, modality: Modality, kind: EncoderKind = "cuts"
+) -> tuple[CUTSEncoder | TaughtEncoder, Checkpoint]:
     """The encoder of a modality from the folder that holds `dmr_runs` and `dmr_runs_gray`, frozen.
 
-    Raises `UserError` that names the command to run first where there is none.
+    Raises `UserError` that names the command to run first where there is none, or one of another kind.
     """
     path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
+    flag = " --gray" if modality == "gray" else ""
+    command = f"python main_latent.py{flag}, with the same --cfg-path, output_root and encoder"
     if not path.is_file():
-        flag = " --gray" if modality == "gray" else ""
-        raise UserError(
-            f"{path}: no {modality} encoder there; train it first: python main_latent.py{flag}, "
-            "with the same --cfg-path and output_root"
-        )
+        raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
     checkpoint = load(path)
-    encoder = as_encoder(checkpoint.model, path)
+    encoder = as_encoder(checkpoint.model, path, checkpoint.palette or DEFAULT_PALETTE)
+    found = "taught" if isinstance(encoder, TaughtEncoder) else "cuts"
+    if found != kind:
+        raise UserError(f"{path}: encoder: {found} there, {kind} in the settings; this makes one: {command}")
     results = root / encoder_run_name(modality) / "results"
     if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
         logger.warning("%s: its training is not finished; main_latent.py --resume goes on with it", path)
-    if encoder.in_channels != CHANNELS[modality]:
+    if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
 

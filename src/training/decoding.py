@@ -15,18 +15,21 @@ import torch.nn.functional as F
 
 from model.heads import ClassificationModel, Decoder, LatentModel, SegmentationModel
 from model.spots import SpotModel
-from src.datasets.augmentation import DRAWS, augmented, mirrored_classes, refuse_unpaired
+from src.datasets.augmentation import DRAWS, augmented, level_table, mirrored_classes, refuse_unpaired
 from src.datasets.build import Parts
-from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, palette_of
+from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, assumed_palette
 from src.decision import chosen_classes
-from src.decoder_input import BreastMaps, Pixels, Seen, decoder_input
+from src.decoder_input import Frozen, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation.classification import area_under_curve
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
+from src.networks.build import begin_as_taught, frozen_input, region_decoder
+from src.networks.features import TaughtEncoder
+from src.networks.levels import gray_of
+from src.networks.taught import read_taught
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
 from src.training import checkpoint as checkpoints
 from src.training import distributed
@@ -88,7 +91,7 @@ class DecoderTask(Generic[D]):
 
 
 def classification_task(
-    frozen: CUTSEncoder | Pixels | BreastMaps,
+    frozen: Frozen,
     settings: ClassificationSettings,
     image_size: tuple[int, int],
     device: torch.device,
@@ -123,7 +126,7 @@ def classification_task(
 
 
 def segmentation_task(
-    frozen: CUTSEncoder | Pixels,
+    frozen: Frozen,
     settings: SegmentationSettings,
     classes: tuple[tuple[str, ...], int],
     device: torch.device,
@@ -136,9 +139,8 @@ def segmentation_task(
     if settings.augment != "none" or settings.flip_average:
         refuse_unpaired(names)
     encoder = _seen(frozen, settings)
-    decoder = SegmentationModel(
-        encoder.latent_dim, len(names), settings.base_channels, settings.ensemble, settings.normalize_latents
-    )
+    size = (encoder.latent_dim, len(names), settings.base_channels, settings.ensemble)
+    decoder = region_decoder(settings.decoder, *size, settings.normalize_latents)
     model = _on_device(encoder, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
@@ -166,7 +168,7 @@ def segmentation_task(
     )
 
 
-def _seen(encoder: CUTSEncoder | Pixels | BreastMaps, settings: DecoderSettings) -> Seen:
+def _seen(encoder: Frozen, settings: DecoderSettings) -> Seen:
     return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
 
 
@@ -188,25 +190,30 @@ def _on_device(
 
 def frozen_encoder(
     mode: str, root: Path | None, settings: DecoderSettings, parts: Parts[D], run: RunFolder
-) -> tuple[CUTSEncoder | Pixels, Checkpoint]:
+) -> tuple[Frozen, Checkpoint]:
     """The encoder under the decoder, and the checkpoint that the decoder's weights go into or come from.
 
     To train, it is the pretrained one below `root` (the settings' output_root by default), refused if it saw test
     patients; to test, it is the very one that the run was trained on.
     """
-    channels = CHANNELS[settings.encoder_modality]
     if mode == "test":
         trained = checkpoints.load(run.best)
         refuse_other_networks(trained.settings, settings, run)
         _refuse_other_classes(trained, parts.train, run)
-        if settings.decoder_input == "pixels":
-            return Pixels(channels), trained
-        return checkpoints.as_encoder(trained.encoder or {}, run.best), trained
-    if settings.decoder_input == "pixels":
-        return Pixels(channels), blank_checkpoint(settings, parts)
-    encoder, pretrained = checkpoints.load_encoder(root or settings.output_root, settings.encoder_modality)
+        return frozen_input(settings.decoder_input, settings.encoder_modality, trained, run.best), trained
+    if not settings.needs_encoder:
+        blank = blank_checkpoint(settings, parts)
+        if settings.decoder_input == "levels":
+            blank.palette = assumed_palette(parts.train, "decoder_input: levels")
+        return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
+    folder = root or settings.output_root
+    encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
+    if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
+        palette = assumed_palette(parts.train, "encoder: taught")
+        blank = replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict(), palette=palette)
+        return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     if settings.decoder_input == "random":
-        encoder = CUTSEncoder(channels, encoder.num_kernels).freeze()
+        encoder = CUTSEncoder(encoder.in_channels, encoder.num_kernels).freeze()
         return encoder, replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict())
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
     blank = blank_checkpoint(settings, parts)
@@ -214,6 +221,8 @@ def frozen_encoder(
 
 
 _SAME_IN_TESTS = (
+    "encoder",
+    "decoder",
     "decoder_input",
     "coarse_latents",
     "normalize_latents",
@@ -254,6 +263,10 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
     decoder = task.model.decoder
     if isinstance(decoder, SpotModel):
         _fit_spots(task, decoder, parts.train)
+    if isinstance(settings, SegmentationSettings) and settings.init == "drawn":
+        assert isinstance(decoder, SegmentationModel)
+        assert isinstance(parts.train, RegionDataset)
+        _begin_as_drawn(decoder, parts.train)
     average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
     optimizer = kind(decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
@@ -272,12 +285,9 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         )
     _fit_into_memory(task, parts.train, settings)
 
-    palette = DEFAULT_PALETTE
-    if settings.augment == "full" and parts.train.cache.shape[0] == CHANNELS["heat"]:
-        found = palette_of(parts.train)
-        if found is None:
-            logger.warning("augment: the palette of the heat maps is not recognised; %s is assumed", palette)
-        palette = found or palette
+    sees_levels = task.model.encoder_channels is None
+    regrays = settings.augment in ("full", "strong") or (settings.augment != "none" and sees_levels)
+    palette = (regrays and assumed_palette(parts.train, "augment")) or DEFAULT_PALETTE
 
     def losses(batch: Batch) -> Losses:
         kept = settings.augment == "none" or "variant" in batch
@@ -297,6 +307,8 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
             if settings.augment == "none":
                 return compute(batch)
             changed, draws = _drawn(batch, parts.train, settings, progress.generator)
+            if sees_levels:  # which are changed themselves, not the colours that stand for them
+                changed["frame"] = gray_of(changed["frame"], level_table(palette))
             return compute(augmented(changed, settings.augment, draws, task.model.mirrored, palette))
 
         def after(loss: float) -> None:
@@ -319,25 +331,36 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
     return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score, keeps_last)
 
 
+def _begin_as_drawn(decoder: SegmentationModel, dataset: RegionDataset) -> None:
+    taught = read_taught()
+    begin_as_taught(decoder.unet, taught, (dataset.class_names, dataset.background))
+    logger.info("the training begins with the weights that ship (taught on %s)", taught.taught_on)
+    if dataset.image_size != taught.image_size:
+        logger.warning(
+            "init: drawn: those weights know frames of %d x %d, not of %d x %d; consider image_size",
+            *(*taught.image_size, *dataset.image_size),
+        )
+
+
 def _drawn(
     batch: Batch, dataset: FrameDataset, settings: DecoderSettings, generator: torch.Generator
 ) -> tuple[Batch, torch.Tensor]:
-    """The batch and how its frames are to be changed, [B, DRAWS] in -1..1.
+    """The batch and how its frames are to be changed, [B, DRAWS of the kind] in -1..1.
 
     Where the settings ask for so many variants of a frame, the batch says which each is, `variant` int64 [B]; what a
     variant is depends on the seed and on the frame's place in the cache alone.
     """
     total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
-    own = distributed.own_share(total)
+    own, count = distributed.own_share(total), DRAWS[settings.augment]
     if not settings.augment_variants:
-        return batch, (torch.rand(total, DRAWS, generator=generator) * 2 - 1)[own]
+        return dict(batch), (torch.rand(total, count, generator=generator) * 2 - 1)[own]
     variants = torch.randint(settings.augment_variants, (total,), generator=generator)[own]
     rows = [dataset.rows[index] for index in batch["index"].tolist()]
     draws = [
-        np.random.default_rng([settings.seed, row, variant]).uniform(-1, 1, DRAWS)
+        np.random.default_rng([settings.seed, row, variant]).uniform(-1, 1, count)
         for row, variant in zip(rows, variants.tolist(), strict=True)
     ]
-    return batch | {"variant": variants}, torch.from_numpy(np.array(draws, np.float32).reshape(-1, DRAWS))
+    return batch | {"variant": variants}, torch.from_numpy(np.array(draws, np.float32).reshape(-1, count))
 
 
 @torch.no_grad()
@@ -366,6 +389,8 @@ def _fit_into_memory(task: DecoderTask[D], dataset: FrameDataset, settings: Deco
     if isinstance(decoder, SpotModel):
         return
     unets = decoder.unets
+    if not unets:
+        return
     channels, height, width = dataset.cache.shape
     images = settings.batch_size * task.model.images(channels)
     needed = len(unets) * unets[0].activation_bytes(images * height * width, task.latents.dtype.itemsize)

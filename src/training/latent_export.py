@@ -20,6 +20,7 @@ from src.errors import UserError
 from src.evaluation.clusters import clusters_of, fit_clusters
 from src.evaluation.palette import region_colour
 from src.files import atomic_write
+from src.networks.features import TaughtEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,12 @@ _FITTED_FRAMES = 50  # of training
 
 
 def export_latents(
-    encoder: CUTSEncoder, parts: Parts[FrameDataset], results: Path, latents: bool, clusters: int | None, seed: int
+    encoder: CUTSEncoder | TaughtEncoder,
+    parts: Parts[FrameDataset],
+    results: Path,
+    latents: bool,
+    clusters: int | None,
+    seed: int,
 ) -> None:
     """Write for each test frame what is asked for, below `results`, by patient and file name.
 
@@ -57,14 +63,14 @@ def export_latents(
 
 
 @torch.no_grad()
-def _latents(encoder: CUTSEncoder, dataset: FrameDataset, words: str) -> Iterator[np.ndarray]:
+def _latents(encoder: CUTSEncoder | TaughtEncoder, dataset: FrameDataset, words: str) -> Iterator[np.ndarray]:
     """float32 [L, H, W] of each frame, one at a time: a gray frame's take 150 MB."""
-    device = encoder.recon.recon.weight.device
+    device = next(encoder.parameters()).device
     for place in tqdm(range(len(dataset)), desc=words, unit="frame", disable=None):
         yield encoder(as_input(dataset.__getitems__([place])["frame"].to(device)))[0].float().cpu().numpy()
 
 
-def _refuse_full_disk(encoder: CUTSEncoder, dataset: FrameDataset, folder: Path) -> None:
+def _refuse_full_disk(encoder: CUTSEncoder | TaughtEncoder, dataset: FrameDataset, folder: Path) -> None:
     height, width = dataset.image_size
     needed = 2 * encoder.latent_dim * height * width * len(dataset)
     free = shutil.disk_usage(folder).free

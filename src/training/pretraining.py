@@ -12,6 +12,7 @@ import torch
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import contrastive_loss, info_nce, pretraining_loss
+from src.networks.features import TaughtEncoder
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
 from src.training import checkpoint as checkpoints
@@ -31,6 +32,7 @@ from src.training.epoch import (
 from src.training.precision import compute_dtype, computing_in
 
 _SAME_IN_TESTS = {
+    "encoder",
     "image_size",
     "num_kernels",
     "patch_size",
@@ -122,19 +124,21 @@ class Pretraining:
 
 @torch.no_grad()
 def encode_for_pictures(
-    encoder: CUTSEncoder, dataset: FrameDataset, device: torch.device
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    encoder: CUTSEncoder | TaughtEncoder, dataset: FrameDataset, device: torch.device
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """The frames uint8 [N, C, H, W], what their latents rebuild in -1..1, [N, C, h, w], and the latents.
 
-    Latents [N, L, h, w] are kept at every step-th row and column, so that h is at most about 120.
+    A taught encoder's rebuild nothing. Latents [N, L, h, w] are kept at every step-th row and column, so that h is at
+    most about 120.
     """
     encoder.eval()
     frames = dataset.everything()["frame"]
-    step, middle = max(1, frames.shape[-2] // 120), encoder.patch_size**2 // 2
+    step = max(1, frames.shape[-2] // 120)
     latents, rebuilt = [], []
     for frame in frames:
         z = encoder(as_input(frame[None].to(device)))[0, :, ::step, ::step]
-        patches = encoder.recon(z.permute(1, 2, 0)).reshape(*z.shape[1:], encoder.in_channels, -1)
         latents.append(z.cpu().numpy())
-        rebuilt.append(patches[..., middle].permute(2, 0, 1).cpu().numpy())
-    return frames.numpy(), np.stack(rebuilt), np.stack(latents)
+        if isinstance(encoder, CUTSEncoder):
+            patches = encoder.recon(z.permute(1, 2, 0)).reshape(*z.shape[1:], encoder.in_channels, -1)
+            rebuilt.append(patches[..., encoder.patch_size**2 // 2].permute(2, 0, 1).cpu().numpy())
+    return frames.numpy(), np.stack(rebuilt) if rebuilt else None, np.stack(latents)

@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from src.datasets.augmentation import DRAWS, GAIN, OFFSET, augmented, mirrored_classes, refuse_unpaired
+from src.datasets.augmentation import (
+    DRAWS,
+    GAIN,
+    OFFSET,
+    STRONG_GAIN,
+    augmented,
+    level_table,
+    levels_of,
+    mirrored_classes,
+    refuse_unpaired,
+)
+from src.datasets.snapshots import palette_colours
 from src.errors import UserError
 from src.settings import Augment
 
@@ -20,7 +31,7 @@ def batch_of(frames: torch.Tensor, target: torch.Tensor | None = None) -> dict[s
 def draws(count: int, **chosen: float) -> torch.Tensor:
     names = ("flip", "rotation", "scale", "across", "down", "gain", "offset")
     row = [chosen.get(name, 1.0 if name == "flip" else 0.0) for name in names]
-    assert len(row) == DRAWS
+    assert len(row) == DRAWS["full"]
     return torch.tensor([row] * count)
 
 
@@ -48,7 +59,7 @@ def test_classes_without_partner_are_not_mirrored(names: tuple[str, ...]) -> Non
 
 def test_an_empty_share_of_a_batch_stays_empty() -> None:
     batch = batch_of(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, 4, 8, 8))
-    assert augmented(batch, "full", draws(0).view(0, DRAWS), [1, 0, 2, 3])["frame"].shape == (0, 3, 8, 8)
+    assert augmented(batch, "full", draws(0).view(0, DRAWS["full"]), [1, 0, 2, 3])["frame"].shape == (0, 3, 8, 8)
 
 
 @pytest.mark.parametrize("kind", ["none", "flip", "full"])
@@ -63,7 +74,7 @@ def test_frame_and_regions_move_together(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     shape = torch.zeros(1, 1, 48, 64)
     shape[..., 10:30, 20:34] = 1
-    chances = torch.rand(1, DRAWS, generator=generator) * 2 - 1
+    chances = torch.rand(1, DRAWS["full"], generator=generator) * 2 - 1
     chances[:, 5:] = 0
     found = augmented(batch_of(shape * 255, shape), "full", chances, [0])
     assert torch.allclose(found["frame"] / 255, found["target"], atol=1e-4)
@@ -95,3 +106,53 @@ def test_heat_maps_take_gray_changes_through_the_palette() -> None:
     # The level of a colour is found to within a step of 8 a channel: two levels.
     assert (found - wanted).abs().max() <= 16
     assert (found - coloured(levels)).abs().max() > 40
+
+
+def strong(count: int, **chosen: float) -> torch.Tensor:
+    """Draws that change nothing but what is chosen: gain 1, no blur, no noise."""
+    least, most = STRONG_GAIN
+    plain = {"flip": 1.0, "gain": 2 * (1 - least) / (most - least) - 1, "blur": 1.0, "noise": -1.0}
+    names = ("flip", "rotation", "scale", "across", "down", "gain", "offset", "aspect", "gamma", "blur", "noise")
+    row = [(plain | chosen).get(name, 0.0) for name in names]
+    assert len(row) == DRAWS["strong"]
+    return torch.tensor([row] * count)
+
+
+def smooth(channels: int = 1) -> torch.Tensor:
+    y, x = np.mgrid[:60, :80]
+    level = (100 + 60 * np.sin(x / 9) * np.cos(y / 7)).astype(np.uint8)
+    frame = level[None] if channels == 1 else palette_colours("jet")[level].transpose(2, 0, 1)
+    return torch.from_numpy(np.ascontiguousarray(frame))[None]
+
+
+def test_strong_changes_are_what_the_draws_say() -> None:
+    """In float32."""
+    frames = smooth()
+    assert torch.allclose(augmented(batch_of(frames), "strong", strong(1))["frame"], frames.float(), atol=0.05)
+    darker = augmented(batch_of(frames), "strong", strong(1, gamma=1.0))["frame"]
+    expected = (frames / 255) ** float(np.exp(0.6)) * 255
+    assert torch.allclose(darker, expected, atol=0.1)
+    wider = augmented(batch_of(frames), "strong", strong(1, aspect=-1.0))["frame"][0, 0]
+    matrix = np.array([[1 / 0.92, 0, 39.5 * (1 - 1 / 0.92)], [0, 0.92, 29.5 * (1 - 0.92)]])
+    shown = cv2.warpAffine(frames[0, 0].numpy().astype(np.float32), matrix, (80, 60), borderMode=cv2.BORDER_REPLICATE)
+    assert np.abs(wider.numpy() - shown)[8:-8, 8:-8].max() < 2
+    soft = augmented(batch_of(frames), "strong", strong(1, blur=-1.0))["frame"]
+    assert soft.diff().abs().sum() < frames.float().diff().abs().sum()
+
+
+def test_noise_is_each_frames_own_and_comes_again() -> None:
+    """In float32."""
+    frames = smooth().repeat(2, 1, 1, 1)
+    draws_of_two = torch.cat((strong(1, noise=0.5), strong(1, noise=0.9)))
+    found = augmented(batch_of(frames), "strong", draws_of_two)["frame"] - frames
+    assert found[0].std() == pytest.approx(255 * 0.03 * 0.75, rel=0.1)
+    assert abs(np.corrcoef(found[0].flatten(), found[1].flatten())[0, 1]) < 0.1
+    alone = augmented(batch_of(frames[:1]), "strong", draws_of_two[:1])["frame"]
+    assert torch.allclose(alone[0] - frames[0], found[0], atol=1e-3)
+
+
+def test_strong_changes_of_a_heat_map_stay_in_its_palette() -> None:
+    frames = smooth(3)
+    found = augmented(batch_of(frames), "strong", strong(1, gamma=-0.5))["frame"]
+    before, after = (levels_of(maps.float(), level_table("jet")).float() for maps in (frames, found))
+    assert (after - 255 * (before / 255) ** float(np.exp(-0.3))).abs().median() < 4

@@ -1,0 +1,105 @@
+"""The weights that ship: a UNet taught on drawn torsos alone, as one safetensors file. Its only reader and writer.
+
+Tensors: the state dict of `model.unet.UNet(1, classes, base_channels)`, and `features.mean` and `features.std` [F],
+what `src.networks.features` standardises its features by. Metadata, all texts: `classes` (names in the order of the
+maps, joined by commas), `background` (one of them), `base_channels`, `image_size` ("rows,columns"), `taught_on`.
+The network sees `src.networks.levels.NormalisedLevels`; left is the picture's left.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from model.unet import UNet
+from src.encoder import refuse_misfit
+from src.errors import UserError, refuse_failing_device
+from src.files import atomic_write
+from src.settings import REPOSITORY
+
+SHIPPED = REPOSITORY / "model" / "weights" / "regions.safetensors"
+MEAN, STD = "features.mean", "features.std"
+_LARGEST = 64  # megabytes; the file itself is below 5
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the file holds."""
+
+    state: dict[str, torch.Tensor]
+    """Of the UNet, in float32."""
+    class_names: tuple[str, ...]
+    background: int
+    """Index in `class_names`."""
+    base_channels: int
+    image_size: tuple[int, int]
+    """(rows, columns) of the torsos it was taught on."""
+    taught_on: str
+    """In words, for people."""
+    feature_mean: torch.Tensor
+    """float32 [F], of each feature over the pixels of drawn torsos."""
+    feature_std: torch.Tensor
+    path: Path = SHIPPED
+
+    def unet(self) -> UNet:
+        """The network with its weights, in eval mode and frozen."""
+        network = UNet(1, len(self.class_names), self.base_channels)
+        network.load_state_dict(self.state)
+        return network.eval().requires_grad_(False)
+
+
+def read_taught(path: Path = SHIPPED) -> Taught:
+    """Read the weights that ship, or a file of their kind.
+
+    Raises `UserError` where it is missing, damaged, or of another network than its metadata say.
+    """
+    try:
+        if path.stat().st_size > _LARGEST * 2**20:
+            raise ValueError(f"larger than {_LARGEST} megabytes")
+        with safe_open(path, framework="pt") as file:
+            said = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+        return _checked(state, said, path)
+    except OSError as error:
+        refuse_failing_device(error, path)
+        raise UserError(f"{path}: no weights there; take the file from the repository again") from None
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{path}: damaged, or no weights of taught regions: {error}") from None
+
+
+def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -> Taught:
+    """ValueError or KeyError where tensors and metadata do not belong together."""
+    names = tuple(said["classes"].split(","))
+    if len(set(names)) != len(names):
+        raise ValueError("a class twice")
+    rows, columns = (int(side) for side in said["image_size"].split(","))
+    base, background = int(said["base_channels"]), names.index(said["background"])
+    # BatchNorm's count of batches is a whole number; all else is stored in half precision.
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    mean, std = state.pop(MEAN), state.pop(STD)
+    with torch.device("meta"):  # what the metadata claim may need more memory than there is
+        claimed = UNet(1, len(names), base)
+    refuse_misfit(claimed, state)
+    if mean.shape != std.shape or mean.shape != (4 * base,) or not (std > 0).all() or not mean.isfinite().all():
+        raise ValueError(f"{MEAN} and {STD}: {4 * base} finite numbers each are needed")
+    return Taught(state, names, background, base, (rows, columns), said["taught_on"], mean, std, path)
+
+
+def write_taught(taught: Taught, path: Path) -> None:
+    """Write such a file, weights in float16, whole or not at all; `UserError` where the folder cannot be written."""
+    tensors = taught.state | {MEAN: taught.feature_mean, STD: taught.feature_std}
+    stored = {
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in tensors.items()
+    }
+    said = {
+        "classes": ",".join(taught.class_names),
+        "background": taught.class_names[taught.background],
+        "base_channels": str(taught.base_channels),
+        "image_size": ",".join(str(side) for side in taught.image_size),
+        "taught_on": taught.taught_on,
+    }
+    with atomic_write(path) as file:
+        file.write(save(stored, said))

@@ -1,0 +1,108 @@
+"""Regions without a training: the weights that ship, on frames of every kind."""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from test_scripts import run_here
+
+import src
+from src.datasets.snapshots import palette_colours
+from src.datasets.source import Skipped
+from src.export import export
+from src.networks.taught import read_taught
+from src.prediction.inputs import from_array
+from src.prediction.levels import BY_LUMINANCE, as_levels
+
+
+@pytest.fixture(scope="module")
+def frame(phantom: Path) -> np.ndarray:
+    """A torso as gray levels [480, 640]."""
+    path = next(path for path in sorted(phantom.rglob("*.jpg")) if not path.stem.endswith("_snap"))
+    return np.asarray(Image.open(path).convert("L"))
+
+
+def test_one_torso_has_one_answer_whatever_it_comes_as(frame: np.ndarray) -> None:
+    segmenter = src.load_segmenter(device="cpu")
+    gray = segmenter.predict(frame)
+    assert gray.labels.shape == frame.shape
+    assert (gray.labels != gray.background).mean() > 0.1
+    degrees = 22 + frame.astype(np.float64) * 0.05
+    colours = palette_colours("inferno")[frame]
+    larger = cv2.resize(frame, (960, 720), interpolation=cv2.INTER_LINEAR)
+    for other in (degrees, colours):
+        assert (segmenter.predict(other).labels == gray.labels).mean() > 0.98
+    shrunk = cv2.resize(segmenter.predict(larger).labels, (640, 480), interpolation=cv2.INTER_NEAREST)
+    assert (shrunk == gray.labels).mean() > 0.98
+
+
+def test_a_mirrored_frame_has_the_mirrored_answer(frame: np.ndarray) -> None:
+    segmenter = src.load_segmenter(device="cpu")
+    exchanged = np.array(segmenter.trained.model.mirrored)
+    found, mirrored = segmenter.predict(frame), segmenter.predict(np.ascontiguousarray(frame[:, ::-1]))
+    assert (exchanged[mirrored.labels[:, ::-1]] == found.labels).mean() > 0.99
+
+
+def test_colours_of_no_known_palette_are_read_by_luminance_and_said_to_be() -> None:
+    generator = np.random.default_rng(0)
+    colours, notes = generator.integers(0, 256, (60, 80, 3), np.uint8), Skipped()
+    levels, box = as_levels(from_array(colours), (120, 160), notes=notes)
+    assert list(notes.reasons) == [BY_LUMINANCE]
+    expected = box.apply(np.asarray(Image.fromarray(colours).convert("L"), np.float32))
+    np.testing.assert_allclose(levels[0], expected)
+
+
+def test_temperatures_are_not_rounded_and_cover_their_range() -> None:
+    degrees = np.linspace(30, 30.1, 60 * 80).reshape(60, 80)
+    levels, _ = as_levels(from_array(degrees), (60, 80))
+    assert len(np.unique(levels)) > 4000
+    assert (levels.min(), levels.max()) == pytest.approx((0, 255), abs=0.1)
+
+
+def test_the_script_answers_on_a_fresh_clone(
+    frame: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    Image.fromarray(frame).save(source / "a.png")
+    Image.fromarray(palette_colours("jet")[frame]).save(source / "b_snap.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("src.cli.run_to_predict_with", lambda arguments, settings: None)
+    run_here("main_seg.py", "--mode", "predict", "--input", str(source), "--device", "cpu")
+    out = tmp_path / "predictions" / "in"
+    record = json.loads((out / "prediction.json").read_text(encoding="utf-8"))
+    assert record["run"] is None
+    assert "drawn torsos" in record["by"]
+    assert record["frames"] == 2
+    names = {category["name"] for category in json.loads((out / "regions.coco.json").read_text())["categories"]}
+    assert names == set(read_taught().class_names)
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        run_here("main_seg.py", "--mode", "predict", "--input", str(source), "--set", f"output_root={tmp_path}")
+    error = capsys.readouterr().err
+    assert re.search(r"no trained run there.*name none to use the weights that ship", error)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_exported_file_answers_as_the_segmenter(frame: np.ndarray, tmp_path: Path) -> None:
+    """In float32."""
+    session = onnxruntime.InferenceSession(
+        export(None, "onnx", tmp_path / "r.onnx"), providers=["CPUExecutionProvider"]
+    )
+    frames = np.stack([cv2.resize(frame, (160, 120)), cv2.resize(frame[:, ::-1], (160, 120))])[:, None].astype(
+        np.float32
+    )
+    (found,) = session.run(["probabilities"], {"frames": frames})
+    with torch.no_grad():
+        expected = src.load_segmenter(device="cpu").trained.model(torch.from_numpy(frames) / 127.5 - 1).softmax(1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
