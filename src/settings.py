@@ -22,6 +22,7 @@ Head = Literal["flat", "top", "spots"]
 Decide = Literal["argmax", "dice"]
 MOST_UNETS = 32
 Protocol = Literal["holdout", "kfold", "published"]
+SelectBy = Literal["loss", "score", "errors", "last"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
 
@@ -134,6 +135,11 @@ class Settings(BaseModel):
         return self.dataset_path / self.annotation_file
 
     @property
+    def split_name(self) -> str:
+        """Name below `output_root` of the file that holds the split, one for all tasks."""
+        return "split.json"
+
+    @property
     def train_share(self) -> float:
         """Fraction of the patients outside the test set that are trained on."""
         train, validation = (float(part) for part in self.train_val_ratio.split(":"))
@@ -208,7 +214,7 @@ class DecoderSettings(Settings):
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: Protocol = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
-    code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
+    code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
     pixels alone, which need no encoder."""
@@ -235,9 +241,10 @@ class DecoderSettings(Settings):
     schedule: Schedule = "constant"
     """Learning rate over the steps of all `max_epochs`: onecycle climbs to `learning_rate` and falls to nothing, cosine
     falls from it. Early stopping would cut it off, so it goes with `patience: null`."""
-    select_by: Literal["loss", "score", "last"] = "loss"
-    """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC (`patience`
-    goes by the same), or the last, as a schedule that ends at rest allows where validation frames are few."""
+    select_by: SelectBy = "loss"
+    """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC, for the
+    diagnosis that of the fewest frames on the wrong side of a probability of .5 (`patience` goes by the same), or the
+    last, as a schedule that ends at rest allows where validation frames are few."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Validate and keep weights averaged over the steps, each step's share of the older ones being this; 0 is off."""
     flip_average: bool = False
@@ -332,6 +339,11 @@ class ClassificationSettings(DecoderSettings):
         return self
 
     @property
+    def split_name(self) -> str:
+        """As everywhere, but in the published protocol, which divides folders by the decoder's frames in them."""
+        return f"split_{self.task}_{self.decoder_modality}.json" if self.protocol == "published" else super().split_name
+
+    @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
         return f"dmr_runs_classification_{self.case}{self.baseline_folder}"
@@ -354,6 +366,17 @@ class SegmentationSettings(DecoderSettings):
     sight. A trained run keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
+
+    @model_validator(mode="after")
+    def _regions_have_no_errors_at_a_half(self) -> "SegmentationSettings":
+        if self.select_by == "errors":
+            raise ValueError("select_by: errors: goes with the diagnosis; regions have loss, score and last")
+        return self
+
+    @property
+    def split_name(self) -> str:
+        """As everywhere, but in the published protocol, which divides frames."""
+        return f"split_{self.task}.json" if self.protocol == "published" else super().split_name
 
     @property
     def run_name(self) -> str:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from src.datasets.annotations import AnnotatedImage, soft_target
 from src.datasets.frame_cache import CHANNELS, FrameCache
 from src.datasets.snapshots import recognised_palette
-from src.datasets.source import Frame
+from src.datasets.source import Frame, Unit
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
@@ -56,8 +56,16 @@ class FrameDataset(Dataset[Any]):
 
     def of_patients(self, patients: Collection[str]) -> Self:
         """The same dataset with the frames of these patients only."""
-        wanted = set(patients)
-        return self._with_rows([row for row in self.rows if self.cache.frames[row].patient in wanted])
+        return self.of_units("patient", patients)
+
+    def units(self, unit: Unit) -> list[str]:
+        """What a split divides, of each frame: its patient, or itself."""
+        return self.patients if unit == "patient" else [frame.key for frame in self.frames]
+
+    def of_units(self, unit: Unit, names: Collection[str]) -> Self:
+        """The same dataset with the frames of these units only."""
+        wanted = set(names)
+        return self._with_rows([row for row, name in zip(self.rows, self.units(unit), strict=True) if name in wanted])
 
     def spread_places(self, count: int) -> list[int]:
         """At most `count` places, evenly spread over the dataset."""

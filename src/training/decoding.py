@@ -24,7 +24,7 @@ from src.decision import chosen_classes
 from src.decoder_input import BreastMaps, Pixels, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
-from src.evaluation.classification import area_under_curve
+from src.evaluation.classification import frame_scores
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
@@ -117,7 +117,7 @@ def classification_task(
         latents=LatentStore(model, settings, device),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
         judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
-        summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
+        summarise=lambda dataset, kept: frame_scores(np.array(dataset.labels), kept),
         score="frame_auc",
     )
 
@@ -314,7 +314,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         loss, kept = evaluate(judged, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
-    score = task.score if settings.select_by == "score" else None
+    score = {"score": task.score, "errors": "frame_accuracy"}.get(settings.select_by)
     keeps_last = settings.select_by == "last"
     return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score, keeps_last)
 
