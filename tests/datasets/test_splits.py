@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from src.datasets.splits import (
     Division,
-    Split,
     Groups,
+    Split,
     connected,
     folds,
     largest_and_smallest,
