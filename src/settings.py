@@ -233,6 +233,9 @@ class DecoderSettings(Settings):
     """Change training frames, anew in each step unless `augment_variants` says otherwise. flip: left and right, and
     their regions with them. full: also rotation, scale, shift, gain and offset of the gray levels
     (src/datasets/augmentation.py)."""
+    palette: str | None = None
+    """What the heat maps are drawn in, a name of OpenCV's palettes such as jet; null recognises it from the training
+    frames, of which it takes ten, and assumes jet otherwise. Gray frames have none."""
     augment_variants: int = Field(0, ge=0)
     """So many changed versions of each training frame, drawn once and their latents kept; 0 draws and encodes a new
     one in each step."""

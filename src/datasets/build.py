@@ -11,6 +11,7 @@ from src.datasets import DATASETS, splits
 from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import FrameCache, joined, open_cache
+from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
@@ -133,6 +134,8 @@ class _Collection:
     def __init__(self, settings: RunSettings) -> None:
         if settings.dataset_name not in DATASETS:
             raise UserError(f"dataset_name: {settings.dataset_name!r}: one of {', '.join(DATASETS)} is accepted")
+        if isinstance(settings, DecoderSettings) and settings.palette is not None:
+            palette_name(settings.palette)  # which refuses an unknown one before the training, not after it
         self.skipped = Skipped()
         self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path, settings.patients)
         if settings.patients:

@@ -3,6 +3,7 @@
 Each fetches a whole batch at once (`__getitems__`), as `DataLoader` with `collate_fn=as_is` asks for it.
 """
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Any, Self
@@ -13,11 +14,14 @@ from torch.utils.data import Dataset
 
 from src.datasets.annotations import AnnotatedImage, soft_target
 from src.datasets.frame_cache import CHANNELS, FrameCache
-from src.datasets.snapshots import recognised_palette
+from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
 from src.datasets.source import Frame, Unit
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
+_FEWEST_OF_PALETTE = 10  # of fewer the guess is often wrong
 
 
 def as_is(batch: Batch) -> Batch:
@@ -144,10 +148,25 @@ class RegionDataset(FrameDataset):
         }
 
 
-def palette_of(dataset: FrameDataset) -> str | None:
-    """What a dataset's heat maps are drawn in; None for gray frames and where it is not known."""
-    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
-    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
+def palette_of(dataset: FrameDataset, named: str | None = None) -> str | None:
+    """What a dataset's heat maps are drawn in: as the settings name it, or recognised from ten frames or more.
+
+    None for gray frames and where it is not known, which is logged. Raises `UserError` for a name of no palette.
+    """
+    if dataset.cache.shape[0] != CHANNELS["heat"]:
+        return None
+    if named is not None:
+        return palette_name(named)
+    found = None
+    if len(dataset) >= _FEWEST_OF_PALETTE:
+        found = recognised_palette(dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy())
+    if found is None:
+        few = len(dataset) < _FEWEST_OF_PALETTE
+        why = f"{len(dataset)} heat maps are too few to tell" if few else "the colours of the heat maps do not tell"
+        logger.warning(
+            "%s which palette they are drawn in: %s is assumed; --set palette=NAME says it", why, DEFAULT_PALETTE
+        )
+    return found
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from src.datasets import splits
 from src.datasets.build import Parts
-from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import DiagnosisDataset, palette_of
 from src.decoder_input import BreastMaps
@@ -58,10 +57,8 @@ def frozen_breasts(
     if found.encoder_patients or found.settings.get("decoder_input") not in BASELINES:
         encoder = Checkpoint(model={}, patients=found.encoder_patients)
         checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
-    palette = segmenter.record.palette or palette_of(parts.train)
-    if palette is None and channels == CHANNELS["heat"]:
-        logger.warning("head: spots: the palette of the heat maps is not recognised; %s is assumed", DEFAULT_PALETTE)
-    palette = palette or DEFAULT_PALETTE
+    known = None if settings.palette is not None else segmenter.record.palette
+    palette = known or palette_of(parts.train, settings.palette) or DEFAULT_PALETTE
     names = list(segmenter.record.class_names)
     frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
     blank = replace(

@@ -272,12 +272,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         )
     _fit_into_memory(task, parts.train, settings)
 
-    palette = DEFAULT_PALETTE
-    if settings.augment == "full" and parts.train.cache.shape[0] == CHANNELS["heat"]:
-        found = palette_of(parts.train)
-        if found is None:
-            logger.warning("augment: the palette of the heat maps is not recognised; %s is assumed", palette)
-        palette = found or palette
+    palette = (settings.augment == "full" and palette_of(parts.train, settings.palette)) or DEFAULT_PALETTE
 
     def losses(batch: Batch) -> Losses:
         kept = settings.augment == "none" or "variant" in batch
