@@ -1,5 +1,12 @@
-# `make demo` and `make test` do all the set-up on a machine with Python 3.11 and make.
-PYTHON ?= python3.11
+# `make demo` and `make test` do all the set-up on a machine with make and any Python from 3.11 on.
+# PYTHON: the first of these that runs (a shim of a version manager may not), is new enough and can make the
+# environment. Where there is none a recipe says so, since `make clean` needs none.
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
+IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for name in $(PYTHONS); do for found in $$(which -a $$name 2>/dev/null); do \
+	if $$found -c '$(IS_FIT)' >/dev/null 2>&1; then echo $$found; exit; fi; done; done)
+endif
 VENV := .venv
 RUN := $(VENV)/bin/python
 DEMO := demo_runs
@@ -11,6 +18,9 @@ CFG := --cfg-path config/demo
 .PHONY: demo paper test lint install clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "no Python from 3.11 on with the modules venv and ensurepip among" \
+		"$(PYTHONS): install one (on Debian and Ubuntu: apt install python3 python3-venv), or name yours," \
+		"make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet -r requirements-dev.txt
 	touch $@
@@ -40,8 +50,9 @@ paper: install
 	done
 	$(RUN) -m src.evaluation.report $(ARGS)
 
+# ARGS go to pytest: make test ARGS="--bfloat16 off" is as on a processor that does not multiply bfloat16.
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: install
 	$(VENV)/bin/ruff check .

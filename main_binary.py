@@ -84,7 +84,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
     verdict = judge_classifier(predicted["val"], predicted["test"], strata, settings.seed)
     scores |= verdict.scores
     write_intervals(run.results / "intervals.json", verdict.intervals)
-    write_record(run, task, parts)
+    write_record(run, task, parts, settings.palette)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

@@ -77,7 +77,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     write_intervals(run.results / "intervals.json", intervals)
     rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
     write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
-    write_record(run, task, parts, classes)
+    write_record(run, task, parts, settings.palette, classes)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history

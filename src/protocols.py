@@ -4,7 +4,7 @@ Each trial is an ordinary run in an output root of its own below the settings', 
 
     holdout, N seeds     seeds/seed_2021, seeds/seed_2022, ...
     kfold                kfold_5/seed_2021/fold_1, ...
-    published            published/seed_2021
+    published            published/seed_2021; its two tasks divide differently, each with a split of its own there
 
 What the trials say together lies in the run folder beside them, such as kfold_5/dmr_runs_seg_h_enc_h_dec. Both tasks
 and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
@@ -54,6 +54,7 @@ _DATA = (
     "background",
     "views",
     "patients",
+    "palette",
     "test_ratio",
     "precision",
     "num_workers",
@@ -78,6 +79,8 @@ def run(
     below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
     unless there is a finished one of the same settings.
     """
+    if settings.protocol == "published":
+        settings = _as_published(settings)
     variants = [settings]
     if arguments.baselines:
         if _sees_through_segmenter(settings):
@@ -111,6 +114,18 @@ def run(
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
         compare_with_baselines(settings, folder)
+
+
+def _as_published(settings: S) -> S:
+    """With what the published code does beside its splits.
+
+    Its encoder sees the test patients' frames, and its classifier keeps the epoch with the fewest errors on them, the
+    segmenter that of the least loss: the default, which settings that say something else replace.
+    """
+    changes: dict[str, Any] = {"transductive": True}
+    if isinstance(settings, ClassificationSettings) and settings.select_by == "loss":
+        changes["select_by"] = "errors"
+    return settings.model_copy(update=changes)
 
 
 def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
@@ -156,7 +171,7 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
         for fold, split in enumerate(drawn, 1):
             trials.append(trial_of(settings, seed, fold))
             if distributed.writes():
-                _keep_split(trials[-1].root / "split.json", replace(split, seed=seed), place(settings))
+                _keep_split(trials[-1].root / settings.split_name, replace(split, seed=seed), place(settings))
     distributed.wait_for_all()
     return trials
 
@@ -169,8 +184,6 @@ def _run_trial(
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
 ) -> None:
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
-    if settings.protocol == "published":  # whose encoder sees the test patients' frames
-        changes["transductive"] = True
     own = settings.model_copy(update=changes)
     if arguments.mode == "train" and own.needs_encoder and not _sees_through_segmenter(own):
         _pretrain(own, arguments, pretrain)

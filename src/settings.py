@@ -27,6 +27,7 @@ Head = Literal["flat", "top", "spots"]
 Decide = Literal["argmax", "dice"]
 MOST_UNETS = 32
 Protocol = Literal["holdout", "kfold", "published"]
+SelectBy = Literal["loss", "score", "errors", "last"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
 
@@ -93,6 +94,9 @@ class Settings(BaseModel):
     """(rows, columns) of the frames of this run; by default 480 x 640 for gray and 120 x 160 for heat."""
     views: Views = ()
     """DMR's view numbers to use (1 is frontal); empty means all."""
+    palette: str | None = None
+    """What the heat maps are drawn in, a name of OpenCV's palettes such as jet; null recognises it from the training
+    frames, of which it takes ten, and assumes jet otherwise. Gray frames have none."""
     patients: Names = ()
     """Names of the patients to use, a part of the data folder; empty means all. The split is drawn among them."""
     output_root: OutputFolder = Path()
@@ -140,6 +144,11 @@ class Settings(BaseModel):
     def annotations_path(self) -> Path:
         """Where the COCO file lies."""
         return self.dataset_path / self.annotation_file
+
+    @property
+    def split_name(self) -> str:
+        """Name below `output_root` of the file that holds the split, one for all tasks."""
+        return "split.json"
 
     @property
     def train_share(self) -> float:
@@ -216,7 +225,7 @@ class DecoderSettings(Settings):
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: Protocol = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
-    code does, with the epoch chosen on the test patients, so optimistic. src/protocols.py."""
+    code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic. src/protocols.py."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
     pixels alone, which need no encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard
@@ -244,9 +253,10 @@ class DecoderSettings(Settings):
     schedule: Schedule = "constant"
     """Learning rate over the steps of all `max_epochs`: onecycle climbs to `learning_rate` and falls to nothing, cosine
     falls from it. Early stopping would cut it off, so it goes with `patience: null`."""
-    select_by: Literal["loss", "score", "last"] = "loss"
-    """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC (`patience`
-    goes by the same), or the last, as a schedule that ends at rest allows where validation frames are few."""
+    select_by: SelectBy = "loss"
+    """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC, for the
+    diagnosis that of the fewest frames on the wrong side of a probability of .5 (`patience` goes by the same), or the
+    last, as a schedule that ends at rest allows where validation frames are few."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Validate and keep weights averaged over the steps, each step's share of the older ones being this; 0 is off."""
     flip_average: bool = False
@@ -357,6 +367,11 @@ class ClassificationSettings(DecoderSettings):
         return self
 
     @property
+    def split_name(self) -> str:
+        """As everywhere, but in the published protocol, which divides folders by the decoder's frames in them."""
+        return f"split_{self.task}_{self.decoder_modality}.json" if self.protocol == "published" else super().split_name
+
+    @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
         return f"dmr_runs_classification_{self.case}{self.baseline_folder}"
@@ -395,6 +410,17 @@ class SegmentationSettings(DecoderSettings):
         if self.decoder == "linear" and self.ensemble != 1:
             raise ValueError(f"decoder: linear: goes with ensemble: 1, not with {self.ensemble}")
         return self
+
+    @model_validator(mode="after")
+    def _regions_have_no_errors_at_a_half(self) -> "SegmentationSettings":
+        if self.select_by == "errors":
+            raise ValueError("select_by: errors: goes with the diagnosis; regions have loss, score and last")
+        return self
+
+    @property
+    def split_name(self) -> str:
+        """As everywhere, but in the published protocol, which divides frames."""
+        return f"split_{self.task}.json" if self.protocol == "published" else super().split_name
 
     @property
     def run_name(self) -> str:

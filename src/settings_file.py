@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from src.errors import UserError, one_line
 from src.files import read_plain
-from src.settings import TASKS, RunSettings
+from src.settings import REPOSITORY, TASKS, RunSettings
 
 _YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
+_OF_PUBLISHED_CODE = {"model_save_path", "output_save_path", "log_folder", "random_seed"}
+"""Keys of the authors' settings files that ours never had."""
 _NUMBERS = {
     "tag:yaml.org,2002:int": r"^[-+]?(?:0|[1-9]\d*)$",
     "tag:yaml.org,2002:float": r"^[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$",
@@ -93,12 +95,24 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         values[key.strip()] = _read_yaml(value, f"--set {override}")
         origin[key.strip()] = "--set"
     task = values.get("task")
+    if "task" not in values and _OF_PUBLISHED_CODE & values.keys():
+        raise UserError(_instead(path))
     if not isinstance(task, str) or task not in TASKS:
         raise UserError(f"{path}: task: {one_line(repr(task), 400)}: one of {', '.join(TASKS)} is accepted")
     try:
         return TASKS[task].model_validate(values)
     except ValidationError as error:
         raise UserError(_explain(error, TASKS[task], values, origin, str(path))) from None
+
+
+def _instead(path: Path) -> str:
+    """What to say of a settings file of the published code, whose files are called as ours are."""
+    same = path.name if (REPOSITORY / "config" / path.name).is_file() else ""
+    file = f"config/{same}" if same else "a file of config/"
+    return (
+        f"{path}: settings in the format of the published code, which differs (such as random_seed for seed, and no "
+        f"task): {file} holds them in this one; leave --cfg-path out and say what differs with --set key=value"
+    )
 
 
 def read_record(path: Path) -> dict[str, Any]:

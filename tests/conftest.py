@@ -1,5 +1,6 @@
 """Synthetic data folders that every test file shares."""
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -8,16 +9,44 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from PIL import Image
 
 from src.datasets.phantom import write_phantom
+from src.training import precision
 
 pytest_plugins = ["trained_runs"]
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.register_profile("long", deadline=None)  # of tests/fuzz
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--bfloat16`: run as on a processor that multiplies bfloat16, or as on one that does not."""
+    words = "as if the processor multiplied bfloat16, or did not, or the other of what it does (default: as it is); "
+    words += "processes that tests start are not told: they name their precision"
+    parser.addoption("--bfloat16", choices=("on", "off", "other"), help=words)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Force what `precision: auto` finds, in this process and in those of --numprocesses, which get the option too."""
+    forced, detected = config.getoption("--bfloat16"), precision._multiplies_bf16
+    if forced is not None:
+        found = forced == "on" if forced != "other" else not detected(torch.device("cpu"))
+
+        @functools.wraps(detected)  # which a test of the detection itself unwraps
+        def multiplies_bf16(device: torch.device) -> bool:
+            return found
+
+        precision._multiplies_bf16 = multiplies_bf16
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which number format `precision: auto` gives in this run."""
+    found = precision.number_format(precision.compute_dtype("auto", torch.device("cpu")))
+    return f"precision: auto is {found} on the CPU ({'forced' if config.getoption('--bfloat16') else 'as found'})"
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,14 @@ from src.evaluation.pooling import Trial
 from src.evaluation.predictions import write_predictions
 from src.files import write_json
 
-TINY = ("image_size=[32, 40]", "base_channels=2", "batch_size=2", "min_steps_per_epoch=1", "augment_variants=1")
+TINY = (
+    "image_size=[32, 40]",
+    "base_channels=2",
+    "batch_size=2",
+    "min_steps_per_epoch=1",
+    "augment_variants=1",
+    "precision=fp32",
+)
 
 
 def division_of(trial: Trial) -> Division:

@@ -29,11 +29,13 @@ from src.training import checkpoint as checkpoints
 
 CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
 SEEDS, FOLDS = 2, 2
+# Its encoder takes the number format from the decoder.
+ENCODER = [setting for setting in TINY_ENCODER if setting != "precision=fp32"]
 BASELINES = {"random_encoder", "raw_pixels"}
 
 
 def train(script: str, phantom: Path, root: Path, *flags: str) -> None:
-    encoder = [] if "head=spots" in flags else ["--encoder-set", *TINY_ENCODER]  # which sees through a segmenter
+    encoder = [] if "head=spots" in flags else ["--encoder-set", *ENCODER]  # which sees through a segmenter
     places = [*encoder, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
     run_here(script, *flags, *places)
 
@@ -293,11 +295,35 @@ def test_baselines_train_on_the_same_patients(folds: Path) -> None:
         assert divisions[0] == divisions[1] == divisions[2]
 
 
-def test_published_protocol_chooses_the_epoch_on_its_test_patients(published: Path, phantom: Path) -> None:
+def test_published_protocol_divides_frames_and_chooses_the_epoch_on_its_test_frames(published: Path) -> None:
     division = read(published / "seed_2021" / SEGMENTER / "results" / "split.json")
+    assert division["unit"] == "frame"
     assert division["validation"] == division["tested"]
     assert set(division["tested"]) <= set(division["test"])
     assert not set(division["train"]) & set(division["tested"])
+    trained = checkpoints.load(published / "seed_2021" / SEGMENTER / "checkpoints" / "last.pty")
+    assert trained.settings["select_by"] == "loss"
+    assert trained.settings["transductive"]
+
+
+def test_the_published_classifier_keeps_the_epoch_of_the_fewest_errors_on_its_test_frames(
+    published: Path, phantom: Path, tmp_path: Path
+) -> None:
+    trial = tmp_path / "published" / "seed_2021"
+    shutil.copytree(published / "seed_2021" / "dmr_runs", trial / "dmr_runs")
+    train("main_binary.py", phantom, tmp_path, "--protocol", "published", "--set", "learning_rate=0.05", "max_epochs=4")
+    trained = checkpoints.load(trial / CLASSIFIER / "checkpoints" / "last.pty")
+    assert trained.settings["select_by"] == "errors"
+    right = [entry["val/frame_accuracy"] for entry in trained.history]
+    assert trained.best_epoch == 1 + right.index(max(right))
+    lines = [line for line in lines_of(trial / CLASSIFIER) if line["part"] == "test"]
+    kept = [(float(line["probability"]) >= 0.5) == (line["label"] == "1") for line in lines]
+    assert np.mean(kept) == pytest.approx(max(right))
+    division = read(trial / CLASSIFIER / "results" / "split.json")
+    assert division["unit"] == "patient"
+    assert division["validation"] == division["tested"] == read(trial / "split_classification_heat.json")["test"]
+    metrics = read(tmp_path / "published" / CLASSIFIER / "results" / "metrics.json")
+    assert metrics["test/patient_auc"] is not None
 
 
 def test_a_finished_trial_is_not_taken_for_one_of_other_settings(
@@ -325,7 +351,7 @@ def test_a_finished_trial_is_left_alone_and_other_folds_are_refused(
     before = weights.stat().st_mtime_ns
     train("main_seg.py", phantom, root, "--protocol", "published", "--resume")
     assert weights.stat().st_mtime_ns == before
-    path = published / "seed_2021" / "split.json"
+    path = published / "seed_2021" / "split_segmentation.json"
     split = read(path)
     split["test"], split["rest"] = split["test"][1:], [*split["rest"], split["test"][0]]
     path.write_text(json.dumps(split), encoding="utf-8")

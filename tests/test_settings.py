@@ -166,6 +166,19 @@ def test_several_mistakes_are_counted(write_yaml: Writer, latent: list[str]) -> 
     assert complaint(write_yaml(*latent, "batch_size: 0", "seed: -1")).endswith("(and 1 more)")
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [("dmr_seg_h_enc_h_dec.yaml", "config/dmr_seg_h_enc_h_dec.yaml holds"), ("mine.yaml", "a file of config/ holds")],
+)
+def test_a_file_of_the_published_code_names_the_one_to_take(tmp_path: Path, name: str, ours: str) -> None:
+    path = tmp_path / name
+    lines = ["dataset_name: 'DMR Annotated'", "model_save_path: 'runs/dmr_run.pty'", "log_folder: 'runs/logs'"]
+    path.write_text("\n".join([*lines, "random_seed: 2021", "train_val_ratio: '8:2'"]), encoding="utf-8")
+    text = complaint(path, "output_root=x")
+    for part in (str(path), "the format of the published code, which differs", ours, "--cfg-path", "--set"):
+        assert part in text
+
+
 def test_unknown_task(write_yaml: Writer) -> None:
     text = complaint(write_yaml("task: regression"))
     assert "'regression'" in text

@@ -22,9 +22,9 @@ SIZE = (48, 64)
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the folder of a run: task, modalities of encoder and decoder."""
+    """Writes the folder of a run: task, modalities of encoder and decoder, number format."""
 
-    def make(task: str = "segmentation", encoder: str = "heat", decoder: str = "heat") -> Path:
+    def make(task: str = "segmentation", encoder: str = "heat", decoder: str = "heat", precision: str = "fp32") -> Path:
         torch.manual_seed(5)
         run = RunFolder(tmp_path / f"dmr_runs_{task}_{encoder[0]}_enc_{decoder[0]}_dec")
         cuts = CUTSEncoder({"gray": 1, "heat": 3}[encoder], num_kernels=2).freeze()
@@ -34,6 +34,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 torch.nn.init.normal_(module.running_mean, std=0.1)
                 torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
         settings = {"task": task, "encoder_modality": encoder, "decoder_modality": decoder, "image_size": list(SIZE)}
+        settings["precision"] = precision
         checkpoints.save(run.best, Checkpoint(head.state_dict(), settings, encoder=cuts.state_dict(), best_epoch=3))
         generator = np.random.default_rng(2)
         frames = generator.normal(size=(40, 32))

@@ -11,7 +11,8 @@ from src.datasets import DATASETS, splits
 from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import FrameCache, joined, open_cache
-from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
+from src.datasets.snapshots import palette_name
+from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
 from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import DeviceError, UserError
@@ -33,7 +34,7 @@ D = TypeVar("D", bound=FrameDataset)
 
 @dataclass(frozen=True)
 class Parts(Generic[D]):
-    """The frames of one run, divided by patient."""
+    """The frames of one run, divided by patient, or frame by frame for regions in the published protocol."""
 
     train: D
     validation: D
@@ -43,7 +44,8 @@ class Parts(Generic[D]):
     def save_split(self, path: Path) -> None:
         """Write the shared split with this run's own division of it."""
         parts = (self.train, self.validation, self.test)
-        splits.save(path, self.split, Division(*(tuple(sorted(set(part.patients))) for part in parts)))
+        units = (set(part.units(self.split.unit)) for part in parts)
+        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)))
 
 
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
@@ -89,7 +91,7 @@ def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[
 
 
 def draw_splits(settings: DecoderRunSettings) -> list[Split]:
-    """The splits by patient of the settings' protocol, the same ones for both tasks."""
+    """The splits of the settings' protocol: by patient, the same ones for both tasks, but for the published one."""
     return _Collection(settings).splits_of(settings)
 
 
@@ -121,12 +123,19 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
     return collection.divide(RegionDataset(cache, collection.regions, names, background), settings, saved_split)
 
 
+def _unit_of(settings: RunSettings) -> Unit:
+    published = isinstance(settings, SegmentationSettings) and settings.protocol == "published"
+    return "frame" if published else "patient"
+
+
 class _Collection:
     """A source's frames and labels, and what was left out of them on the way."""
 
     def __init__(self, settings: RunSettings) -> None:
         if settings.dataset_name not in DATASETS:
             raise UserError(f"dataset_name: {settings.dataset_name!r}: one of {', '.join(DATASETS)} is accepted")
+        if isinstance(settings, DecoderSettings) and settings.palette is not None:
+            palette_name(settings.palette)  # which refuses an unknown one before the training, not after it
         self.skipped = Skipped()
         self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path, settings.patients)
         if settings.patients:
@@ -182,31 +191,30 @@ class _Collection:
             reason = "cannot be decoded" if name in wanted else "is not of the modality and views asked for"
             self.skipped.add(f"annotated images whose frame {reason}", name)
 
-    def _strata(self) -> dict[str, Hashable]:
+    def _strata(self, unit: Unit = "patient") -> dict[str, Hashable]:
+        if unit == "frame":
+            return {frame.key: None for frame in self.regions}
         annotated = {frame.patient for frame in self.regions}
         return {patient: (self.diagnoses.get(patient), patient in annotated) for patient in self.source.patients}
 
     def divide(self, dataset: D, settings: RunSettings, saved_split: Path | None) -> Parts[D]:
         """Report what was left out, then cut the dataset as a run before it or by the shared split and a new draw."""
-        usable = set(dataset.patients)
         if saved_split is not None:
             split, division = splits.load(saved_split), splits.load_division(saved_split)
+            usable = set(dataset.units(split.unit))
             known = {*division.train, *division.validation, *division.tested}
             if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
                 known |= usable & set(split.rest)  # left out on purpose
             for patient in sorted(usable - known):
-                self.skipped.add(f"usable patients that {saved_split} does not know", patient)
+                self.skipped.add(f"usable {split.unit}s that {saved_split} does not know", patient)
             for patient in sorted(known - usable):
-                self.skipped.add(f"patients of {saved_split} that can no longer be used", patient)
+                self.skipped.add(f"{split.unit}s of {saved_split} that can no longer be used", patient)
         else:
-            split, division = self._draw(usable, settings)
+            split, division = self._draw(dataset, settings)
         self.skipped.report(logger)
-        parts = Parts(
-            dataset.of_patients(division.train),
-            dataset.of_patients(division.validation),
-            dataset.of_patients(division.tested),
-            split,
-        )
+        sides = (division.train, division.validation, division.tested)
+        train, validation, test = (dataset.of_units(split.unit, names) for names in sides)
+        parts = Parts(train, validation, test, split)
         for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
             found = set(part.patients)
             if not found:
@@ -219,9 +227,10 @@ class _Collection:
                 logger.warning("%s: only one diagnosis among its patients: %s", name, lost)
         return parts
 
-    def _draw(self, usable: set[str], settings: RunSettings) -> tuple[Split, Division]:
+    def _draw(self, dataset: FrameDataset, settings: RunSettings) -> tuple[Split, Division]:
         """The shared split, and of its patients that this task can use those to train and to choose on."""
-        strata = self._strata()
+        unit = _unit_of(settings)
+        usable, strata = set(dataset.units(unit)), self._strata(unit)
         split = self._shared_split(settings, strata)
         for group in split.groups:
             logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
@@ -239,8 +248,8 @@ class _Collection:
             validation = []
         if not validation or not tested:
             raise UserError(
-                f"{settings.dataset_path}: {len(usable)} patients can be used for this task, {len(tested)} of them are "
-                f"test patients; at least 1 test patient and 2 others are needed, who share no frame"
+                f"{settings.dataset_path}: {len(usable)} {unit}s can be used for this task, {len(tested)} of them are "
+                f"test {unit}s; at least 1 test {unit} and 2 others are needed, who share no frame"
             )
         train = set(pool) - set(validation)
         if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
@@ -251,21 +260,26 @@ class _Collection:
         return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
 
     def _shared_split(self, settings: RunSettings, strata: Strata) -> Split:
-        path = settings.output_root / "split.json"
+        path = settings.output_root / settings.split_name
+        if isinstance(settings, DecoderRunSettings) and settings.protocol == "published" and not path.exists():
+            splits.save(path, self.splits_of(settings)[0])
         # Looked for once: the saved split holds what was found.
         groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
         return load_or_draw(path, strata, settings.test_ratio, settings.seed, groups)
 
     def splits_of(self, settings: DecoderRunSettings) -> list[Split]:
         """The splits of the settings' protocol, drawn with the settings' seed."""
-        strata = self._strata()
+        unit = _unit_of(settings)
+        strata = self._strata(unit)
         if settings.protocol == "holdout":
             return [self._shared_split(settings, strata)]
-        if settings.protocol == "published":
-            frames = Counter(
-                frame.patient for frame in self.source.all_frames["gray"] or self.source.all_frames["heat"]
-            )
-            tests, groups = [splits.largest_and_smallest(frames, settings.test_ratio)], Groups()
+        groups = Groups()
+        if unit == "frame":
+            tests = [splits.random_share(strata, settings.test_ratio, settings.seed)]
+        elif settings.protocol == "published":
+            listed = (frame.patient for frame in self.source.all_frames[settings.decoder_modality])
+            frames = Counter(patient for patient in listed if patient in self.diagnoses)
+            tests = [splits.largest_and_smallest(frames, settings.test_ratio)]
         else:
             groups = self._sharing_frames(settings.dataset_path)
             try:
@@ -273,7 +287,7 @@ class _Collection:
             except ValueError as error:
                 raise UserError(f"folds: {settings.folds}: {error}; fewer folds are needed") from None
         return [
-            Split(settings.seed, settings.test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
+            Split(settings.seed, settings.test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups, unit)
             for test in tests
         ]
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from src.errors import UserError, is_printable, one_line, some
 from src.files import is_link
 from src.settings import Modality
 
 HEALTHY, SICK = 0, 1
+Unit = Literal["patient", "frame"]
+"""What a split divides: patients with all their frames, or, in the published protocol, single frames."""
 _LOGGED = 10_000  # names of one reason in train.log
 
 
@@ -31,6 +33,11 @@ class Frame:
     name: str
     view: int | None = None
     day: date | None = None
+
+    @property
+    def key(self) -> str:
+        """What a split of frames calls it, the same for a gray frame and its heat map: patient, folder and name."""
+        return f"{self.patient}:{(self.path.parent / self.name).as_posix()}"
 
 
 @dataclass

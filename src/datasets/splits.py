@@ -1,14 +1,18 @@
-"""Which patients are trained on, chosen on, and tested on: by patient, stratified, seeded, written to disk."""
+"""Who is trained on, chosen on, and tested on: by patient, stratified, seeded, written to disk.
+
+The published code's divisions, which are none of that, are here by name.
+"""
 
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from src.datasets.source import Unit
 from src.errors import UserError, some
 from src.files import alone_in, read_json, write_json
 
@@ -29,6 +33,8 @@ class Split:
     test: tuple[str, ...]
     rest: tuple[str, ...]
     groups: Groups = ()
+    unit: Unit = "patient"
+    """What `test` and `rest` name, and a run's division of them."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +137,28 @@ def _units(strata: Strata, groups: Groups) -> list[tuple[str, ...]]:
 
 
 def largest_and_smallest(frames: Mapping[str, int], share: float) -> list[str]:
-    """The patients with most and with fewest frames, in turns, until they have a share of all frames; sorted.
+    """Pairs of the patients with most and with fewest frames until they have a share of all frames; sorted.
 
-    frames: how many each patient has. Source: the published code of arXiv 2404.06589, which takes folders this way.
+    frames: how many each patient has; of equal ones the names decide. At least one patient is left, so that of fewer
+    than three none is taken. Source: the published code of arXiv 2404.06589, which takes folders this way.
     """
     ordered = sorted(frames, key=lambda patient: (frames[patient], patient))
     total, taken = sum(frames.values()), list[str]()
-    while sum(frames[patient] for patient in taken) < share * total:
-        taken.append(ordered.pop(-1 if len(taken) % 2 == 0 else 0))
+    while len(ordered) > 2 and sum(frames[patient] for patient in taken) < share * total:
+        taken += [ordered.pop(), ordered.pop(0)]
     return sorted(taken)
+
+
+def random_share(units: Iterable[str], share: float, seed: int) -> list[str]:
+    """A share of the units drawn at random, whoever they are of, at least one and at most all but one; sorted.
+
+    Of fewer than two none is drawn. Source: the published code of arXiv 2404.06589, which divides annotated frames so.
+    """
+    ordered = sorted(set(units))
+    if len(ordered) < 2:
+        return []
+    count = min(max(round(share * len(ordered)), 1), len(ordered) - 1)
+    return sorted(np.random.default_rng(seed).permutation(ordered)[:count].tolist())
 
 
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
@@ -184,12 +203,13 @@ def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int, group
     unknown = sorted(set(strata) - known)
     if unknown:
         raise UserError(
-            f"{path}: does not know {len(unknown)} patients of the data folder ({some(unknown)}); use another "
+            f"{path}: does not know {len(unknown)} {split.unit}s of the data folder ({some(unknown)}); use another "
             "output_root, or delete the file and every run beside it"
         )
     absent = sorted(known - set(strata))
     if absent:
-        logger.warning("patients of the split that are not among those of this run: %d (%s)", len(absent), some(absent))
+        found = f"{split.unit}s of the split that are not among those of this run: {len(absent)} ({some(absent)})"
+        logger.warning("%s", found)
     return split
 
 
@@ -199,12 +219,15 @@ def load(path: Path) -> Split:
     try:
         test, rest = (_names(content[key]) for key in ("test", "rest"))
         groups = tuple(_names(group) for group in content.get("groups", ()))
-        split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest, groups)
+        unit = content.get("unit", "patient")
+        if unit not in get_args(Unit):
+            raise ValueError(f"unit {unit!r}")
+        split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest, groups, unit)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(f"{path}: no patient split: {error!r}") from None
     both = sorted(set(split.test) & set(split.rest))
     if both:
-        raise UserError(f"{path}: patients on both sides of the split: {some(both)}")
+        raise UserError(f"{path}: {split.unit}s on both sides of the split: {some(both)}")
     for group in split.groups:
         if set(group) & set(split.test) and set(group) & set(split.rest):
             raise UserError(f"{path}: patients who share frames are on both sides of the split: {some(group)}")

@@ -14,14 +14,16 @@ from torch.utils.data import Dataset
 
 from src.datasets.annotations import AnnotatedImage, soft_target
 from src.datasets.frame_cache import CHANNELS, FrameCache
-from src.datasets.snapshots import DEFAULT_PALETTE, recognised_palette
-from src.datasets.source import Frame
+from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
+from src.datasets.source import Frame, Unit
+
 
 logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
 _TARGET_BYTES = 2**28
+_FEWEST_OF_PALETTE = 10  # of fewer the guess is often wrong
 
 
 def as_is(batch: Batch) -> Batch:
@@ -60,8 +62,16 @@ class FrameDataset(Dataset[Any]):
 
     def of_patients(self, patients: Collection[str]) -> Self:
         """The same dataset with the frames of these patients only."""
-        wanted = set(patients)
-        return self._with_rows([row for row in self.rows if self.cache.frames[row].patient in wanted])
+        return self.of_units("patient", patients)
+
+    def units(self, unit: Unit) -> list[str]:
+        """What a split divides, of each frame: its patient, or itself."""
+        return self.patients if unit == "patient" else [frame.key for frame in self.frames]
+
+    def of_units(self, unit: Unit, names: Collection[str]) -> Self:
+        """The same dataset with the frames of these units only."""
+        wanted = set(names)
+        return self._with_rows([row for row, name in zip(self.rows, self.units(unit), strict=True) if name in wanted])
 
     def spread_places(self, count: int) -> list[int]:
         """At most `count` places, evenly spread over the dataset."""
@@ -147,21 +157,32 @@ class RegionDataset(FrameDataset):
         return found
 
 
-def assumed_palette(dataset: FrameDataset, what_for: str) -> str | None:
-    """What a dataset's heat maps are drawn in; where that is not recognised the usual one, with a warning that says
-    what it is assumed for; None for gray frames."""
+def palette_of(dataset: FrameDataset, named: str | None = None) -> str | None:
+    """What a dataset's heat maps are drawn in: as the settings name it, or recognised from ten frames or more.
+
+    None for gray frames and where it is not known, which is logged. Raises `UserError` for a name of no palette.
+    """
     if dataset.cache.shape[0] != CHANNELS["heat"]:
         return None
-    found = palette_of(dataset)
+    if named is not None:
+        return palette_name(named)
+    found = None
+    if len(dataset) >= _FEWEST_OF_PALETTE:
+        found = recognised_palette(dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy())
     if found is None:
-        logger.warning("%s: the palette of the heat maps is not recognised; %s is assumed", what_for, DEFAULT_PALETTE)
-    return found or DEFAULT_PALETTE
+        few = len(dataset) < _FEWEST_OF_PALETTE
+        why = f"{len(dataset)} heat maps are too few to tell" if few else "the colours of the heat maps do not tell"
+        logger.warning(
+            "%s which palette they are drawn in: %s is assumed; --set palette=NAME says it", why, DEFAULT_PALETTE
+        )
+    return found
 
 
-def palette_of(dataset: FrameDataset) -> str | None:
-    """What a dataset's heat maps are drawn in; None for gray frames and where it is not known."""
-    frames = dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy()
-    return recognised_palette(frames) if frames.shape[1] == CHANNELS["heat"] else None
+def assumed_palette(dataset: FrameDataset, named: str | None = None) -> str | None:
+    """As `palette_of`, the usual palette where it is not known; None for gray frames."""
+    if dataset.cache.shape[0] != CHANNELS["heat"]:
+        return None
+    return palette_of(dataset, named) or DEFAULT_PALETTE
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,15 @@ def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(sk.roc_auc_score(labels, probabilities)) if len(np.unique(labels)) == 2 else float("nan")
 
 
+def frame_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """The scores of frames that an epoch may be chosen by; labels are 1 for sick; both [N].
+
+    The AUC, NaN where only one class is there, and the share of frames on the right side of .5.
+    """
+    right = (probabilities >= THRESHOLD) == (labels == 1)
+    return {"frame_auc": area_under_curve(labels, probabilities), "frame_accuracy": float(right.mean())}
+
+
 def binary_statistic(
     labels: np.ndarray, probabilities: np.ndarray, threshold: float | np.ndarray = THRESHOLD
 ) -> Statistic:

@@ -7,6 +7,7 @@ Source of the items, here in words of our own: Tejani et al., Checklist for Arti
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from src.evaluation.report_record import divides_frames, patients_of
 from src.evaluation.report_runs import BASELINES, Group, Run
 from src.evaluation.report_tables import plain, plural
 
@@ -98,7 +99,12 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
         f"{_said(runs, {'test_ratio': 'test fraction {}'})}; "
         f"{_said(runs, {'train_val_ratio': 'training to validation {}'})}. See Split by patient."
     )
-    answers[20] = "By patient: no patient is in two partitions." + (
+    answers[20] = (
+        "By patient: no patient is in two partitions, except for regions in the published protocol, which divides "
+        "frames whoever they are of."
+        if any(map(divides_frames, runs))
+        else "By patient: no patient is in two partitions."
+    ) + (
         " The encoder saw frames of test patients without their labels (transductive)."
         if any(run.settings.get("transductive") is True for run in runs)
         else ""
@@ -137,9 +143,10 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     answers[25] = f"{_said(runs, keys)}. All settings: Settings; curves: Curves."
     published = any(run.published for run in runs)
     words = {"score": "of the highest validation Dice or AUC", "last": "that came last"}
+    words["errors"] = "of the fewest errors at .5 on validation"
     selected = [words.get(str(run.settings.get("select_by")), "of the least validation loss") for run in runs]
     answers[26] = f"The epoch {' or '.join(dict.fromkeys(selected))}, as the settings say." + (
-        " In the published protocol it is chosen on the test patients, which is optimistic." if published else ""
+        " In the published protocol it is chosen on the test frames, which is optimistic." if published else ""
     )
     averaged = [
         words
@@ -219,5 +226,4 @@ def _said(runs: Sequence[Run], keys: Mapping[str, str], skip: Sequence[str] = ()
 
 
 def _part(runs: Sequence[Run], name: str) -> set[str]:
-    parts = (run.split.get(name) for run in runs)
-    return {str(patient) for part in parts if isinstance(part, list) for patient in part}
+    return {patient for run in runs for patient in patients_of(run, name) or ()}

@@ -6,14 +6,28 @@ from src.evaluation.report_runs import Run
 from src.evaluation.report_tables import ABSENT, Cell, Table, digits, plain, plural, some
 
 
+def divides_frames(run: Run) -> bool:
+    """Whether a patient may be in several parts, as for regions in the published protocol."""
+    return run.split.get("unit") == "frame"
+
+
+def patients_of(run: Run, part: str) -> list[str] | None:
+    """Who is in a part of the run's division (train, validation, tested); None where split.json does not say."""
+    names = run.split.get(part)
+    if not isinstance(names, list):
+        return None
+    patients = [str(name) for name in names]
+    return sorted({name.partition(":")[0] for name in patients}) if divides_frames(run) else patients
+
+
 def split_table(titled: Mapping[str, Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
     """Patients, frames and diagnoses of the parts of each run; `counted` are the frames of predictions.csv by run."""
     rows = []
     for title, run in titled.items():
         cells = [Cell(title, run.name, kind="head")]
         for logged, key in (("train", "train"), ("validation", "validation"), ("test", "tested")):
-            patients = run.split.get(key)
-            if not isinstance(patients, list):
+            patients = patients_of(run, key)
+            if patients is None:
                 cells.append(ABSENT)
                 continue
             frames, logged_patients, diagnoses = run.log.parts.get(logged, (0, -1, ""))

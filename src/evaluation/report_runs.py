@@ -27,7 +27,7 @@ FOLDERS: dict[str, tuple[Task, str]] = {
 }
 """Run folders below an output root: task and case of each."""
 BASELINES = ("random_encoder", "raw_pixels", "latent_regression", "gray_regression")
-PUBLISHED = "published protocol, optimistic: the epoch was chosen on the test patients"
+PUBLISHED = "published protocol, optimistic: the epoch was chosen on the test frames"
 
 # Only these are entered: the output root can be the repository, with a whole database in it.
 _TRIAL_ROOT = re.compile(r"(seed|kfold|fold)_\d+|seeds|published")

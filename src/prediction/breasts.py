@@ -46,11 +46,9 @@ def frozen_breasts(
     if segmenter.size != (size[0], size[1]):
         raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {(size[0], size[1])}")
     found = checkpoints.load(folder.best)
-    left_out = set(splits.load(folder.split).test)
-    if settings.protocol != "published":  # whose segmenter chooses its epoch on them
-        left_out -= set(found.patients)
+    left_out = set(splits.load(folder.split).test) - set(found.patients)
     seen = sorted(set(parts.test.patients) - left_out)
-    if seen:
+    if seen and settings.protocol != "published":  # which divides the segmenter's frames, whoever they are of
         raise UserError(
             f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
             "again with this output_root's split"
@@ -59,7 +57,8 @@ def frozen_breasts(
     if found.encoder_patients or found.settings.get("decoder_input") not in (*BASELINES, *WITHOUT_ENCODER):
         encoder = Checkpoint(model={}, patients=found.encoder_patients)
         checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
-    palette = segmenter.record.palette or assumed_palette(parts.train, "head: spots") or DEFAULT_PALETTE
+    known = None if settings.palette is not None else segmenter.record.palette
+    palette = known or assumed_palette(parts.train, settings.palette) or DEFAULT_PALETTE
     names = list(segmenter.record.class_names)
     frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
     blank = replace(

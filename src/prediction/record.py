@@ -58,13 +58,20 @@ def pooled(latents: torch.Tensor) -> np.ndarray:
 
 
 def write_record(
-    run: RunFolder, task: DecoderTask[Any], parts: Parts[Any], classes: tuple[Sequence[str], int] = ((), 0)
+    run: RunFolder,
+    task: DecoderTask[Any],
+    parts: Parts[Any],
+    palette: str | None,
+    classes: tuple[Sequence[str], int] = ((), 0),
 ) -> None:
-    """Write the record of a trained run; `classes`: the names and the background's index, for regions."""
+    """Write the record of a trained run.
+
+    palette: as the settings name it; `classes`: the names and the background's index, for regions.
+    """
     found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train)))
+    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train, palette)))
 
 
 def save_record(path: Path, record: Record) -> None:

@@ -23,7 +23,7 @@ from src.decision import chosen_classes
 from src.decoder_input import Frozen, Seen, decoder_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
-from src.evaluation.classification import area_under_curve
+from src.evaluation.classification import frame_scores
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
 from src.networks.build import begin_as_taught, frozen_input, region_decoder
@@ -120,7 +120,7 @@ def classification_task(
         latents=LatentStore(model, settings, device),
         loss=lambda logits, batch: F.binary_cross_entropy_with_logits(logits, batch["label"].to(device)),
         judge=lambda logits, batch: logits.cpu().double().sigmoid().numpy(),
-        summarise=lambda dataset, kept: {"frame_auc": area_under_curve(np.array(dataset.labels), kept)},
+        summarise=lambda dataset, kept: frame_scores(np.array(dataset.labels), kept),
         score="frame_auc",
     )
 
@@ -204,12 +204,12 @@ def frozen_encoder(
     if not settings.needs_encoder:
         blank = blank_checkpoint(settings, parts)
         if settings.decoder_input == "levels":
-            blank.palette = assumed_palette(parts.train, "decoder_input: levels")
+            blank.palette = assumed_palette(parts.train, settings.palette)
         return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     folder = root or settings.output_root
     encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
     if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
-        palette = assumed_palette(parts.train, "encoder: taught")
+        palette = assumed_palette(parts.train, settings.palette)
         blank = replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict(), palette=palette)
         return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     if settings.decoder_input == "random":
@@ -287,7 +287,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
 
     sees_levels = task.model.encoder_channels is None
     regrays = settings.augment in ("full", "strong") or (settings.augment != "none" and sees_levels)
-    palette = (regrays and assumed_palette(parts.train, "augment")) or DEFAULT_PALETTE
+    palette = (regrays and assumed_palette(parts.train, settings.palette)) or DEFAULT_PALETTE
 
     def losses(batch: Batch) -> Losses:
         kept = settings.augment == "none" or "variant" in batch
@@ -326,7 +326,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         loss, kept = evaluate(judged, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
-    score = task.score if settings.select_by == "score" else None
+    score = {"score": task.score, "errors": "frame_accuracy"}.get(settings.select_by)
     keeps_last = settings.select_by == "last"
     return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score, keeps_last)
 

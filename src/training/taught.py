@@ -43,7 +43,7 @@ def take_taught(
     if not distributed.writes():
         return
     started = time.perf_counter()
-    palette = assumed_palette(parts.train, "encoder: taught")
+    palette = assumed_palette(parts.train, settings.palette)
     if arguments.mode == "train":
         taught = read_taught()
         logger.info("the weights that ship (taught on %s) are the encoder: nothing to train", taught.taught_on)

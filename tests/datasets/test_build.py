@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, pretrained_on
+from src.datasets import splits
+from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits, pretrained_on
 from src.datasets.tasks import FrameDataset, as_input
 from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
@@ -70,6 +71,51 @@ def test_encoder_sees_no_test_patient(cohort: Folder) -> None:
     parts = build("latent", cohort.root)
     assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
     assert patients(parts.test) == set(parts.split.test)
+
+
+def test_the_published_split_of_regions_divides_frames(cohort: Folder) -> None:
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    names = [f"T{number:04d}.{visit}.1.S.2012-10-0{visit}.00.jpg" for number in range(1, 6) for visit in (1, 2)]
+    for number in range(1, 6):
+        for snap in (False, True):
+            cohort.frame(f"{number:04d}", visit=2, snap=snap)
+    cohort.regions({name: [(1, square)] for name in names})
+    found = []
+    for modality in ("heat", "gray"):
+        more = {"protocol": "published", "decoder_modality": modality, "encoder_modality": modality}
+        settings = settings_for("segmentation", cohort.root, **more)
+        parts = build_regions(settings)
+        assert parts.split.unit == "frame"
+        assert parts.split == draw_splits(settings)[0] == splits.load(settings.output_root / "split_segmentation.json")
+        assert parts.validation.names == parts.test.names
+        assert (len(parts.train), len(parts.test)) == (8, 2)
+        assert not set(parts.train.names) & set(parts.test.names)
+        assert patients(parts.train) & patients(parts.test)  # seed 2021: the other visit of a test patient
+        parts.save_split(settings.output_root / "saved.json")
+        again = build_regions(settings, settings.output_root / "saved.json")
+        assert (again.train.names, again.test.names) == (parts.train.names, parts.test.names)
+        found.append([frame.key for frame in parts.test.frames])
+    assert found[0] == found[1]  # one drawing, one side
+    assert not (settings.output_root / "split.json").exists()
+
+
+def test_the_published_split_of_diagnoses_counts_the_modalitys_frames_of_the_diagnosed(cohort: Folder) -> None:
+    for visit in range(2, 9):
+        cohort.frame("0021", visit=visit, snap=True)  # the most, but without a diagnosis
+        cohort.frame("0003", visit=visit, snap=True)
+        cohort.frame("0004", visit=visit)
+    tested = {}
+    for modality in ("heat", "gray"):
+        more = {"protocol": "published", "decoder_modality": modality, "encoder_modality": modality}
+        parts = build_diagnoses(settings_for("classification", cohort.root, **more))
+        tested[modality] = patients(parts.test)
+        assert parts.split.unit == "patient"
+        assert parts.validation.names == parts.test.names
+        assert not patients(parts.train) & patients(parts.test)
+        assert patients(parts.train) | patients(parts.test) == {f"{number:04d}" for number in range(1, 21)}
+        assert len(tested[modality]) % 2 == 0
+    # 20 folders of one frame but for one of eight: the first pair holds 9 of 27, a third.
+    assert tested == {"heat": {"0003", "0001"}, "gray": {"0004", "0001"}}
 
 
 def test_transductive_encoder_sees_test_patients(cohort: Folder) -> None:

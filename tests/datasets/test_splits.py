@@ -3,6 +3,7 @@
 import json
 import logging
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from src.datasets.splits import (
     Division,
     Groups,
+    Split,
     connected,
     folds,
     largest_and_smallest,
@@ -19,6 +21,7 @@ from src.datasets.splits import (
     load_division,
     load_or_draw,
     ordered_sample,
+    random_share,
     save,
     stratified_sample,
 )
@@ -305,12 +308,41 @@ def test_folds_need_as_many_patients() -> None:
         folds(dict.fromkeys("abc", 0), 4, 1)
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 20), min_size=2, max_size=30))
-def test_largest_and_smallest_folders_take_turns_until_a_fifth(frames: dict[str, int]) -> None:
-    taken = largest_and_smallest(frames, 0.2)
-    held = sorted(frames[name] for name in taken)
+@given(st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 20), max_size=30), SHARES)
+def test_largest_and_smallest_folders_are_taken_in_pairs(frames: dict[str, int], share: float) -> None:
+    taken = largest_and_smallest(frames, share)
+    assert taken == sorted(set(taken)) == largest_and_smallest(dict(reversed(frames.items())), share)
+    pairs, odd = divmod(len(taken), 2)
+    assert odd == 0
+    ordered = sorted(frames, key=lambda name: (frames[name], name))
+    assert set(taken) == {*ordered[:pairs], *ordered[len(ordered) - pairs :]}
     total = sum(frames.values())
-    assert sum(held) >= 0.2 * total
-    # One patient fewer would not do: the last one taken is the largest of the small or the smallest of the large.
-    left = sorted(frames[name] for name in frames if name not in taken)
-    assert not left or all(size <= left[0] or size >= left[-1] for size in held)
+    left = len(frames) - len(taken)
+    assert left <= 2 or sum(frames[name] for name in taken) >= share * total
+    if taken:  # one pair fewer would not do
+        assert left >= 1
+        inner = (ordered[pairs - 1], ordered[len(ordered) - pairs])
+        assert sum(frames[name] for name in taken if name not in inner) < share * total
+
+
+@given(st.lists(st.text(min_size=1, max_size=4), max_size=30), SHARES, SEEDS)
+def test_a_random_share_is_of_its_size_whatever_the_order(units: list[str], share: float, seed: int) -> None:
+    drawn = random_share(units, share, seed)
+    count = len(set(units))
+    assert drawn == sorted(set(drawn)) == random_share(reversed(units), share, seed)
+    assert set(drawn) <= set(units)
+    assert len(drawn) == (0 if count < 2 else min(max(round(share * count), 1), count - 1))
+
+
+def test_every_unit_is_drawn_by_some_seed_about_as_often_as_any() -> None:
+    drawn = [name for seed in range(500) for name in random_share("abcdefghij", 0.2, seed)]
+    assert all(abs(drawn.count(name) - 100) < 50 for name in "abcdefghij")  # five standard deviations are 45
+
+
+def test_a_split_of_frames_says_so_in_its_file(tmp_path: Path) -> None:
+    split = Split(1, 0.2, ("1:1/a",), ("1:1/b", "2:2/c"), unit="frame")
+    save(tmp_path / "split_segmentation.json", split)
+    assert load(tmp_path / "split_segmentation.json") == split
+    save(tmp_path / "split.json", replace(split, unit="other"))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"no patient split: .*unit 'other'"):
+        load(tmp_path / "split.json")

@@ -10,7 +10,15 @@ from PIL import Image
 from src.datasets.frame_cache import open_cache, read_frame
 from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.matrices import read_matrix
-from src.datasets.snapshots import derive_snapshots
+from src.datasets.phantom import write_phantom
+from src.datasets.snapshots import (
+    derive_snapshots,
+    encode_jpeg,
+    gray_frames,
+    make_snapshot,
+    read_gray,
+    recognised_palette,
+)
 from src.datasets.source import Frame, Skipped
 from src.datasets.tasks import FrameDataset, palette_of
 from src.errors import UserError
@@ -136,6 +144,37 @@ def test_arrays() -> None:
     for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0]):
         with pytest.raises(UserError, match="array"):
             from_array(wrong)
+
+
+def test_the_palette_of_easy_phantoms_is_recognised_as_the_demo_needs_it(tmp_path: Path) -> None:
+    # Skin and background with nothing between them: many of the palette's colours are in no frame.
+    write_phantom(tmp_path / "data", 10, seed=7, variety=0.2)
+    values = [read_gray(path) for path in gray_frames(tmp_path / "data")]
+    for palette in ("jet", "inferno", "turbo"):
+        files = [tmp_path / f"{palette}_{number}.jpg" for number in range(len(values))]
+        for path, frame in zip(files, values, strict=True):
+            path.write_bytes(encode_jpeg(make_snapshot(frame, palette)))
+        for size in ((120, 160), (60, 80)):
+            frames = np.stack([read_frame(path, "heat", size)[0] for path in files])
+            assert recognised_palette(frames) == palette
+
+
+def test_fewer_than_ten_heat_maps_are_no_ground_for_a_guess_and_the_setting_always_wins(
+    tmp_path: Path, phantom: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = sorted(phantom.rglob("*_snap.jpg"))
+    frames = [Frame(path.parent.name, path.relative_to(phantom), path.stem) for path in files]
+    dataset = FrameDataset(open_cache(tmp_path, phantom, frames, "heat", (60, 80), Skipped()), range(len(frames)))
+    caplog.clear()
+    assert palette_of(dataset.spread(10)) == "jet"
+    assert not caplog.messages
+    assert palette_of(dataset.spread(9)) is None
+    assert "9 heat maps are too few to tell which palette they are drawn in: jet is assumed" in caplog.text
+    assert palette_of(dataset, "COLORMAP_Inferno") == palette_of(dataset.spread(1), "inferno") == "inferno"
+    with pytest.raises(UserError, match="unknown palette 'sepia'"):
+        palette_of(dataset, "sepia")
+    gray = open_cache(tmp_path, phantom, frames, "gray", (60, 80), Skipped())
+    assert palette_of(FrameDataset(gray, range(len(frames))), "inferno") is None
 
 
 def test_a_run_knows_the_palette_of_its_training_and_colours_with_it(tmp_path: Path, phantom: Path) -> None:

@@ -1,4 +1,4 @@
-"""An epoch's batches: every frame once, or enough drawn ones where frames are few."""
+"""An epoch's batches: every frame once, or all in turn until there are enough where frames are few."""
 
 import os
 import signal
@@ -53,10 +53,14 @@ def test_enough_steps_and_no_frame_left_out(frames: int, batch_size: int, least:
     drawn = np.concatenate(batches)
     assert len(batches) == steps_per_epoch(frames, settings(batch_size, least)) >= least
     assert set(drawn) <= set(range(frames))
-    if -(-frames // batch_size) >= least:
+    if frames >= least * batch_size:
         assert sorted(drawn) == list(range(frames))
     else:
         assert all(len(batch) == batch_size for batch in batches)
+    # In turn: the places are shared out among the frames as evenly as whole numbers allow.
+    places, times = sum(map(len, batches)), np.bincount(drawn, minlength=frames)
+    assert places == max(frames, least * batch_size)
+    assert sorted(times) == [places // frames] * (frames - places % frames) + [places // frames + 1] * (places % frames)
 
 
 @pytest.mark.parametrize(("frames", "least"), [(40, 1), (10, 5)])

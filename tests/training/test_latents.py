@@ -14,7 +14,6 @@ from src.decoder_input import Pixels
 from src.encoder import CUTSEncoder
 from src.settings import LatentSettings, SegmentationSettings
 from src.training.latents import LatentStore
-from src.training.precision import compute_dtype
 
 CPU = torch.device("cpu")
 SIZE = (32, 40)
@@ -117,15 +116,3 @@ def test_activations_computed_twice_keep_neither_latents_nor_full_maps() -> None
     assert max(kept, default=0) <= 2 * 4 * 32 * 32
     logits.sum().backward()
     assert len(loaded) == 2
-
-
-def test_auto_takes_bfloat16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for has, expected in (
-        ({}, torch.float32),
-        ({"avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": True}, torch.bfloat16),
-    ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
-        assert compute_dtype("auto", CPU) == expected
-        assert compute_dtype("fp32", CPU) == torch.float32
-        assert compute_dtype("bf16", CPU) == torch.bfloat16
