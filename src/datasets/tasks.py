@@ -17,7 +17,6 @@ from src.datasets.frame_cache import CHANNELS, FrameCache
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
 from src.datasets.source import Frame, Unit
 
-
 logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]

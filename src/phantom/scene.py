@@ -22,14 +22,14 @@ def add_objects(rng: np.random.Generator, warmth: Field, shape: Shape) -> None:
     """Put a paper marker, a belt, hair or a hand into the picture, in place; what hides a region is no region."""
     uniform, scale, labels = rng.uniform, shape.camera.half, shape.labels
     if rng.random() < 0.72:  # a marker, most often on the belly below the breasts
-        (x, y), = shape.camera.place(np.array([[rng.normal(0, 0.12), rng.normal(1.35, 0.22)]], np.float32), 1)
+        ((x, y),) = shape.camera.place(np.array([[rng.normal(0, 0.12), rng.normal(1.35, 0.22)]], np.float32), 1)
         if rng.random() < 0.06:
             x, y = uniform(0, WIDTH), uniform(0, HEIGHT)
         side = scale * uniform(0.08, 0.32)
         marker = fill(_box(rng, (float(x), float(y)), (side, side * uniform(0.85, 1.15)), rng.normal(0, 8)))
         warmth[:] = np.where(marker, uniform(0.0, 0.62) + 0.01 * rng.standard_normal(warmth.shape), warmth)
     if rng.random() < 0.15:  # trousers, with a belt
-        (_, y), = shape.camera.place(np.array([[0.0, uniform(1.7, 2.6)]], np.float32), 1)
+        ((_, y),) = shape.camera.place(np.array([[0.0, uniform(1.7, 2.6)]], np.float32), 1)
         rows = np.arange(HEIGHT, dtype=np.float32)[:, None] - y + rng.normal(0, 3) * np.linspace(-1, 1, WIDTH) ** 2
         cloth = rows > 0
         texture = uniform(0.15, 0.6) + uniform(0, 0.08) * noise(rng, uniform(1, 4))

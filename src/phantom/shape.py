@@ -45,7 +45,7 @@ class Camera:
         y = points[:, 1] * self.half * self.stretch
         cos, sin = np.cos(self.tilt), np.sin(self.tilt)
         placed = np.stack([cos * x - sin * y + self.origin[0], sin * x + cos * y + self.origin[1]], 1)
-        return placed.astype(np.float32)
+        return np.asarray(placed, np.float32)
 
     def torso_coordinates(self) -> tuple[Field, Field]:
         """Of each pixel the signed (u, y), negative on the image's left."""
@@ -97,7 +97,7 @@ def closed_curve(points: Points, each: int = 8) -> Points:
     t = np.linspace(0, 1, each, endpoint=False, dtype=np.float32)[None, :, None]
     a, b, c, d = (np.roll(points, shift, 0)[:, None] for shift in (1, 0, -1, -2))
     curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-    return curve.reshape(-1, 2).astype(np.float32)
+    return np.asarray(curve.reshape(-1, 2), np.float32)
 
 
 def fill(outline: Points) -> Mask:
@@ -267,7 +267,7 @@ def _dome(rng: np.random.Generator, traits: Traits, outline: Points) -> Points:
 def _arm(rng: np.random.Generator, traits: Traits, tip: NDArray[np.float64]) -> tuple[Points, Points]:
     """Outlines (u, y) of an arm and of its armpit, whose lower end is `tip`."""
     normal = rng.normal
-    corner = tip + [normal(0.07, 0.03), -abs(normal(0.12, 0.06))]  # where the arm leaves the chest
+    corner = _from(tip, normal(0.07, 0.03), -abs(normal(0.12, 0.06)))  # where the arm leaves the chest
     shoulder = np.array([0.42, traits.shoulder - 0.02])
     if traits.arms == "raised":
         angle, thick = np.deg2rad(np.clip(normal(48, 20), 0, 88)), np.clip(normal(0.56, 0.08), 0.38, 0.85)
@@ -277,19 +277,27 @@ def _arm(rng: np.random.Generator, traits: Traits, tip: NDArray[np.float64]) -> 
         fore = np.array([np.cos(angle + bend), -np.sin(angle + bend)])
         elbow = corner + along * rng.uniform(1.1, 1.7)
         out = elbow + fore * 2
-        arm = [[0.5, corner[1] + 0.45], corner + [-0.03, 0.2], corner + along * 0.02, corner + along * 0.5, elbow]
+        arm = [[0.5, corner[1] + 0.45], _from(corner, -0.03, 0.2), corner + along * 0.02, corner + along * 0.5, elbow]
         arm += [out, out + across * thick * 0.7, elbow + across * thick * 0.85 - along * 0.1]
         arm += [corner + along * 0.45 + across * thick * rng.uniform(0.95, 1.2), shoulder, [0.2, traits.shoulder + 0.4]]
         reach = rng.uniform(0.42, 0.72)
         outer = [corner + along * 0.16 + across * 0.02, corner + along * reach + across * 0.02]
         top = [tip[0] + normal(-0.1, 0.09) + 0.14 * np.cos(angle), tip[1] - rng.normal(1.04, 0.1)]
     else:
-        out = corner + [normal(0.05, 0.05) + (traits.arms == "hips") * rng.uniform(0.35, 0.7), rng.uniform(0.7, 1.1)]
+        sideways = normal(0.05, 0.05) + (traits.arms == "hips") * rng.uniform(0.35, 0.7)
+        out = _from(corner, sideways, rng.uniform(0.7, 1.1))
         thick = np.clip(normal(0.38, 0.05), 0.25, 0.55)
-        end = out + ([-0.6, 0.5] if traits.arms == "hips" else [normal(0, 0.08), 1.4])
-        arm = [[0.5, corner[1] + 0.3], corner + [-0.02, 0.1], corner + [0.02, 0.02], out, end, end + [thick, 0.1]]
-        arm += [out + [thick, 0.0], corner + [thick + 0.12, -0.25], shoulder + [0.3, 0.02], shoulder]
-        outer = [corner + [0.06, -0.06], corner + [0.12, -0.25]]
+        end = _from(out, *((-0.6, 0.5) if traits.arms == "hips" else (normal(0, 0.08), 1.4)))
+        arm = [
+            [0.5, corner[1] + 0.3],
+            _from(corner, -0.02, 0.1),
+            _from(corner, 0.02, 0.02),
+            out,
+            end,
+            _from(end, thick, 0.1),
+        ]
+        arm += [_from(out, thick, 0.0), _from(corner, thick + 0.12, -0.25), _from(shoulder, 0.3, 0.02), shoulder]
+        outer = [_from(corner, 0.06, -0.06), _from(corner, 0.12, -0.25)]
         top = [tip[0] + normal(0.02, 0.05), tip[1] - normal(0.72, 0.08)]
     inner = [normal(0.60, 0.05), tip[1] - rng.uniform(0.5, 0.75)]
     if traits.arms != "raised":
@@ -298,12 +306,18 @@ def _arm(rng: np.random.Generator, traits: Traits, tip: NDArray[np.float64]) -> 
     return np.array(arm, np.float32), np.array([tip, *outer, top, inner, low], np.float32)
 
 
+def _from(point: NDArray[np.float64], u: float, y: float) -> NDArray[np.float64]:
+    """A point so far outward and down from another one."""
+    return np.asarray(point + np.array([u, y]))
+
+
 def _draw_middle(rng: np.random.Generator, camera: Camera, traits: Traits) -> tuple[Mask, Mask, Mask]:
     """Masks of the trunk with its neck, of the neck's region, and of the head."""
     uniform, normal = rng.uniform, rng.normal
     chest, waist = normal(0.99, 0.03), traits.waist
     half = [[-0.1, traits.shoulder - 0.1], [0.3, traits.shoulder - 0.08], [0.8, traits.shoulder + 0.16]]
-    half += [[chest, 0.3], [chest, 0.8], [(chest + waist) / 2 + 0.02, traits.height + 0.2], [waist, traits.height + 0.55]]
+    half += [[chest, 0.3], [chest, 0.8], [(chest + waist) / 2 + 0.02, traits.height + 0.2]]
+    half += [[waist, traits.height + 0.55]]
     half += [[waist * uniform(0.95, 1.15), traits.height + 1.5], [-0.1, traits.height + 1.5]]
     trunk = np.zeros((HEIGHT, WIDTH), bool)
     for side in SIDES:
@@ -322,7 +336,7 @@ def _draw_middle(rng: np.random.Generator, camera: Camera, traits: Traits) -> tu
     trunk |= column
     head = np.zeros((HEIGHT, WIDTH), np.uint8)
     long, broad = uniform(0.42, 0.6), wide * uniform(1.05, 1.45)
-    (x, y), = camera.place(np.array([[normal(0, 0.04), chin + 0.06 - long]], np.float32), 1)
+    ((x, y),) = camera.place(np.array([[normal(0, 0.04), chin + 0.06 - long]], np.float32), 1)
     axes = (round(broad * camera.half), round(long * camera.half))
     cv2.ellipse(head, (round(float(x)), round(float(y))), axes, float(np.rad2deg(camera.tilt)), 0, 360, 1, -1)
     return trunk, neck, head.astype(bool)

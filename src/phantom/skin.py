@@ -65,11 +65,15 @@ def _trunk(rng: np.random.Generator, u: Field, v: Field) -> Field:
     uniform = rng.uniform
     skin = 0.72 + uniform(0.01, 0.06) * noise(rng, uniform(9, 24)) + uniform(0, 0.025) * noise(rng, uniform(2, 6))
     skin += v * uniform(-0.06, 0.03) + np.abs(u) * uniform(-0.10, 0.02)
-    skin += uniform(-0.02, 0.12) * np.exp(-(((u - rng.normal(0, 0.03)) / uniform(0.05, 0.2)) ** 2)) * smoothstep(v, -0.5, 0.2)
+    strength = uniform(-0.02, 0.12)
+    midline = np.exp(-(((u - rng.normal(0, 0.03)) / uniform(0.05, 0.2)) ** 2))
+    skin += strength * midline * smoothstep(v, -0.5, 0.2)
     if rng.random() < 0.4:  # belly folds, which are no breasts: warm creases with cool bulges above
         for _ in range(rng.integers(1, 4)):
             crease = v - rng.uniform(1.25, 2.4) - rng.normal(0, 0.12) * u - rng.normal(0.0, 0.12) * u * u
-            skin += uniform(0.02, 0.16) * np.exp(-((crease / uniform(0.015, 0.06)) ** 2)) * (np.abs(u) < uniform(0.6, 1.2))
+            strength = uniform(0.02, 0.16)
+            line = np.exp(-((crease / uniform(0.015, 0.06)) ** 2))
+            skin += strength * line * (np.abs(u) < uniform(0.6, 1.2))
             skin -= uniform(0, 0.14) * np.exp(-(((crease + 0.2) / 0.16) ** 2))
     if rng.random() < 0.3:  # navel
         where = np.hypot(u - rng.normal(0, 0.03), v - uniform(1.9, 2.5)) / uniform(0.03, 0.08)
@@ -134,7 +138,8 @@ def _vessels(rng: np.random.Generator, skin: Field, shape: Shape) -> None:
             breasts |= side.breast
     for _ in range(rng.integers(1, 4)):
         field = noise(rng, uniform(2.5, 8))
-        ridge = np.exp(-np.abs(field) / uniform(0.05, 0.25)) * np.clip(uniform(0, 0.6) + noise(rng, uniform(7, 20)), 0, 1.6)
+        ridge = np.exp(-np.abs(field) / uniform(0.05, 0.25))
+        ridge *= np.clip(uniform(0, 0.6) + noise(rng, uniform(7, 20)), 0, 1.6)
         if rng.random() < 0.6:
             ridge *= 0.15 + soft(breasts, 3)
         skin += uniform(0.01, 0.14) * cv2.GaussianBlur(ridge, (0, 0), uniform(0.4, 1.0))

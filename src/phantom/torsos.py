@@ -1,15 +1,9 @@
-"""Drawn torsos as arrays: gray levels with the class of each pixel, fresh ones for each number.
-
-`python -m src.phantom.torsos OUT.png` draws a sheet of them.
-"""
+"""Drawn torsos as arrays: gray levels with the class of each pixel, another torso for each number."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
-from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
