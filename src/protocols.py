@@ -22,7 +22,7 @@ from typing import Any, TypeGuard, TypeVar
 from src import cli
 from src.datasets import splits
 from src.datasets.annotations import read_annotations
-from src.datasets.build import draw_splits
+from src.datasets.build import Parts, build_diagnoses, build_regions, draw_splits
 from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
@@ -211,6 +211,8 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     if trained.class_names and trained.class_names != _class_names(settings):
         return False  # which says why as soon as it is to be resumed
+    if trained.data and trained.data != _parts_of(settings).digests():
+        return False
     if not settings.needs_encoder:
         return True
     if _sees_through_segmenter(settings):
@@ -222,6 +224,10 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
             key: value.shape for key, value in encoder.state_dict().items()
         }
     return same_weights(trained.encoder, encoder.state_dict())
+
+
+def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:
+    return build_regions(settings) if isinstance(settings, SegmentationSettings) else build_diagnoses(settings)
 
 
 def _class_names(settings: DecoderRunSettings) -> list[str]:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +275,41 @@ def test_resume_after_another_encoder_or_split_is_refused(
         run_here("main_binary.py", *arguments)
     assert "patients" in capsys.readouterr().err
     assert (tmp_path / "dmr_runs_classification_h_enc_h_dec" / "results" / "split.json").read_bytes() == record
+
+
+def test_resume_on_other_frames_or_regions_is_refused(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantom, data)
+    places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", "decoder_input=pixels", *TINY_DECODER]
+    run_here("main_seg.py", *places)
+    run = tmp_path / "dmr_runs_seg_h_enc_h_dec"
+    trained = json.loads((run / "results" / "split.json").read_text(encoding="utf-8"))["train"][0]
+    annotated, (frame,) = data / "52_instances_default.json", (data / trained).glob("*_snap.jpg")
+    content = json.loads(annotated.read_text(encoding="utf-8"))
+    image = next(one["id"] for one in content["images"] if trained in one["file_name"])
+    shape = next(one for one in content["annotations"] if one["image_id"] == image)
+    shape["segmentation"][0][0] += 3
+    another = next(path for path in data.glob("*/*_snap.jpg") if path != frame)
+    replaced = {annotated: json.dumps(content).encode(), frame: another.read_bytes()}
+    for path, other in replaced.items():
+        before = path.read_bytes()
+        path.write_bytes(other)
+        with pytest.raises(SystemExit):
+            run_here("main_seg.py", "--resume", *places)
+        what = "training labels" if path == annotated else "training frames"
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"cannot resume, changed are: {what}: others now; --overwrite" in error
+        path.write_bytes(before)  # at another time, which is no change
+
+    # A checkpoint from before has no digests, and goes on.
+    last = checkpoints.load(run / "checkpoints" / "last.pty")
+    assert len(last.data) == 6
+    checkpoints.save(run / "checkpoints" / "last.pty", replace(last, data={}))
+    run_here("main_seg.py", "--resume", *places)
+    annotated.write_bytes(replaced[annotated])
+    run_here("main_seg.py", "--resume", *places)
 
 
 @pytest.mark.parametrize("memory", [0, 1])

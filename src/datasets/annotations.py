@@ -43,6 +43,13 @@ class AnnotatedImage:
         polygons = [polygon for _, shape in self.shapes if isinstance(shape, list) for polygon in shape]
         return sum(_EACH_OUTLINE + _length(polygon, self) for polygon in polygons)
 
+    def as_plain(self) -> list[list[Any]]:
+        """The shapes as JSON has them: class index, and points or run lengths."""
+        return [
+            [index, [polygon.tolist() for polygon in shape] if isinstance(shape, list) else shape["counts"].decode()]
+            for index, shape in self.shapes
+        ]
+
     @property
     def path(self) -> PurePosixPath:
         """The file name as a path, whichever slashes it came with; its stem is what a `Frame` is named."""

@@ -41,6 +41,11 @@ class Parts(Generic[D]):
     test: D
     split: Split
 
+    def digests(self) -> dict[str, str]:
+        """Of the frames and of the labels of each part: what tells that a run's data are no longer the same."""
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        return {f"{name} {what}": one for name, part in parts.items() for what, one in part.digests().items()}
+
     def save_split(self, path: Path) -> None:
         """Write the shared split with this run's own division of it."""
         parts = (self.train, self.validation, self.test)

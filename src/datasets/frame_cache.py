@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
 _CHUNK = 64  # frames decoded before they are written: bounds memory
-_VERSION = 2
+_VERSION = 3
 
 
 def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, Letterbox, list[str]]:
@@ -64,6 +64,8 @@ class FrameCache:
     shape: tuple[int, int, int]
     originals: tuple[Size, ...]
     """(rows, columns) of each frame's file."""
+    digests: tuple[str, ...]
+    """Of each frame's decoded pixels, whatever its file's time and place."""
 
     def box(self, row: int) -> Letterbox:
         """Where the picture of this row's file lies in it."""
@@ -114,7 +116,8 @@ def joined(own: FrameCache, other: FrameCache) -> JoinedCache:
     times = max(1, other.shape[0] // own.shape[0])
     frames = own.frames + tuple(frame for frame in other.frames for _ in range(times))
     originals = own.originals + tuple(size for size in other.originals for _ in range(times))
-    return JoinedCache(own.path, frames, own.shape, originals, own, other, times)
+    digests = own.digests + tuple(digest for digest in other.digests for _ in range(times))
+    return JoinedCache(own.path, frames, own.shape, originals, digests, own, other, times)
 
 
 def open_cache(
@@ -148,7 +151,8 @@ def open_cache(
     if not kept:
         reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index["notes"].items())
         raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
-    return FrameCache(data_path, kept, shape, tuple((rows, columns) for rows, columns in index["originals"]))
+    originals = tuple((rows, columns) for rows, columns in index["originals"])
+    return FrameCache(data_path, kept, shape, originals, tuple(index["digests"]))
 
 
 def _read_index(
@@ -164,6 +168,8 @@ def _read_index(
         whole = whole and data_path.stat().st_size == len(usable) * math.prod(shape)
         sizes = index["originals"]
         whole = whole and len(sizes) == len(usable) and all(len(size) == 2 and min(size) >= 1 for size in sizes)
+        digests = index["digests"]
+        whole = whole and len(digests) == len(usable) and all(isinstance(digest, str) for digest in digests)
         whole = whole and all(isinstance(names, list) for names in index["notes"].values())
         whole = whole and all(isinstance(name, str) for names in index["notes"].values() for name in names)
     except (UserError, OSError, KeyError, TypeError, AttributeError):
@@ -186,6 +192,7 @@ def _build(
 
     usable: list[str] = []
     originals: list[Size] = []
+    digests: list[str] = []
     notes: dict[str, list[str]] = {}
     logger.info("decoding %d %s frames into %s", len(frames), modality, data_path)
     with (
@@ -199,10 +206,12 @@ def _build(
                 for remark in remarks:
                     notes.setdefault(remark, []).append(str(frame.path))
                 if pixels is not None and box is not None:
-                    file.write(np.ascontiguousarray(pixels).tobytes())
+                    written = np.ascontiguousarray(pixels).tobytes()
+                    file.write(written)
+                    digests.append(hashlib.sha256(written).hexdigest()[:16])
                     usable.append(str(frame.path))
                     originals.append(box.original)
                 bar.update()
-    index = {"usable": usable, "originals": originals, "notes": notes}
+    index = {"usable": usable, "originals": originals, "digests": digests, "notes": notes}
     write_json(index_path, index)
     return index

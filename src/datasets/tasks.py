@@ -3,6 +3,8 @@
 Each fetches a whole batch at once (`__getitems__`), as `DataLoader` with `collate_fn=as_is` asks for it.
 """
 
+import hashlib
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
@@ -72,6 +74,18 @@ class FrameDataset(Dataset[Any]):
         wanted = set(names)
         return self._with_rows([row for row, name in zip(self.rows, self.units(unit), strict=True) if name in wanted])
 
+    def digests(self) -> dict[str, str]:
+        """One of its frames, one of their labels, in the order of the dataset: of equal ones a training is the same."""
+        frames = [
+            [frame.patient, frame.path.as_posix(), self.cache.digests[row]]
+            for row, frame in zip(self.rows, self.frames, strict=True)
+        ]
+        return {"frames": _digest(frames), "labels": _digest(self._labels())}
+
+    def _labels(self) -> list[Any]:
+        """All that a batch's labels are made of, as JSON has it."""
+        return []
+
     def spread_places(self, count: int) -> list[int]:
         """At most `count` places, evenly spread over the dataset."""
         return [int(place) for place in np.unique(np.linspace(0, len(self) - 1, count).round())]
@@ -113,6 +127,9 @@ class DiagnosisDataset(FrameDataset):
         """The diagnosis of each frame's patient."""
         return [self.diagnoses[patient] for patient in self.patients]
 
+    def _labels(self) -> list[Any]:
+        return list(self.labels)
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         labels = [self.diagnoses[self.cache.frames[self.rows[index]].patient] for index in indices]
         return super().__getitems__(indices) | {"label": torch.tensor(labels, dtype=torch.float32)}
@@ -135,6 +152,10 @@ class RegionDataset(FrameDataset):
         self.regions, self.class_names, self.background = regions, class_names, background
         self._kept: dict[int, np.ndarray] = {}
 
+    def _labels(self) -> list[Any]:
+        images = (self.regions[frame] for frame in self.frames)
+        return [self.class_names, self.background, *([one.height, one.width, one.as_plain()] for one in images)]
+
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         rows = [self.rows[index] for index in indices]
         boxes = [self.cache.box(row) for row in rows]
@@ -154,6 +175,10 @@ class RegionDataset(FrameDataset):
             if (len(self._kept) + 1) * found.nbytes <= _TARGET_BYTES:
                 self._kept[row] = found
         return found
+
+
+def _digest(value: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def palette_of(dataset: FrameDataset, named: str | None = None) -> str | None:

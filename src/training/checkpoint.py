@@ -35,6 +35,8 @@ class Checkpoint:
     """Those it was trained or chosen on."""
     validation: list[str] = field(default_factory=list)
     """Those of them it was chosen on."""
+    data: dict[str, str] = field(default_factory=dict)
+    """Digests of the frames and labels it was trained, chosen and tested on (`Parts.digests`); none in older ones."""
     class_names: list[str] = field(default_factory=list)
     """A segmenter's, in the order of its outputs."""
     encoder: State | None = None
@@ -171,6 +173,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "settings": isinstance(checkpoint.settings, dict),
         "patients": names(checkpoint.patients),
         "validation": names(checkpoint.validation),
+        "data": isinstance(checkpoint.data, dict) and names([*checkpoint.data, *checkpoint.data.values()]),
         "class_names": names(checkpoint.class_names),
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),

@@ -195,14 +195,14 @@ def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
     patients = sorted({*parts.train.patients, *validation})
     names = list(parts.train.class_names) if isinstance(parts.train, RegionDataset) else []
     recorded = settings.model_dump(mode="json")
-    return Checkpoint(model={}, settings=recorded, patients=patients, validation=validation, class_names=names)
+    return Checkpoint({}, recorded, patients, validation, data=parts.digests(), class_names=names)
 
 
 def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     """Where the run stopped; `blank` where it has not begun, which is logged.
 
-    Raises `UserError` where what the run is made of has changed since: settings, patients or encoder, and where its
-    checkpoint of the best epoch is gone.
+    Raises `UserError` where what the run is made of has changed since: settings, patients, frames, labels or encoder,
+    and where its checkpoint of the best epoch is gone.
     """
     if not run.last.exists():
         if run.best.exists():
@@ -233,6 +233,8 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     ):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
+    if state.data:  # older checkpoints have none
+        changed += [f"{what}: others now" for what, digest in blank.data.items() if state.data.get(what) != digest]
     if state.class_names not in ([], blank.class_names):
         changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(blank.class_names)} now")
     if not same_weights(state.encoder, blank.encoder):
@@ -246,7 +248,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return replace(state, settings=blank.settings, class_names=blank.class_names)
+    return replace(state, settings=blank.settings, data=blank.data, class_names=blank.class_names)
 
 
 def same_weights(one: State | None, other: State | None) -> bool:
