@@ -97,17 +97,33 @@ def placed(
     maps: torch.Tensor,
     aspect: torch.Tensor | float = 1.0,
 ) -> torch.Tensor:
-    """Where each pixel of changed maps [B, C, H, W] comes from, [B, H, W, 2] as `grid_sample` takes it.
+    """Where each pixel of changed maps [B, C, H, W] comes from, [B, H, W, 2] as `sampled` takes it (`placement`)."""
+    return grid_of(placement(degrees, scale, shift, (maps.shape[-2], maps.shape[-1]), aspect), maps)
+
+
+def grid_of(matrix: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """What `sampled` takes, of a `placement` and of maps of the wanted size."""
+    return F.affine_grid(matrix, list(maps.shape), align_corners=False)
+
+
+def placement(
+    degrees: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    size: tuple[int, int],
+    aspect: torch.Tensor | float = 1.0,
+) -> torch.Tensor:
+    """From places in changed frames of (rows, columns) to those that they come from, an affine map [B, 2, 3].
 
     Each has a rotation [B] in degrees, a scale [B] of the source (above 1 all becomes smaller), a shift [B, 2] of
     columns and rows as a share of the frame, and an aspect [B], by which the source's columns are further apart.
     """
-    height, width = maps.shape[-2:]
+    height, width = size
     angle = degrees * math.pi / 180
     cos, sin = angle.cos() * scale, angle.sin() * scale
     # The grid's unit is half a side: without the aspect of the frame a rotation would shear.
     rows = [cos * aspect, -sin * height / width, 2 * shift[:, 0], sin * width / height, cos / aspect, 2 * shift[:, 1]]
-    return F.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(maps.shape), align_corners=False)
+    return torch.stack(rows, 1).view(-1, 2, 3)
 
 
 def sampled(maps: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 from sklearn.covariance import LedoitWolf
 
 QUANTILE = 0.99
-_LEAST_FRAMES = 2  # fewer have no spread
+_LEAST_GROUPS = 4  # fewer say nothing of a tail
+_MOST_FOLDS = 20
 _LEAST_SPREAD = 0.01  # of the mean spread: a channel that never moved in training must not count for everything
 
 
 @dataclass(frozen=True)
 class Typicality:
-    """The centre and spread of the training frames' pooled latents, and the distance that validation frames reach."""
+    """The centre and spread of known frames' pooled latents, and the distance that hardly any frame like them exceeds.
+
+    Source: Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018.
+    """
 
     mean: np.ndarray
     """[F]"""
@@ -25,9 +31,9 @@ class Typicality:
     threshold: float
     """A frame that is further is called unlike the training data."""
     quantile: float
-    """Share of the validation frames that are no further than the threshold."""
-    frames: tuple[int, int]
-    """How many frames of training and of validation it was made from."""
+    """Share of the frames of the same kind that are expected to be no further than the threshold."""
+    frames: int
+    """How many frames, of training and of validation, it was made from."""
 
     def distances(self, pooled: np.ndarray) -> np.ndarray:
         """Mahalanobis distances [N] of pooled latents [N, F], divided by the root of F: about 1 in training."""
@@ -36,22 +42,44 @@ class Typicality:
         return np.asarray(np.sqrt(np.maximum(squares, 0) / off.shape[1]))
 
 
-def fit_typicality(train: np.ndarray, validation: np.ndarray, quantile: float = QUANTILE) -> Typicality | None:
-    """Fit on pooled latents [N, F] of training frames, and take the threshold from those of validation frames [M, F].
+def fit_typicality(
+    pooled: np.ndarray, groups: Sequence[Hashable] | None = None, quantile: float = QUANTILE
+) -> Typicality | None:
+    """Fit on pooled latents [N, F] of frames; those of one group, such as a patient, are no news about each other.
 
-    The threshold is the smallest validation distance that at least `quantile` of them do not exceed: with fewer than
-    1 / (1 - quantile) frames the largest. None where there are too few frames. Source: Lee et al., A simple unified
-    framework for detecting out-of-distribution samples, NeurIPS 2018; Ledoit and Wolf 2004 for the shrinkage.
+    The limit comes from distances that each frame has from a fit without its group (leave one out, or 20 folds where
+    there are more groups). Few frames do not show their hundredth, so the tail is estimated: logarithms of such
+    distances are about normal, and the limit is the upper end of the prediction interval for one more of them,
+    exp(m + t s sqrt(1 + 1/n)), with their mean m over the n groups, their standard deviation s, and Student's t of
+    n - 1 degrees of freedom. None where there are fewer than 4 groups or frames do not differ.
     """
-    if len(train) < _LEAST_FRAMES or not len(validation):
+    pooled = np.asarray(pooled, float)
+    known = list(groups) if groups is not None else list(range(len(pooled)))
+    order = {group: place for place, group in enumerate(dict.fromkeys(known))}
+    count, numbers = len(order), np.array([order[group] for group in known])
+    if count < _LEAST_GROUPS:
         return None
-    train = np.asarray(train, float)
-    spread = train.std(0)
-    if not spread.any():
+    folds, logarithms = numbers % min(_MOST_FOLDS, count), np.zeros(len(pooled))
+    for fold in np.unique(folds):
+        without = _fit(pooled[folds != fold], quantile)
+        if without is None:
+            return None
+        logarithms[folds == fold] = np.log(np.maximum(without.distances(pooled[folds == fold]), 1e-6))
+    fitted = _fit(pooled, quantile)
+    if fitted is None:
         return None
-    scale = np.maximum(spread, _LEAST_SPREAD * spread.mean())
-    mean = train.mean(0)
-    precision = LedoitWolf(assume_centered=True).fit((train - mean) / scale).precision_
-    fitted = Typicality(mean, scale, precision, np.inf, quantile, (len(train), len(validation)))
-    threshold = float(np.quantile(fitted.distances(validation), quantile, method="higher"))
-    return Typicality(mean, scale, precision, threshold, quantile, fitted.frames)
+    weights = 1 / np.bincount(numbers)[numbers] / count  # each group counts as one
+    centre = float(weights @ logarithms)
+    spread = float(np.sqrt(weights @ (logarithms - centre) ** 2 * count / (count - 1)))
+    limit = float(np.exp(centre + stats.t.ppf(quantile, count - 1) * spread * np.sqrt(1 + 1 / count)))
+    return Typicality(fitted.mean, fitted.scale, fitted.precision, limit, quantile, len(pooled))
+
+
+def _fit(pooled: np.ndarray, quantile: float) -> Typicality | None:
+    """Centre and shrunk spread (Ledoit and Wolf 2004), without a limit."""
+    spread = pooled.std(0)
+    if len(pooled) < 2 or not spread.any():
+        return None
+    scale, mean = np.maximum(spread, _LEAST_SPREAD * spread.mean()), pooled.mean(0)
+    precision = LedoitWolf(assume_centered=True).fit((pooled - mean) / scale).precision_
+    return Typicality(mean, scale, precision, np.inf, quantile, len(pooled))

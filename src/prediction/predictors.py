@@ -18,6 +18,7 @@ from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
+from src.prediction.plausibility import Plausibility, plausibility
 from src.prediction.trained import Outputs, Trained, load_shipped, load_trained
 
 NOTICE = "Research software: no medical device, no diagnosis."
@@ -32,7 +33,7 @@ class Result:
     distance: float | None
     """How far the frame is from those of training in what the decoder sees, about 1 for these; None where unknown."""
     distance_threshold: float | None
-    """The distance that the run's validation frames reach, but for a hundredth of them."""
+    """The distance that hardly a hundredth of frames like those of training and validation exceeds."""
 
     @property
     def unlike_training(self) -> bool | None:
@@ -52,6 +53,9 @@ class Segmentation(Result):
     """Mean probability of each class where it was chosen; None where it was not."""
     class_names: tuple[str, ...]
     background: int
+    agreement: tuple[float | None, ...] = ()
+    """Of each class, the mean Dice with the predictions of the mirror image and of four changed copies, 0 to 1; None
+    where none of them has it."""
 
     @property
     def classes(self) -> tuple[tuple[str, ...], int]:
@@ -67,6 +71,30 @@ class Segmentation(Result):
     def differences(self) -> list[Difference]:
         """Left minus right of breasts, nipples and armpits."""
         return differences(self.regions)
+
+    @cached_property
+    def plausibility(self) -> list[Plausibility]:
+        """Pieces, size and warnings of each region."""
+        return plausibility(self.labels, self.classes)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What anatomy hardly allows of the regions, in words; none where all is as it may be."""
+        return [
+            f"{found.region.replace('_', ' ')}: {', '.join(found.warnings)}"
+            for found in self.plausibility
+            if found.warnings
+        ]
+
+    @property
+    def least_agreement(self) -> tuple[str, float] | None:
+        """The region that changed copies agree on least, and how far they do."""
+        known = [
+            (value, name)
+            for index, (name, value) in enumerate(zip(self.class_names, self.agreement, strict=False))
+            if value is not None and index != self.background
+        ]
+        return (min(known)[1], min(known)[0]) if known else None
 
 
 @dataclass(frozen=True)
@@ -117,11 +145,17 @@ class Segmenter:
     def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Segmentation]:
         """What the networks' outputs say of these frames."""
         probabilities = outputs.logits.softmax(1).permute(0, 2, 3, 1).numpy()
-        rows = zip(thermograms, probabilities, outputs.boxes, outputs.distances, strict=True)
+        agreed = outputs.agreements or [()] * len(thermograms)
+        rows = zip(thermograms, probabilities, outputs.boxes, outputs.distances, agreed, strict=True)
         return [self._result(*row) for row in rows]
 
     def _result(
-        self, thermogram: Thermogram, probabilities: NDArray[np.float32], box: Letterbox, distance: float | None
+        self,
+        thermogram: Thermogram,
+        probabilities: NDArray[np.float32],
+        box: Letterbox,
+        distance: float | None,
+        agreed: tuple[float | None, ...],
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
         # Decided as in testing: a small original has lost the peaks, a large one would take long.
@@ -132,7 +166,7 @@ class Segmenter:
         sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
         known = _threshold(self.trained)
-        return Segmentation(thermogram, distance, known, labels, means, self.class_names, self.background)
+        return Segmentation(thermogram, distance, known, labels, means, self.class_names, self.background, agreed)
 
 
 class Classifier:

@@ -27,7 +27,7 @@ from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "llft-prediction-1"
+_FORMAT = "llft-prediction-2"
 _GRID = (3, 4)
 """Rows and columns of the parts of a frame whose means tell how it is laid out."""
 _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU more than a second
@@ -68,7 +68,12 @@ def write_record(
 
     palette: as the settings name it; `classes`: the names and the background's index, for regions.
     """
-    found = fit_typicality(_pooled_frames(task, parts.train), _pooled_frames(task, parts.validation))
+    rows, patients = [], []
+    for part in (parts.train, parts.validation):
+        few = part.spread(_FRAMES)
+        rows.append(_pooled_frames(task, few))
+        patients += few.patients
+    found = fit_typicality(np.concatenate(rows), patients)
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
     save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train, palette)))
@@ -79,7 +84,7 @@ def save_record(path: Path, record: Record) -> None:
     typicality, found = None, record.typicality
     if found is not None:
         arrays = {name: torch.from_numpy(getattr(found, name)).float() for name in ("mean", "scale", "precision")}
-        typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": list(found.frames)}
+        typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": found.frames}
     content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
     with atomic_write(path) as file:
         torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
@@ -87,10 +92,12 @@ def save_record(path: Path, record: Record) -> None:
 
 def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
     task.model.eval()
-    few, rows = dataset.spread(_FRAMES), []
-    for place, row in enumerate(few.rows):
-        latents = task.latents(few, few.__getitems__([place]), keep=False)
-        rows.append(pooled(latents[..., *few.cache.box(row).inside])[0])  # as in prediction, without what fills it up
+    rows = []
+    for place, row in enumerate(dataset.rows):
+        latents = task.latents(dataset, dataset.__getitems__([place]), keep=False)
+        rows.append(
+            pooled(latents[..., *dataset.cache.box(row).inside])[0]
+        )  # as in prediction, without what fills it up
     return np.stack(rows)
 
 
@@ -108,7 +115,7 @@ def read_record(path: Path, command: str) -> Record:
             if shapes != [(features,), (features,), (features, features)]:
                 raise ValueError("shapes that do not belong together")
             threshold, quantile = float(typicality["threshold"]), float(typicality["quantile"])
-            frames = (int(typicality["frames"][0]), int(typicality["frames"][1]))
+            frames = int(typicality["frames"])
             typicality = Typicality(**arrays, threshold=threshold, quantile=quantile, frames=frames)
         names = content["class_names"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

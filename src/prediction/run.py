@@ -52,6 +52,8 @@ class _Collected:
     regions: list[Row] = field(default_factory=list)
     differences: list[Row] = field(default_factory=list)
     unlike: int = 0
+    doubtful: int = 0
+    """Frames with a region that is implausible."""
     coloured: int = 0
     """Frames without a heat map, where the run reads heat maps."""
 
@@ -62,6 +64,7 @@ class _Collected:
         self.unlike += result.unlike_training is True
         if isinstance(result, Segmentation) and self.coco is not None:
             self.coco.add(result)
+            self.doubtful += bool(result.warnings)
             self.regions += region_rows(result)
             self.differences += difference_rows(result)
 
@@ -196,10 +199,14 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
         f"Which frames are unlike the training data cannot be told: {_untold(trained)}."
         if known is None
         else f"{collected.unlike} frame(s) are unlike the training data: further from it in what the decoder sees than "
-        f"{known.threshold:.2f}, the {known.quantile:.0%} quantile of the run's {known.frames[1]} validation frames"
-        + (", few for such a limit. " if known.frames[1] < 1 / (1 - known.quantile) else ". ")
-        + "What is predicted for them is worth little.",
+        f"{known.threshold:.2f}, which one in {round(1 / (1 - known.quantile))} frames of its kind would be, judged by "
+        f"its {known.frames} frames of training and validation. What is predicted for them is worth little.",
     ]
+    if collected.coco is not None:
+        facts.append(
+            f"{collected.doubtful} frame(s) have regions that anatomy hardly allows, each with a warning. Agreement is "
+            "the mean Dice between a frame's regions and those of its mirror image and of four slightly changed copies."
+        )
     if collected.coloured:
         facts.append(_colouring(trained, collected.coloured))
     if isinstance(predictor, Classifier):
@@ -208,6 +215,7 @@ def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected
     record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
     record |= {"task": "classification" if isinstance(predictor, Classifier) else "segmentation"}
     record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "unlike_training": collected.unlike}
+    record |= {"doubtful": collected.doubtful} if collected.coco is not None else {}
     record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}
     record |= {"palette_of_training": trained.record.palette}
     write_json(out / "prediction.json", record | {"left_out_or_changed": skipped.reasons})

@@ -23,7 +23,8 @@ article h3 { font-size: .9rem; margin: 0 0 .4rem; } img { width: 100%; display: 
 table { border-collapse: collapse; font-size: .85rem; margin-top: .5rem; width: 100%; }
 th, td { text-align: right; padding: .1rem .4rem; border-bottom: 1px solid #e4e6e9; font-weight: normal; }
 th:first-child, td:first-child { text-align: left; } .left td { text-align: left; } thead th { color: #5f6368; }
-.warning { color: #b3261e; font-weight: 600; margin: .4rem 0 0; } .fact { margin: .4rem 0 0; }
+.warning { color: #b3261e; font-weight: 600; margin: .4rem 0 0; }
+.doubt { color: #8a5a00; margin: .2rem 0 0; } .fact { margin: .4rem 0 0; }
 """
 
 
@@ -34,6 +35,8 @@ class Card:
     name: str
     picture: PurePosixPath
     unlike: str
+    doubts: tuple[str, ...]
+    """What anatomy hardly allows, a line a region."""
     fact: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -42,6 +45,7 @@ class Card:
 def card(result: Result, picture: PurePosixPath) -> Card:
     """What the sheet shows of a result; `picture` is relative to the sheet."""
     unlike = fact = ""
+    doubts: tuple[str, ...] = ()
     if result.unlike_training:
         unlike = f"Unlike the training data: distance {result.distance:.2f}, threshold {result.distance_threshold:.2f}"
     head: tuple[str, ...] = ()
@@ -49,6 +53,9 @@ def card(result: Result, picture: PurePosixPath) -> Card:
     if isinstance(result, Classification):
         fact = f"Probability of sick {result.verdict}; calibrated {result.calibrated:.3f}"
     if isinstance(result, Segmentation):
+        doubts, least = tuple(result.warnings), result.least_agreement
+        if least is not None:
+            fact = f"Mirrored and changed copies agree least on the {least[0].replace('_', ' ')}: Dice {least[1]:.2f}."
         unit = {"C": "°C", "gray level": "gray levels"}.get(result.thermogram.unit, "")
         if unit:
             head = (f"left - right, {unit}", "mean", "median", "maximum")
@@ -57,8 +64,8 @@ def card(result: Result, picture: PurePosixPath) -> Card:
                 for found in result.differences
             )
         else:
-            fact = "No temperatures and no gray levels: nothing is measured."
-    return Card(str(result.thermogram.name), picture, unlike, fact, head, rows)
+            fact += " No temperatures and no gray levels: nothing is measured."
+    return Card(str(result.thermogram.name), picture, unlike, doubts, fact.strip(), head, rows)
 
 
 def _signed(value: float | None) -> str:
@@ -87,6 +94,7 @@ def sheet(title: str, facts: Sequence[str], cards: Sequence[Card], left_out: Map
 def _article(shown: Card) -> str:
     link = quote(os.fsencode(shown.picture))
     warning = f"<p class=warning>{_text(shown.unlike)}</p>" if shown.unlike else ""
+    warning += "".join(f"<p class=doubt>{_text(doubt)}</p>" for doubt in shown.doubts)
     fact = f"<p class=fact>{_text(shown.fact)}</p>" if shown.fact else ""
     table = ""
     if shown.rows:

@@ -32,6 +32,9 @@ def frame_row(result: Result) -> Row:
             "threshold": result.threshold,
             "reaches_threshold": _word(result.reaches_threshold),
         }
+    if isinstance(result, Segmentation):
+        least = result.least_agreement
+        row |= {"least_agreement": least and least[1], "warnings": "; ".join(result.warnings)}
     return row | {
         "distance": result.distance,
         "distance_threshold": result.distance_threshold,
@@ -42,14 +45,20 @@ def frame_row(result: Result) -> Row:
 
 def region_rows(result: Segmentation) -> list[Row]:
     """The lines of regions.csv of one frame."""
-    rows = zip(
-        result.regions,
-        (confidence for index, confidence in enumerate(result.confidences) if index != result.background),
-        strict=True,
-    )
+    places = [index for index in range(len(result.class_names)) if index != result.background]
+    agreed = result.agreement or (None,) * len(result.class_names)
     return [
-        {"frame": str(result.thermogram.name), **asdict(found), "probability": confidence, "notice": NOTICE}
-        for found, confidence in rows
+        {
+            "frame": str(result.thermogram.name),
+            **asdict(found),
+            "probability": result.confidences[place],
+            "agreement": agreed[place],
+            "pieces": judged.pieces,
+            "share": judged.share,
+            "warnings": "; ".join(judged.warnings),
+            "notice": NOTICE,
+        }
+        for place, found, judged in zip(places, result.regions, result.plausibility, strict=True)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +28,7 @@ from src.files import read_json
 from src.networks.build import classes_of, frozen_input, region_decoder
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
+from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
 from src.prediction.record import Record, pooled, read_record
@@ -68,6 +69,8 @@ class Outputs:
     boxes: list[Letterbox]
     distances: list[float | None]
     """How far each frame is from those of training; None where the run had too few to tell."""
+    agreements: list[tuple[float | None, ...]] = field(default_factory=list)
+    """Of each frame and class (`src.prediction.agreement`); none for a diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +133,29 @@ class Trained:
         boxes = [box for _, box in frames]
         with computing_in(self.dtype, self.device):
             z = self.model.encode(x)
-            logits = self.model.decode(z, x.shape[1])
-            mirrored = x.flip(-1)
-            logits = self.model.averaged(logits, lambda: self.model.decode(self.model.encode(mirrored), x.shape[1]))
-            logits = logits.float().cpu()
+            logits, agreed = self._answers(x, z, boxes)
         distances: list[float | None] = [None] * len(boxes)
         if self.record.typicality is not None:
             inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
             distances = self.record.typicality.distances(np.concatenate([pooled(each) for each in inside])).tolist()
-        return Outputs(logits, boxes, distances)
+        return Outputs(logits, boxes, distances, agreed)
+
+    def _answers(
+        self, x: torch.Tensor, z: torch.Tensor, boxes: Sequence[Letterbox]
+    ) -> tuple[torch.Tensor, list[tuple[float | None, ...]]]:
+        """The logits of frames x with latents z, and how far those of mirrored and changed frames agree with them."""
+
+        def logits_of(x: torch.Tensor) -> torch.Tensor:
+            return self.model.decode(self.model.encode(x), x.shape[1])
+
+        logits = self.model.decode(z, x.shape[1])
+        if not isinstance(self.model.decoder, RegionDecoder):
+            return self.model.averaged(logits, lambda: logits_of(x.flip(-1))).float().cpu(), []
+        mirrored = logits_of(x.flip(-1))
+        averaged = self.model.averaged(logits, lambda: mirrored).float().cpu()
+        back = mirrored.flip(-1)[:, list(self.model.mirrored)].float().cpu()
+        views = [back, *changed_views(x, logits_of, self.at_once)]
+        return averaged, agreements(averaged, views, boxes, self.decide, self.record.background)
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""

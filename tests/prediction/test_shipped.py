@@ -1,5 +1,6 @@
 """Regions without a training: the weights that ship, on frames of every kind."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -84,6 +85,16 @@ def test_the_script_answers_on_a_fresh_clone(
     assert record["run"] is None
     assert "drawn torsos" in record["by"]
     assert record["frames"] == 2
+    with (out / "regions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"agreement", "pieces", "share", "warnings"} < rows[0].keys()
+    for row in rows:
+        assert row["agreement"] == "" or 0 <= float(row["agreement"]) <= 1
+        assert (row["area"] == "0") == (row["pieces"] == "0") == ("not found" in row["warnings"])
+    page = (out / "index.html").read_text(encoding="utf-8")
+    for row in rows:
+        if row["warnings"]:
+            assert f"{row['region'].replace('_', ' ')}: {row['warnings'].replace(';', ',')}" in page
     names = {category["name"] for category in json.loads((out / "regions.coco.json").read_text())["categories"]}
     assert names == set(read_taught().class_names)
     monkeypatch.undo()

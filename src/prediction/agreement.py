@@ -1,0 +1,83 @@
+"""How far a frame's regions stay what they are when the frame is changed a little, in ways that change no anatomy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from src.datasets.augmentation import grid_of, placement, sampled
+from src.datasets.letterbox import Letterbox
+from src.decision import chosen_classes
+from src.settings import Decide
+
+
+@dataclass(frozen=True)
+class Change:
+    """Rotation in degrees, scale of what is shown, shift of columns and rows as shares of the frame, and gain."""
+
+    degrees: float
+    scale: float
+    shift: tuple[float, float]
+    gain: float
+
+
+CHANGES = (
+    Change(4, 1.0, (0.02, 0.0), 1.1),
+    Change(-4, 1.0, (-0.02, 0.0), 0.9),
+    Change(0, 1.07, (0.0, 0.02), 0.9),
+    Change(0, 0.93, (0.0, -0.02), 1.1),
+)
+"""Always the same: a frame has one answer."""
+
+
+def changed_views(
+    x: torch.Tensor, logits_of: Callable[[torch.Tensor], torch.Tensor], at_once: int
+) -> list[torch.Tensor]:
+    """Logits float32 [B, K, H, W] on the CPU of each of `CHANGES` of frames x [B, C, H, W] in -1..1, mapped back.
+
+    All copies are one batch, in parts of `at_once` frames where memory asks for it.
+    """
+    count, copies = len(x), x.repeat(len(CHANGES), 1, 1, 1)
+    values = np.repeat([(c.degrees, 1 / c.scale, *c.shift, c.gain) for c in CHANGES], count, axis=0)
+    degrees, scale, across, down, gain = torch.tensor(values.T, dtype=x.dtype, device=x.device)
+    matrix = placement(degrees, scale, torch.stack((across, down), 1), (x.shape[2], x.shape[3]))
+    # A gain alone would be normalised away again where networks see levels; a power is not.
+    power = gain[:, None, None, None]
+    changed = sampled(((copies + 1) / 2).clamp(0, 1) ** power * 2 - 1, grid_of(matrix, copies))
+    logits = torch.cat([logits_of(part).float().cpu() for part in torch.split(changed, at_once)])
+    back = sampled(logits, grid_of(_inverse(matrix).cpu(), logits))
+    return list(torch.split(back, count))
+
+
+def _inverse(matrix: torch.Tensor) -> torch.Tensor:
+    """The inverse [B, 2, 3] of affine maps [B, 2, 3]."""
+    turned = torch.linalg.inv(matrix[:, :, :2])
+    return torch.cat((turned, -turned @ matrix[:, :, 2:]), 2)
+
+
+def agreements(
+    logits: torch.Tensor, views: Sequence[torch.Tensor], boxes: Sequence[Letterbox], decide: Decide, background: int
+) -> list[tuple[float | None, ...]]:
+    """Of each frame the mean Dice of each class between its prediction and those of the views, all [B, K, H, W].
+
+    None for a class that none of them has; 0 counts where only one of two has it.
+    """
+    found = []
+    for place, box in enumerate(boxes):
+        inside = [maps[place : place + 1, :, *box.inside].softmax(1).numpy() for maps in (logits, *views)]
+        own, *others = (chosen_classes(probabilities, decide, background)[0] for probabilities in inside)
+        dice = np.array([_dice(own, other, logits.shape[1]) for other in others])
+        known = ~np.isnan(dice)
+        sums = np.where(known, dice, 0).sum(0)
+        found.append(tuple(float(total / n) if n else None for total, n in zip(sums, known.sum(0), strict=True)))
+    return found
+
+
+def _dice(one: NDArray[np.uint8], other: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    both = np.bincount(one[one == other], minlength=classes)
+    sizes = np.bincount(one.ravel(), minlength=classes) + np.bincount(other.ravel(), minlength=classes)
+    return np.where(sizes > 0, 2 * both / np.maximum(sizes, 1), np.nan)

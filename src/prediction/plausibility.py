@@ -1,0 +1,115 @@
+"""What anatomy allows of a frame's regions: in how many pieces, how large, and where; all else is said plainly.
+
+The limits are wide: a warning asks for a look, it is no measurement. Regions are known by their names, left being the
+picture's left; of one with another name only the pieces and the absence are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+SHARES = {"breast": (0.04, 0.35), "nipple": (0.0005, 0.025), "armpit": (0.005, 0.15), "neck": (0.003, 0.2)}
+"""Least and largest share of a frontal frame that shows the chest; a breast's dome takes 6 to 22% of one."""
+WHOLE = 0.93
+"""A region of which less than this share is in one piece is in several."""
+LOWEST = 0.8
+"""A breast's middle is above this share of the frame's height."""
+BELOW_ARMPIT = 0.38
+"""Nor is it further below its armpit's middle, as a share of the height; it usually is by .15 to .27."""
+AROUND = 0.15
+"""So far beyond its breast's box, in sides of that box, a nipple may still lie."""
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """One region of one frame."""
+
+    region: str
+    pieces: int
+    """Connected parts that hold at least 7% of the region; 0 where it is absent."""
+    share: float
+    """Of the frame's pixels."""
+    warnings: tuple[str, ...]
+    """In plain words; none where nothing is amiss."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A region's place as shares of the frame's height and width."""
+
+    pieces: int
+    largest: float
+    """Share of the region that is in its largest piece."""
+    share: float
+    row: float
+    column: float
+    box: tuple[float, float, float, float]
+    """Top, left, bottom, right."""
+
+
+def plausibility(labels: NDArray[np.uint8], classes: tuple[Sequence[str], int]) -> list[Plausibility]:
+    """Judge each region of a frame: labels [h, w] class indices; classes: the names and the background's index."""
+    names, background = classes
+    known = [(name, _shape(labels == index)) for index, name in enumerate(names) if index != background]
+    shapes = {name.lower(): shape for name, shape in known if shape is not None}
+    return [
+        Plausibility(name, 0, 0.0, ("not found",))
+        if shape is None
+        else Plausibility(name, shape.pieces, shape.share, tuple(_warnings(name.lower(), shape, shapes)))
+        for name, shape in known
+    ]
+
+
+def _shape(mask: NDArray[np.bool_]) -> _Shape | None:
+    area = int(np.count_nonzero(mask))
+    if not area:
+        return None
+    height, width = mask.shape
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    inside = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    _, _, found, _ = cv2.connectedComponentsWithStats(inside.astype(np.uint8), connectivity=8)
+    sizes = found[1:, cv2.CC_STAT_AREA] / area
+    pieces = max(1, int((sizes >= 1 - WHOLE).sum()))
+    if sizes.max() < WHOLE:  # many crumbs, none of which counts by itself
+        pieces = max(2, pieces)
+    row = (rows[0] + inside.sum(1) @ np.arange(len(inside)) / area + 0.5) / height
+    column = (columns[0] + inside.sum(0) @ np.arange(inside.shape[1]) / area + 0.5) / width
+    box = (rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
+    return _Shape(pieces, float(sizes.max()), area / mask.size, float(row), float(column), box)
+
+
+def _warnings(name: str, shape: _Shape, shapes: dict[str, _Shape]) -> list[str]:
+    side, _, kind = name.rpartition("_")
+    found = [] if shape.pieces == 1 else ["in two pieces" if shape.pieces == 2 else f"in {shape.pieces} pieces"]
+    least, most = SHARES.get(kind, (0.0, 1.0))
+    if not least <= shape.share <= most:
+        found.append("very small" if shape.share < least else "very large")
+    other = shapes.get(f"{'right' if side == 'left' else 'left'}_{kind}")
+    if side in ("left", "right") and other and (shape.column < other.column) != (side == "left"):
+        found.append("left and right exchanged?")
+    if kind == "breast" and _is_low(shape, shapes.get(f"{side}_armpit")):
+        found.append("on the belly?")
+    if _is_misplaced(kind, shape, shapes, side):
+        found.append("out of place")
+    return found
+
+
+def _is_low(breast: _Shape, armpit: _Shape | None) -> bool:
+    return breast.row > LOWEST or (armpit is not None and breast.row - armpit.row > BELOW_ARMPIT)
+
+
+def _is_misplaced(kind: str, shape: _Shape, shapes: dict[str, _Shape], side: str) -> bool:
+    """Whether a nipple lies off its breast, or an armpit or the neck lower than a breast."""
+    breasts = [shapes[name] for name in (f"{side}_breast",) if name in shapes]
+    if kind == "nipple" and breasts:
+        top, left, bottom, right = breasts[0].box
+        high, wide = AROUND * (bottom - top), AROUND * (right - left)
+        return not (top - high <= shape.row <= bottom + high and left - wide <= shape.column <= right + wide)
+    if kind == "neck":
+        breasts = [shapes[name] for name in ("left_breast", "right_breast") if name in shapes]
+    return kind in ("armpit", "neck") and any(shape.row > breast.row for breast in breasts)
