@@ -24,7 +24,7 @@ DecoderKind = Literal["unet", "linear"]
 NormalizeLatents = Literal["none", "unit", "frame"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "top", "spots"]
-Decide = Literal["argmax", "dice"]
+Decide = Literal["argmax", "whole", "dice"]
 MOST_UNETS = 32
 Protocol = Literal["holdout", "kfold", "published"]
 SelectBy = Literal["loss", "score", "errors", "last"]
@@ -393,10 +393,10 @@ class SegmentationSettings(DecoderSettings):
     """So many UNets are trained side by side on the same batches from other first weights, and their probabilities
     averaged. Each takes as long as one alone."""
     decide: Decide = "argmax"
-    """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or the regions
-    of highest expected Dice, which can be drawn where no pixel has them as the most probable one, from a probability
-    of .1 on (src/decision.py). Measured on frames that show all regions; train with argmax where some are often out of
-    sight. A trained run keeps its own."""
+    """From probabilities to regions, in testing and prediction: the most probable class of each pixel; whole, the same
+    without stray pieces; or dice, the regions of highest expected Dice, which can be drawn where no pixel has them as
+    the most probable one, from a probability of .1 on, and invent what is out of sight (src/decision.py). A trained run
+    keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

@@ -88,3 +88,20 @@ def test_the_decision_does_not_depend_on_the_size_that_it_is_drawn_in() -> None:
 
 def test_no_frames_give_no_regions() -> None:
     assert chosen_classes(np.zeros((0, 3, 4, 5), np.float32), "dice", BACKGROUND).shape == (0, 4, 5)
+
+
+def test_stray_pieces_go_to_the_next_best_class_and_equal_halves_stay() -> None:
+    breast, nipple = np.full((12, 30), 0.6), np.zeros((12, 30))
+    for columns, probability in ((slice(3, 7), 0.9), (slice(12, 14), 0.7)):  # a nipple, and a vein that looks like one
+        nipple[4:8, columns] = probability
+        breast[4:8, columns] = 0.1
+    breast[:, 20:26] = 0.05  # where the background is likelier
+    found = chosen_classes(frame_of(breast, nipple), "whole", BACKGROUND)[0]
+    assert (found[4:8, 3:7] == 1).all()
+    assert (found == 1).sum() == 16
+    assert (found[4:8, 12:14] == BACKGROUND).all()  # .2, where the breast has .1
+    assert (found[:, 26:] == BACKGROUND).all()  # the breast's smaller piece
+    assert (chosen_classes(frame_of(breast, nipple), "argmax", BACKGROUND)[0] == 1).sum() == 24
+    halves = np.zeros((12, 30))
+    halves[:, :10], halves[:, 20:] = 0.9, 0.9
+    assert (chosen_classes(frame_of(halves, np.zeros((12, 30))), "whole", BACKGROUND)[0] == 0).sum() == 240

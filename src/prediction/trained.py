@@ -232,7 +232,7 @@ def load_shipped(device: str = "auto", precision: Precision = "auto") -> Trained
     record = Record(taught.class_names, taught.background)
     dtype = compute_dtype(precision, chosen)
     return Trained(
-        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0),
+        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole"),
         sees_levels=True,
         taught_on=taught.taught_on,
     )
