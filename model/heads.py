@@ -195,6 +195,8 @@ class LatentModel(nn.Module):
         load = z if callable(z) else lambda: z
         logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))
         images = self.images(channels)
+        if images == 1:
+            return logits
         return logits.view(-1, images, *logits.shape[1:]).mean(1)
 
     def images(self, channels: int) -> int:

@@ -86,5 +86,7 @@ def decision(probabilities: NDArray[np.float32], decide: Decide, background: int
 
 def chosen_classes(probabilities: NDArray[np.float32], decide: Decide, background: int) -> NDArray[np.uint8]:
     """Probabilities of frames as the networks give them [N, K, H, W] -> class indices [N, H, W]."""
+    if decide == "argmax":  # what `decision` comes to, at once
+        return np.asarray(probabilities.argmax(1), np.uint8)
     chosen = [decision(frame, decide, background)(frame) for frame in probabilities]
     return np.stack(chosen) if chosen else np.zeros((0, *probabilities.shape[2:]), np.uint8)

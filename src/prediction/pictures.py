@@ -95,15 +95,15 @@ def overlay(result: Result) -> Image.Image:
 
 def _tinted(picture: NDArray[np.uint8], labels: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
     """The regions' colours over a picture [H, W, 3], and full colour along their borders."""
-    tint = _colours()[labels]
+    tint = np.asarray(cv2.LUT(np.repeat(labels[..., None], 3, axis=2), _colours()[None]), np.uint8)
     outside = labels == background
     mixed = np.asarray(cv2.addWeighted(picture, 1 - _OPACITY, tint, _OPACITY, 0), np.uint8)
-    mixed[outside] = picture[outside]
+    np.copyto(mixed, picture, where=outside[..., None])
     padded = np.pad(labels, 1, mode="edge")
     smallest = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     largest = cv2.dilate(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     border = (smallest != largest) & ~outside
-    mixed[border] = tint[border]
+    np.copyto(mixed, tint, where=border[..., None])
     return mixed
 
 

@@ -225,9 +225,14 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     return Trained(*given, sees_levels=sees_levels)
 
 
-def load_shipped(device: str = "auto", precision: Precision = "auto") -> Trained:
-    """The segmenter that ships, which needs no run; `UserError` where its file is missing or damaged."""
+def load_shipped(device: str = "auto", precision: Precision | None = None) -> Trained:
+    """The segmenter that ships, which needs no run; `UserError` where its file is missing or damaged.
+
+    It computes in `precision`, by default in float32 on a CPU: so narrow a network is faster that way (14 ms a frame of
+    one core with avx512_bf16, 20 in bfloat16).
+    """
     taught, chosen = read_taught(), choose_device(device)
+    precision = precision or ("fp32" if chosen.type == "cpu" else "auto")
     model = shipped_networks(taught).to(chosen)
     record = Record(taught.class_names, taught.background)
     dtype = compute_dtype(precision, chosen)

@@ -223,7 +223,9 @@ def load_encoder(
     """
     path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
     flag = " --gray" if modality == "gray" else ""
-    command = f"python main_latent.py{flag}, with the same --cfg-path, output_root and encoder"
+    command = f"python main_latent.py{flag}, with the same --cfg-path and output_root" + " and encoder: taught" * (
+        kind == "taught"
+    )
     if not path.is_file():
         raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
     checkpoint = load(path)
