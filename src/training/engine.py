@@ -215,6 +215,19 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
     is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
     if state.best_epoch and not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
         raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
+    changed = _changed(state, blank)
+    if changed or state.optimizer is None:
+        raise UserError(
+            f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; "
+            "--overwrite starts afresh"
+        )
+    begun = f", step {state.begun['step']} of the next" if state.begun else ""
+    logger.info("resuming after epoch %d%s", state.epoch, begun)
+    return replace(state, settings=blank.settings, data=blank.data, class_names=blank.class_names)
+
+
+def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
+    """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
     # A schedule is spread over all epochs: with more of them, those before would have had other learning rates.
     may_change = MAY_CHANGE if blank.settings.get("schedule", "constant") == "constant" else MAY_CHANGE - {"max_epochs"}
@@ -241,14 +254,7 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         changed.append("encoder: another one now")
     if not same_weights(*((found.segmenter or {}).get("model") for found in (state, blank))):
         changed.append("segmenter: another one now")
-    if changed or state.optimizer is None:
-        raise UserError(
-            f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; "
-            "--overwrite starts afresh"
-        )
-    begun = f", step {state.begun['step']} of the next" if state.begun else ""
-    logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return replace(state, settings=blank.settings, data=blank.data, class_names=blank.class_names)
+    return changed
 
 
 def same_weights(one: State | None, other: State | None) -> bool:
