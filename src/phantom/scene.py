@@ -63,7 +63,7 @@ def through_camera(rng: np.random.Generator, warmth: Field) -> NDArray[np.uint8]
     if rng.random() < 0.2:
         picture /= uniform(0.85, 1.3)
     picture = np.clip(picture, 0, 1) ** uniform(0.55, 1.9)
-    if rng.random() < 0.16:
+    if rng.random() < 0.24:
         picture = _false_colours(rng, picture)
     if rng.random() < 0.1:  # a coarser detector
         share = uniform(0.35, 0.8)

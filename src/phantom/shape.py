@@ -157,7 +157,7 @@ def draw_shape(rng: np.random.Generator) -> Shape:
     """One torso's outlines; the same generator state gives the same torso."""
     camera, traits = draw_camera(rng), draw_traits(rng)
     smaller = rng.choice(SIDES)  # of two unequal breasts
-    lost = rng.choice(SIDES) if rng.random() < 0.06 else 0
+    lost = rng.choice(SIDES) if rng.random() < 0.025 else 0
     drawn = [_draw_side(rng, camera, traits, side, side == smaller, side == lost) for side in SIDES]
     trunk, neck, head = _draw_middle(rng, camera, traits)
     body = trunk.copy()

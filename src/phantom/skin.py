@@ -172,16 +172,22 @@ def _nipples(rng: np.random.Generator, skin: Field, shape: Shape) -> None:
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     strength = -uniform(0.04, 0.35) if rng.random() < 0.78 else uniform(0.04, 0.3)
     radius, areola, ring = uniform(0.02, 0.055), uniform(0.06, 0.12), uniform(-0.07, 0.07) * (rng.random() < 0.7)
-    both_faint = rng.random() < 0.07
+    both_even = rng.random() < 0.08
     for side in shape.sides:
         if side.nipple is None:
             continue
-        if both_faint or rng.random() < 0.05:
-            faint = shape.labels == CLASSES.index("left_nipple" if side.side < 0 else "right_nipple")
-            shape.labels[faint] = CLASSES.index("left_breast" if side.side < 0 else "right_breast")
+        row, column = round(side.nipple[1]), round(side.nipple[0])
+        around = skin[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7]
+        own = strength * uniform(0.6, 1.3)
+        is_even = both_even or rng.random() < 0.05
+        # Veins of the same strength hide it, also from whoever annotates.
+        if is_even or abs(own) < 0.015 + 0.8 * around.std():
+            unseen = shape.labels == CLASSES.index("left_nipple" if side.side < 0 else "right_nipple")
+            shape.labels[unseen] = CLASSES.index("left_breast" if side.side < 0 else "right_breast")
+        if is_even:
             continue
         away = np.hypot(x - side.nipple[0], (y - side.nipple[1]) * uniform(0.85, 1.15)) / scale
-        skin += strength * uniform(0.6, 1.3) * np.exp(-((away / (radius * uniform(0.85, 1.2))) ** 2))
+        skin += own * np.exp(-((away / (radius * uniform(0.85, 1.2))) ** 2))
         skin += ring * np.exp(-((away / areola) ** 4))
 
 
