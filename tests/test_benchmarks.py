@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import accuracy
 from benchmarks.accuracy_report import draw_curves, tables
-from benchmarks.arms import CURVE, RANDOM_START, RECOMMENDED, REGIONS, TAUGHT_START
+from benchmarks.arms import RANDOM_START, RECOMMENDED, REGIONS, TAUGHT_START
 from benchmarks.draws import annotated_parts, draw_splits, possible
 from benchmarks.tumours import scored_patients, table
 from src.datasets.splits import load_division
@@ -21,6 +21,7 @@ from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import read_json
 from src.networks.build import begin_as_taught, frozen_input
 from src.networks.taught import read_taught
+from src.prediction import levels
 from src.training.checkpoint import Checkpoint
 from src.training.decoding import predicted_classes, segmentation_task
 
@@ -32,6 +33,7 @@ TINY = (
     "max_epochs=1",
     "precision=fp32",
 )
+TINY_ENCODER = (*TINY[:1], "num_kernels=2", "max_epochs=1")
 
 
 def bench_of(phantom: Path, out: Path) -> accuracy.Bench:
@@ -50,24 +52,39 @@ def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Pat
     assert {shared.settings(arm).max_epochs for arm in REGIONS} == {3}
 
 
+def test_every_arm_trains_and_is_scored_on_all_others(phantom: Path, tmp_path: Path) -> None:
+    bench = replace(bench_of(phantom, tmp_path), draws=1, changes=TINY, encoder_changes=TINY_ENCODER)
+    runs = [bench.train_on(2, arm) for arm in REGIONS]
+    assert all(0 <= bench.scores(run)["dice_macro"][0] <= 1 for run in runs)
+    # All arms are trained on two patients, and tested on the same others.
+    division = tmp_path.glob("*/draws/2_labels/seed_2021/draw_1/dmr_runs_seg_h_enc_h_dec/results/split.json")
+    parts = list(map(load_division, division))
+    assert len(parts) == len(REGIONS)
+    assert len(set(parts)) == 1
+    assert len(parts[0].train) == 2
+    encoders = {arm.name: next((tmp_path / arm.folder).rglob("dmr_runs/checkpoints/last.pty"), None) for arm in REGIONS}
+    assert {name for name, path in encoders.items() if path is None} == {TAUGHT_START.name, RANDOM_START.name}
+
+
 def test_arms_and_curve_of_a_small_phantom(
     phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(accuracy, "QUICK", TINY)
-    monkeypatch.setattr(accuracy, "QUICK_ENCODER", (*TINY[:1], "num_kernels=2", "max_epochs=1"))
-    command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small"]
+    monkeypatch.setattr(accuracy, "QUICK_ENCODER", TINY_ENCODER)
+    arms = [RECOMMENDED.name, TAUGHT_START.name]
+    command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small", "--arms", *arms]
     monkeypatch.setattr(sys, "argv", command)
     accuracy.main()
     found = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]
-    assert set(found["regions"]) == {arm.name for arm in REGIONS}
+    assert set(found["regions"]) == set(arms)
     assert set(found["curve"]) == {"2"}
-    assert set(found["curve"]["2"]) == {arm.name for arm in CURVE}
-    for arms, reference in ((found["regions"], RECOMMENDED), (found["curve"]["2"], RANDOM_START)):
-        for name, scores in arms.items():
+    assert set(found["curve"]["2"]) == {*arms, RANDOM_START.name}
+    for of, reference in ((found["regions"], RECOMMENDED), (found["curve"]["2"], RANDOM_START)):
+        for name, scores in of.items():
             assert ("minus_reference" in scores) == (name != reference.name)
             if name != reference.name:
                 value, low, high = scores["minus_reference"]["dice_macro"]
-                assert value == pytest.approx(scores["dice_macro"][0] - arms[reference.name]["dice_macro"][0])
+                assert value == pytest.approx(scores["dice_macro"][0] - of[reference.name]["dice_macro"][0])
                 assert low <= value <= high
     assert found["no_labels"]["dice_macro"][0] > found["regions"]["recommended"]["dice_macro"][0]
     assert (tmp_path / "accuracy.png").stat().st_size > 0
@@ -75,17 +92,10 @@ def test_arms_and_curve_of_a_small_phantom(
     assert "| recommended |" in said
     assert "| 0 | no labels: the weights that ship |" in said
 
-    # In each draw all arms are tested on the same patients, and nothing is trained a second time.
-    for draw in (1, 2):
-        parts = [
-            load_division(run / "results" / "split.json")
-            for run in tmp_path.glob(f"*/draws/2_labels/seed_*/draw_{draw}/dmr_runs_seg_h_enc_h_dec")
-        ]
-        assert len(parts) == len(CURVE)
-        assert len(set(parts)) == 1
-        assert len(parts[0].train) == 2
+    # Nothing is trained a second time.
     checkpoints = list(tmp_path.rglob("last.pty"))
     before = [path.stat().st_mtime_ns for path in checkpoints]
+    monkeypatch.setattr(sys, "argv", [*command, "--part", "curve"])
     accuracy.main()
     assert [path.stat().st_mtime_ns for path in checkpoints] == before
     monkeypatch.setattr(sys, "argv", [*command, "--set", "base_channels=3"])
@@ -117,8 +127,11 @@ def test_draws_test_all_others_and_never_divide_a_group(
     assert "left out: 6 patients to train on" in capsys.readouterr().out
 
 
-def test_the_weights_that_ship_are_scored_as_a_run_is(phantom: Path, tmp_path: Path) -> None:
-    """In float32: with the classes numbered otherwise too."""
+def test_the_weights_that_ship_are_scored_as_a_run_is(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, the palette recognised in every frame."""
+    monkeypatch.setattr(levels, "recognised_palette", lambda *_: "jet")
     bench = bench_of(phantom, tmp_path)
     found = read_json(bench.predict_untrained() / "results" / "metrics.json", "metrics")
     parts, run = bench.parts, tmp_path / "as_trained"
@@ -134,7 +147,7 @@ def test_the_weights_that_ship_are_scored_as_a_run_is(phantom: Path, tmp_path: P
     begin_as_taught(task.model.decoder.unet, read_taught(), classes)
     maps = [predicted_classes(task, part, "whole") for part in annotated_parts(parts)]
     confusion = sum(confusion_matrices(*each, len(classes[0])).sum(0) for each in maps)
-    assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=0.02)
+    assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=2e-3)
 
 
 @pytest.mark.parametrize(
