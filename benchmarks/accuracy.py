@@ -97,18 +97,17 @@ class Bench:
         return protocols.place(settings) / settings.run_name
 
     def train_on(self, count: int, arm: Arm) -> Path:
-        """The same in all draws of so many annotated patients; all arms have the same draws."""
+        """The same in all draws of so many annotated patients, with one seed; all arms have the same draws."""
         arguments = self.arguments(arm, (f"train_val_ratio={count}:1",))
         settings = cli.segmentation_settings(arguments)
         arguments = self._with_encoder(arguments, settings)
         place = settings.output_root / "draws" / f"{count}_labels"
         trials = []
-        for seed in range(settings.seed, settings.seed + self.seeds):
-            for draw, split in enumerate(draw_splits(self.parts, count, self.draws, settings.seed), 1):
-                trials.append(Trial(seed, draw, place / f"seed_{seed}" / f"draw_{draw}"))
-                trials[-1].root.mkdir(parents=True, exist_ok=True)
-                splits.save(trials[-1].root / settings.split_name, replace(split, seed=seed))
-                protocols.run_trial(trials[-1], settings, arguments, train_and_test, pretrain)
+        for draw, split in enumerate(draw_splits(self.parts, count, self.draws, settings.seed), 1):
+            trials.append(Trial(settings.seed, draw, place / f"draw_{draw}"))
+            trials[-1].root.mkdir(parents=True, exist_ok=True)
+            splits.save(trials[-1].root / settings.split_name, split)
+            protocols.run_trial(trials[-1], settings, arguments, train_and_test, pretrain)
         pool(settings, trials, settings.run_name, place / settings.run_name)
         return place / settings.run_name
 
@@ -217,7 +216,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--labels", type=int, nargs="+", metavar="N", help=f"points of the curve, by default {LABELS}")
     parser.add_argument("--draws", type=int, help="of so many patients, each tested on all others; by default 5")
     parser.add_argument("--folds", type=int, help="on all patients; by default 5")
-    parser.add_argument("--seeds", type=int, help="by default 3")
+    parser.add_argument("--seeds", type=int, help="of each fold, a draw has one; by default 3")
     for flag, whose in (("--set", "decoders"), ("--encoder-set", "encoders")):
         parser.add_argument(
             flag,

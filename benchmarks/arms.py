@@ -31,8 +31,8 @@ class Arm:
 
 
 _WHOLE = (
-    *("decoder_input=levels", "decoder=unet", "base_channels=16", "augment=strong", "batch_size=8"),
-    *("weight_decay=0.01", "min_steps_per_epoch=25", "max_epochs=12"),
+    *("decoder_input=levels", "decoder=unet", "base_channels=16", "augment=strong", "augment_variants=0"),
+    *("batch_size=8", "weight_decay=0.01", "min_steps_per_epoch=25", "max_epochs=12"),
 )
 """A UNet of the size of the one that ships, on levels: 300 steps."""
 
