@@ -48,6 +48,7 @@ def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Pat
     # The two whole networks differ in where they begin, and in the rate that suits it.
     whole = [set(bench.settings(arm).model_dump().items()) for arm in (TAUGHT_START, RANDOM_START)]
     assert {name for name, _ in whole[0] - whole[1]} == {"init", "learning_rate", "output_root"}
+    assert bench.settings(TAUGHT_START).augment_variants == 0  # changed anew in each step
     shared = replace(bench, changes=("max_epochs=3",))
     assert {shared.settings(arm).max_epochs for arm in REGIONS} == {3}
 
