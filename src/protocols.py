@@ -109,7 +109,7 @@ def run(
             shutil.rmtree(folder)  # what earlier trials said together
         for trial in trials:
             for variant in variants:
-                _run_trial(trial, variant, arguments, train_and_test, pretrain)
+                run_trial(trial, variant, arguments, train_and_test, pretrain)
         if distributed.writes():
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
@@ -176,13 +176,14 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
     return trials
 
 
-def _run_trial(
+def run_trial(
     trial: Trial,
     settings: S,
     arguments: cli.Arguments,
     train_and_test: Callable[[S, cli.Arguments], None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
 ) -> None:
+    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`."""
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
     own = settings.model_copy(update=changes)
     if arguments.mode == "train" and own.needs_encoder and not _sees_through_segmenter(own):

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, choices are honest.
+"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, draws are honest.
 And `benchmarks.tumours`: each tumour in its cell."""
 
 import json
@@ -7,119 +7,154 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import accuracy
 from benchmarks.accuracy_report import draw_curves, tables
-from benchmarks.arms import INPUTS, PUBLISHED, RECOMMENDED, REGIONS
+from benchmarks.arms import RANDOM_START, RECOMMENDED, REGIONS, TAUGHT_START
+from benchmarks.draws import annotated_parts, draw_splits, possible
 from benchmarks.tumours import scored_patients, table
-from src import cli, protocols
-from src.datasets.splits import Division, load_division
+from src.datasets.splits import load_division
 from src.errors import UserError
-from src.evaluation.pooling import Trial
 from src.evaluation.predictions import write_predictions
-from src.files import write_json
+from src.evaluation.segmentation import confusion_matrices, region_scores
+from src.files import read_json
+from src.networks.build import begin_as_taught, frozen_input
+from src.networks.taught import read_taught
+from src.prediction import levels
+from src.training.checkpoint import Checkpoint
+from src.training.decoding import predicted_classes, segmentation_task
 
 TINY = (
     "image_size=[32, 40]",
-    "base_channels=2",
+    "base_channels=16",
     "batch_size=2",
     "min_steps_per_epoch=1",
-    "augment_variants=1",
+    "max_epochs=1",
     "precision=fp32",
 )
-
-
-def division_of(trial: Trial) -> Division:
-    return load_division(trial.root / "dmr_runs_seg_h_enc_h_dec" / "results" / "split.json")
+TINY_ENCODER = (*TINY[:1], "num_kernels=2", "max_epochs=1")
 
 
 def bench_of(phantom: Path, out: Path) -> accuracy.Bench:
-    return accuracy.Bench(out, phantom, folds=2, seeds=1)
+    return accuracy.Bench(out, phantom, folds=2, seeds=1, draws=3)
 
 
 def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Path) -> None:
     bench = bench_of(phantom, tmp_path)
-    for arm in REGIONS:
-        encoder = (*arm.encoder_changes, f"dataset_path={phantom}")
-        cli.latent_settings(replace(bench.arguments(arm), overrides=encoder))
-        own, recommended = (bench.settings(of).model_dump(exclude={"output_root"}) for of in (arm, RECOMMENDED))
-        assert (own != recommended) == (arm is not RECOMMENDED)
+    found = [bench.settings(arm).model_dump(exclude={"output_root"}) for arm in REGIONS]
+    assert all(found.count(of) == 1 for of in found)
     assert len({arm.folder for arm in REGIONS}) == len(REGIONS)
+    # The two whole networks differ in where they begin, and in the rate that suits it.
+    whole = [set(bench.settings(arm).model_dump().items()) for arm in (TAUGHT_START, RANDOM_START)]
+    assert {name for name, _ in whole[0] - whole[1]} == {"init", "learning_rate", "output_root"}
+    assert bench.settings(TAUGHT_START).augment_variants == 0  # changed anew in each step
+    shared = replace(bench, changes=("max_epochs=3",))
+    assert {shared.settings(arm).max_epochs for arm in REGIONS} == {3}
 
 
-def test_each_fold_chooses_by_its_validation_patients(phantom: Path, tmp_path: Path) -> None:
-    bench = bench_of(phantom, tmp_path)
-    changed = next(arm for arm in REGIONS if arm.name == "half the steps")
-    chosen = next(arm for arm in REGIONS if "select_by=loss" in arm.changes)
-    arms = [RECOMMENDED, changed, PUBLISHED]
-    assert accuracy.eligible(bench, [*arms, chosen]) == arms[:2]
-    for arm, of_folds in zip(arms, ((0.1, 0.7), (0.2, 0.6), (0.9, 0.9)), strict=True):
-        for trial, value in zip(bench.trials(arm), of_folds, strict=True):
-            write_json(trial.root / "dmr_runs_seg_h_enc_h_dec" / "results" / "metrics.json", {"val/dice_macro": value})
-    taken = accuracy.chosen_by_validation(bench, arms[:2])
-    assert [(name, trial.fold) for name, trial in taken] == [(changed.name, 1), (RECOMMENDED.name, 2)]
+def test_every_arm_trains_and_is_scored_on_all_others(phantom: Path, tmp_path: Path) -> None:
+    bench = replace(bench_of(phantom, tmp_path), draws=1, changes=TINY, encoder_changes=TINY_ENCODER)
+    runs = [bench.train_on(2, arm) for arm in REGIONS]
+    assert all(0 <= bench.scores(run)["dice_macro"][0] <= 1 for run in runs)
+    # All arms are trained on two patients, and tested on the same others.
+    division = tmp_path.glob("*/draws/2_labels/draw_1/dmr_runs_seg_h_enc_h_dec/results/split.json")
+    parts = list(map(load_division, division))
+    assert len(parts) == len(REGIONS)
+    assert len(set(parts)) == 1
+    assert len(parts[0].train) == 2
+    encoders = {arm.name: next((tmp_path / arm.folder).rglob("dmr_runs/checkpoints/last.pty"), None) for arm in REGIONS}
+    assert {name for name, path in encoders.items() if path is None} == {TAUGHT_START.name, RANDOM_START.name}
 
 
 def test_arms_and_curve_of_a_small_phantom(
     phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(accuracy, "QUICK", (*TINY, "max_epochs=1"))
-    monkeypatch.setattr(accuracy, "QUICK_ENCODER", (*TINY[:1], "num_kernels=2", "max_epochs=1"))
-    command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small"]
-    both = "latents and pixels"
-    monkeypatch.setattr(accuracy, "INPUTS", {name: arm for name, arm in INPUTS.items() if name != "random encoder"})
-    monkeypatch.setattr(sys, "argv", [*command, "--arms", "recommended", "latents alone", both])
+    monkeypatch.setattr(accuracy, "QUICK", TINY)
+    monkeypatch.setattr(accuracy, "QUICK_ENCODER", TINY_ENCODER)
+    arms = [RECOMMENDED.name, TAUGHT_START.name]
+    command = ["accuracy", str(tmp_path), "--quick", "--data", str(phantom), "--name", "small", "--arms", *arms]
+    monkeypatch.setattr(sys, "argv", command)
     accuracy.main()
     found = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]
-    assert set(found["regions"]) == {"recommended", "latents alone", both}
-    for name, references in {"recommended": [], "latents alone": ["recommended"]}.items():
-        assert [key for key in found["regions"][name] if "minus" in key] == [f"minus_{of}" for of in references]
-    for reference in ("recommended", "latents_alone"):
-        arms = [found["regions"][name]["dice_macro"][0] for name in (both, reference.replace("_", " "))]
-        minus = found["regions"][both][f"minus_{reference}"]["dice_macro"]
-        assert minus[0] == pytest.approx(arms[0] - arms[1])
-        assert minus[1] <= minus[0] <= minus[2]
-    assert set(found["curve"]) == {"2", "all"}
-    assert found["curve"]["all"]["latents"]["dice_macro"] == found["regions"]["latents alone"]["dice_macro"]
+    assert set(found["regions"]) == set(arms)
+    assert set(found["curve"]) == {"2"}
+    assert set(found["curve"]["2"]) == {*arms, RANDOM_START.name}
+    for of, reference in ((found["regions"], RECOMMENDED), (found["curve"]["2"], RANDOM_START)):
+        for name, scores in of.items():
+            assert ("minus_reference" in scores) == (name != reference.name)
+            if name != reference.name:
+                value, low, high = scores["minus_reference"]["dice_macro"]
+                assert value == pytest.approx(scores["dice_macro"][0] - of[reference.name]["dice_macro"][0])
+                assert low <= value <= high
+    assert found["no_labels"]["dice_macro"][0] > found["regions"]["recommended"]["dice_macro"][0]
     assert (tmp_path / "accuracy.png").stat().st_size > 0
-    assert "| recommended |" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "| recommended |" in said
+    assert "| 0 | no labels: the weights that ship |" in said
 
-    # All have the encoders of one arm, pixels have none, and nothing is trained a second time.
-    bench = bench_of(phantom, tmp_path)
-    assert not any((trial.root / "dmr_runs").exists() for trial in bench.trials(RECOMMENDED))
-    for trial, first in zip(bench.trials(INPUTS["latents and pixels"]), bench.trials(INPUTS["latents"]), strict=True):
-        logs = [of.root / "dmr_runs" / "logs" / "train.log" for of in (trial, first)]
-        assert logs[0].read_bytes() == logs[1].read_bytes()
+    # Nothing is trained a second time.
     checkpoints = list(tmp_path.rglob("last.pty"))
     before = [path.stat().st_mtime_ns for path in checkpoints]
+    monkeypatch.setattr(sys, "argv", [*command, "--part", "curve"])
     accuracy.main()
     assert [path.stat().st_mtime_ns for path in checkpoints] == before
-    assert protocols.place(bench.settings(RECOMMENDED)).is_dir()
-
-    trained_on = [len(parts.train) for parts in map(division_of, bench.trials(RECOMMENDED))]
-    assert accuracy.possible(bench, [2, min(trained_on), min(trained_on) + 1]) == [2, min(trained_on)]
-    assert f"{min(trained_on) + 1} patients: left out" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", [*sys.argv, "--set", "base_channels=3"])
+    monkeypatch.setattr(sys, "argv", [*command, "--set", "base_channels=3"])
     with pytest.raises(UserError, match=r"'small' was made with .* give another --name"):
         accuracy.main()
-    made_with = json.loads((tmp_path / "accuracy.json").read_text(encoding="utf-8"))["small"]["made_with"]
-    with pytest.raises(UserError, match="give another --name"):
-        accuracy.Results(tmp_path / "accuracy.json", "small", made_with | {"seeds": 2})
 
 
-def test_an_arm_that_the_shared_settings_make_the_recommended_one_is_left_out(
+def test_draws_test_all_others_and_never_divide_a_group(
     phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    parts = bench_of(phantom, tmp_path).parts
+    everyone = {*parts.split.test, *parts.split.rest}
+    annotated = {patient for part in annotated_parts(parts) for patient in part.patients}
+    assert annotated < everyone
+    drawn = draw_splits(parts, 2, 3, seed=1)
+    trained = [annotated - set(split.test) for split in drawn]
+    assert all(len(patients) == 3 for patients in trained)  # one of them to validate on
+    assert set().union(*trained) == annotated  # seven of them
+    assert all({*split.test, *split.rest} == everyone for split in drawn)
+    assert all(
+        set(fewer.rest) < set(more.rest) for fewer, more in zip(drawn, draw_splits(parts, 4, 3, seed=1), strict=True)
+    )
+
+    one, other = min(annotated), min(everyone - annotated)
+    grouped = replace(parts, split=replace(parts.split, groups=((other, one),)))
+    for split in draw_splits(grouped, 2, 3, seed=1):
+        assert {one, other} <= set(split.test)
+    assert possible(parts, [2, len(annotated) - 2, len(annotated) - 1]) == [2, len(annotated) - 2]
+    assert "left out: 6 patients to train on" in capsys.readouterr().out
+
+
+def test_the_weights_that_ship_are_scored_as_a_run_is(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32, the palette recognised in every frame."""
+    monkeypatch.setattr(levels, "recognised_palette", lambda *_: "jet")
     bench = bench_of(phantom, tmp_path)
-    assert accuracy.distinct(bench, REGIONS) == list(REGIONS)
-    left = accuracy.distinct(replace(bench, changes=("ensemble=1", "max_epochs=30")), REGIONS)
-    assert {arm.name for arm in REGIONS} - {arm.name for arm in left} == {"one UNet", "half the steps"}
-    assert RECOMMENDED in left
-    assert "one UNet: left out" in capsys.readouterr().out
+    found = read_json(bench.predict_untrained() / "results" / "metrics.json", "metrics")
+    parts, run = bench.parts, tmp_path / "as_trained"
+    settings = bench.settings(RECOMMENDED).model_copy(update={"precision": "fp32"})
+    classes = parts.train.class_names, parts.train.background
+    checkpoint = Checkpoint({}, palette="jet")
+    task = segmentation_task(
+        frozen_input("levels", "heat", checkpoint, run),
+        settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 16}),
+        classes,
+        torch.device("cpu"),
+    )
+    begin_as_taught(task.model.decoder.unet, read_taught(), classes)
+    maps = [predicted_classes(task, part, "whole") for part in annotated_parts(parts)]
+    confusion = sum(confusion_matrices(*each, len(classes[0])).sum(0) for each in maps)
+    assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=2e-3)
 
 
 @pytest.mark.parametrize(
-    "asked", [["--arms", "one UNet"], ["--seeds", "2"], ["--folds", "3"], ["--labels", "4"]], ids=lambda asked: asked[0]
+    "asked",
+    [["--arms", "one UNet"], ["--seeds", "2"], ["--folds", "3"], ["--labels", "4"], ["--draws", "3"]],
+    ids=lambda asked: asked[0],
 )
 def test_quick_takes_no_other_sizes_or_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["accuracy", str(tmp_path), "--quick", *asked])
@@ -131,7 +166,7 @@ def test_quick_takes_no_other_sizes_or_arms(tmp_path: Path, monkeypatch: pytest.
 def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> None:
     arm = {"dice_macro": [0.7, 0.6, 0.8], "left_nipple": [0.5, None, None], "right_nipple": [0.25, 0.1, 0.4]}
     everything = {"frames": {"regions": {"recommended": arm | {"seconds": 12.3}}}}
-    assert "| recommended | .700 (.600 to .800) | .500 .250 |  |  | 12 |" in tables(everything)
+    assert "| recommended | .700 (.600 to .800) | .500 .250 |  | 12 |" in tables(everything)
     draw_curves(everything, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
