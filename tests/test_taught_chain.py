@@ -60,6 +60,15 @@ def test_a_linear_decoder_learns_and_leaves_the_encoder_as_it_is(root: Path) -> 
     assert losses[-1] < 0.75 * losses[0]
 
 
+def test_a_decoder_needs_no_encoder_run_before_it(root: Path, phantom: Path, tmp_path: Path) -> None:
+    """In float32."""
+    shutil.copy(root / "split.json", tmp_path)
+    run_here("main_seg.py", *places(phantom, tmp_path), *LINEAR)
+    one, other = (checkpoints.load(place / RUN / "checkpoints" / "dmr_run.pty") for place in (root, tmp_path))
+    assert same_weights(one.model, other.model)
+    assert same_weights(one.encoder, other.encoder)
+
+
 def test_testing_resuming_predicting_and_exporting_agree(root: Path, phantom: Path, tmp_path: Path) -> None:
     """In float32."""
     again = tmp_path / "again"

@@ -16,6 +16,7 @@ from src.encoder import CUTSEncoder
 from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
+from src.networks.taught import read_taught
 from src.settings import EncoderKind, Modality, encoder_run_name, with_defaults
 
 logger = logging.getLogger(__name__)
@@ -219,14 +220,16 @@ def load_encoder(
 ) -> tuple[CUTSEncoder | TaughtEncoder, Checkpoint]:
     """The encoder of a modality from the folder that holds `dmr_runs` and `dmr_runs_gray`, frozen.
 
-    Raises `UserError` that names the command to run first where there is none, or one of another kind.
+    Where there is none, `taught` is the one that ships, since nothing had to be trained for it; otherwise that, and one
+    of another kind, raises `UserError` that names the command to run first.
     """
     path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
     flag = " --gray" if modality == "gray" else ""
-    command = f"python main_latent.py{flag}, with the same --cfg-path and output_root" + " and encoder: taught" * (
-        kind == "taught"
-    )
+    command = f"python main_latent.py{flag}, with the same --cfg-path and output_root"
+    command += " and encoder: taught" * (kind == "taught")
     if not path.is_file():
+        if kind == "taught":
+            return TaughtEncoder.from_taught(read_taught()), Checkpoint(model={})
         raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path, checkpoint.palette or DEFAULT_PALETTE)
