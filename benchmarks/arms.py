@@ -41,7 +41,11 @@ SMALL = Arm(
     "taught latents, small UNet",
     ("decoder=unet", "base_channels=8", "learning_rate=0.002", "weight_decay=0.01", "max_epochs=12"),
 )
-TAUGHT_START = Arm("whole network, taught start", (*_WHOLE, "init=drawn", "learning_rate=0.001"))
+TAUGHT_START = Arm(
+    "whole network, taught start",
+    (*_WHOLE, "init=drawn", "learning_rate=0.0003", "min_steps_per_epoch=10", "max_epochs=10"),
+)
+"""100 steps: with more, or a higher rate, it forgets what torsos taught it."""
 RANDOM_START = Arm("whole network, random start", (*_WHOLE, "init=random", "learning_rate=0.002"))
 CUTS = Arm(
     "CUTS latents, UNet",
