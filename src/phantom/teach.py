@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from src.files import atomic_write
 from src.losses import dice_loss
 from src.networks.features import features_of
 from src.networks.levels import NormalisedLevels
-from src.networks.taught import SHIPPED, Taught, write_taught
+from src.networks.taught import SHIPPED, Taught, read_taught, write_taught
 from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH
 from src.phantom.torsos import draw_torso
 from src.training.checkpoint import load_plain
@@ -83,12 +83,19 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def teach(lesson: Lesson, device: torch.device, workers: int, partial: Path) -> UNet:
-    """The network that a lesson gives, in eval mode; `partial` is where it is saved on the way, and gone on from."""
+def teach(
+    lesson: Lesson, device: torch.device, workers: int, partial: Path, before: Mapping[str, torch.Tensor] | None = None
+) -> UNet:
+    """The network that a lesson gives, in eval mode; `partial` is where it is saved on the way, and gone on from.
+
+    `before` are the weights of an earlier lesson to begin with, in place of random ones.
+    """
     make_repeatable(lesson.seed)
     dtype = compute_dtype("auto", device)
     network = UNet(1, len(CLASSES), lesson.base_channels).to(device)
     network.to(memory_format=memory_layout(dtype, device))
+    if before is not None:
+        network.load_state_dict(before)
     normalise = NormalisedLevels().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lesson.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -164,6 +171,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m src.phantom.teach", description=__doc__)
     parser.add_argument("task", nargs="?", choices=("regions",), default="regions", help="what to teach")
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE", help="the weights (default: %(default)s)")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="weights of an earlier lesson to go on from, with another --seed"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that draw (default: this one)")
     for name, value in vars(Lesson()).items():
@@ -173,11 +183,13 @@ def main() -> None:
     lesson = Lesson(**{name: getattr(flags, name) for name in vars(Lesson())})
     device = choose_device(flags.device)
     partial = flags.out.with_suffix(".partial")
-    network = teach(lesson, device, flags.workers, partial)
+    before = None if flags.start is None else read_taught(flags.start)
+    network = teach(lesson, device, flags.workers, partial, before and before.state)
     for name, value in tested(network, device, flags.workers).items():
         logger.info("%-24s %.3f", name, value)
     mean, std = feature_statistics(network, device, flags.workers)
-    told = f"{lesson.steps * lesson.batch_size} drawn torsos, seed {lesson.seed}, no patient"
+    told = f"{lesson.steps * lesson.batch_size} drawn torsos, seed {lesson.seed}"
+    told = told if before is None else f"{before.taught_on}, then {told}"
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     size = (HEIGHT, WIDTH)
     write_taught(Taught(state, CLASSES, BACKGROUND, lesson.base_channels, size, told, mean, std, flags.out), flags.out)
