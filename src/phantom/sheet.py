@@ -1,4 +1,4 @@
-"""A picture of drawn torsos with their regions and those that the weights that ship find: `python -m src.phantom.sheet`."""
+"""A picture of drawn torsos, their regions, and what the weights that ship find: `python -m src.phantom.sheet`."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def main() -> None:
     device = choose_device(flags.device)
     partial = flags.out.with_suffix(".partial")
     before = None if flags.start is None else read_taught(flags.start)
-    network = teach(lesson, device, flags.workers, partial, before and before.state)
+    network = teach(lesson, device, flags.workers, partial, None if before is None else before.state)
     for name, value in tested(network, device, flags.workers).items():
         logger.info("%-24s %.3f", name, value)
     mean, std = feature_statistics(network, device, flags.workers)
