@@ -39,7 +39,7 @@ def test_left_is_left_in_the_picture_and_regions_lie_as_in_a_body(drawn: Drawn) 
     at = {name: middles(drawn[1], name) for name in CLASSES}
     for part in ("breast", "nipple", "armpit"):
         both = np.isfinite(at[f"left_{part}"] + at[f"right_{part}"]).all(1)
-        assert both.mean() > 0.7
+        assert both.mean() > 0.5  # a nipple is hidden in about a fifth
         assert (at[f"left_{part}"][both, 1] < at[f"right_{part}"][both, 1]).all()
     for side in ("left", "right"):
         breast, armpit, nipple = (at[f"{side}_{part}"] for part in ("breast", "armpit", "nipple"))
