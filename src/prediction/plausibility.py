@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARES = {"breast": (0.04, 0.35), "nipple": (0.0005, 0.025), "armpit": (0.005, 0.15), "neck": (0.003, 0.2)}
-"""Least and largest share of a frontal frame that shows the chest; a breast's dome takes 6 to 22% of one."""
+"""Least and largest share of a frontal frame that shows the chest; a breast with the chest above it takes 4 to 25%."""
 WHOLE = 0.93
 """A region of which less than this share is in one piece is in several."""
 LOWEST = 0.8
 """A breast's middle is above this share of the frame's height."""
-BELOW_ARMPIT = 0.38
-"""Nor is it further below its armpit's middle, as a share of the height; it usually is by .15 to .27."""
+BELOW_ARMPIT = (0.38, 1.1)
+"""Nor is it further below its armpit's middle than this share of the frame's height, or of its own where that is more:
+of 1,000 drawn torsos 99% are within .8 of their breast's height."""
 AROUND = 0.15
 """So far beyond its breast's box, in sides of that box, a nipple may still lie."""
 
@@ -100,7 +101,9 @@ def _warnings(name: str, shape: _Shape, shapes: dict[str, _Shape]) -> list[str]:
 
 
 def _is_low(breast: _Shape, armpit: _Shape | None) -> bool:
-    return breast.row > LOWEST or (armpit is not None and breast.row - armpit.row > BELOW_ARMPIT)
+    top, _, bottom, _ = breast.box
+    limit = max(BELOW_ARMPIT[0], BELOW_ARMPIT[1] * (bottom - top))
+    return breast.row > LOWEST or (armpit is not None and breast.row - armpit.row > limit)
 
 
 def _is_misplaced(kind: str, shape: _Shape, shapes: dict[str, _Shape], side: str) -> bool:
