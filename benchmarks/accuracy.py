@@ -112,7 +112,7 @@ class Bench:
         return place / settings.run_name
 
     def _with_encoder(self, arguments: cli.Arguments, settings: SegmentationSettings) -> cli.Arguments:
-        changes = tuple(self.encoder_changes) if settings.needs_encoder else ()
+        changes = tuple(self.encoder_changes) if settings.pretrains_encoder else ()
         return replace(arguments, encoder_overrides=changes)
 
     @cached_property
@@ -133,7 +133,7 @@ class Bench:
     def seconds(self, arm: Arm) -> float:
         """What one training takes, its encoder's included where it has one; mean over folds and seeds."""
         settings = self.settings(arm)
-        runs = [settings.run_name] + ["dmr_runs"] * settings.needs_encoder
+        runs = [settings.run_name] + ["dmr_runs"] * settings.pretrains_encoder
         seeds = range(settings.seed, settings.seed + self.seeds)
         roots = [protocols.trial_of(settings, seed, fold).root for seed in seeds for fold in range(1, self.folds + 1)]
         return float(np.mean([sum(_metrics(root / run)["seconds"] for run in runs) for root in roots]))

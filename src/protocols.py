@@ -130,12 +130,14 @@ def _as_published(settings: S) -> S:
 
 def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
     """`UserError` for what the command line says of encoders that this run would not read."""
-    needs_encoder = settings.needs_encoder and not _sees_through_segmenter(settings)
+    needs_encoder = _pretrains(settings)
     if arguments.encoder_overrides:
         if not several or arguments.mode != "train":
             raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
         if not needs_encoder:
-            seen = "head: spots" if _sees_through_segmenter(settings) else f"decoder_input: {settings.decoder_input}"
+            seen = f"decoder_input: {settings.decoder_input}"
+            if settings.needs_encoder:
+                seen = "head: spots" if _sees_through_segmenter(settings) else f"encoder: {settings.encoder}"
             raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
         taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
         if taken:
@@ -186,13 +188,18 @@ def run_trial(
     """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`."""
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and own.needs_encoder and not _sees_through_segmenter(own):
+    if arguments.mode == "train" and _pretrains(own):
         _pretrain(own, arguments, pretrain)
     if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)
     else:
         train_and_test(own, arguments)
     distributed.wait_for_all()
+
+
+def _pretrains(settings: DecoderRunSettings) -> bool:
+    """Whether trials pretrain an encoder: the one that ships is taken as it is."""
+    return settings.pretrains_encoder and not _sees_through_segmenter(settings)
 
 
 def _sees_through_segmenter(settings: DecoderRunSettings) -> TypeGuard[ClassificationSettings]:

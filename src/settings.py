@@ -326,6 +326,11 @@ class DecoderSettings(Settings):
         return self.decoder_input not in WITHOUT_ENCODER
 
     @property
+    def pretrains_encoder(self) -> bool:
+        """Whether these are latents of an encoder that was pretrained on frames, not of the one that ships."""
+        return self.needs_encoder and self.encoder != "taught"
+
+    @property
     def baseline_folder(self) -> str:
         """Where a baseline's run lies in the folder of the run that it is compared with; empty for that run."""
         return f"/baselines/{BASELINES[self.decoder_input]}" if self.baseline else ""

@@ -49,6 +49,20 @@ def test_the_encoder_is_taken_without_training_and_names_no_patient(root: Path) 
     assert (root / "dmr_runs" / "results" / "figures" / "latents.png").is_file()
 
 
+def test_a_pretrained_encoder_is_not_replaced_without_being_asked(
+    root: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(root / "split.json", tmp_path)
+    tiny = ["num_kernels=2", "sampled_patches_per_image=4", "max_epochs=1", "min_steps_per_epoch=1"]
+    run_here("main_latent.py", *places(phantom, tmp_path), *TINY, *tiny)
+    run = tmp_path / "dmr_runs" / "checkpoints" / "dmr_run.pty"
+    before = run.read_bytes()
+    with pytest.raises(SystemExit):
+        run_here("main_latent.py", "--resume", *places(phantom, tmp_path), *TINY, "encoder=taught")
+    assert "a pretrained encoder" in capsys.readouterr().err
+    assert run.read_bytes() == before
+
+
 def test_a_linear_decoder_learns_and_leaves_the_encoder_as_it_is(root: Path) -> None:
     run = root / RUN / "checkpoints" / "dmr_run.pty"
     found = checkpoints.load(run)
@@ -113,8 +127,10 @@ def test_folds_take_the_encoder_that_ships_and_diagnoses_see_its_latents(
     kfold = ["protocol=kfold", "folds=2", "max_epochs=1", "min_steps_per_epoch=1"]
     run_here("main_seg.py", *places(phantom, tmp_path), *LINEAR, *kfold)
     for fold in (1, 2):
-        encoder = tmp_path / "kfold_2" / "seed_2021" / f"fold_{fold}" / "dmr_runs" / "checkpoints" / "dmr_run.pty"
-        assert TaughtEncoder.owns(checkpoints.load(encoder).model)
+        trial = tmp_path / "kfold_2" / "seed_2021" / f"fold_{fold}"
+        encoder = checkpoints.load(trial / RUN / "checkpoints" / "dmr_run.pty").encoder
+        assert same_weights(encoder, dict(TaughtEncoder.from_taught(read_taught()).state_dict()))
+        assert not (trial / "dmr_runs").exists()  # nothing is pretrained
     settings = [*TINY, "encoder=taught", "base_channels=2", "head=top", "strata=[]"]
     run_here("main_binary.py", *places(phantom, root), *settings)
     assert 0 <= load_classifier(root / CLASSIFIER, "cpu").predict(np.zeros((48, 64), np.uint8)).probability <= 1

@@ -202,11 +202,14 @@ def palette_of(dataset: FrameDataset, named: str | None = None) -> str | None:
     return found
 
 
-def assumed_palette(dataset: FrameDataset, named: str | None = None) -> str | None:
-    """As `palette_of`, the usual palette where it is not known; None for gray frames."""
-    if dataset.cache.shape[0] != CHANNELS["heat"]:
+def assumed_palette(train: FrameDataset, test: Collection[str], named: str | None = None) -> str | None:
+    """As `palette_of` of all frames decoded for a run, annotated or not, but those of the `test` patients; the usual
+    palette where it is not known; None for gray frames."""
+    if train.cache.shape[0] != CHANNELS["heat"]:
         return None
-    return palette_of(dataset, named) or DEFAULT_PALETTE
+    left_out = set(test)
+    rows = [row for row, frame in enumerate(train.cache.frames) if frame.patient not in left_out]
+    return palette_of(FrameDataset(train.cache, rows), named) or DEFAULT_PALETTE
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

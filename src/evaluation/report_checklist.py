@@ -119,7 +119,10 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     inputs = _said([run for run in runs if run.settings.get("head") != "spots"], {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
     encoded = any(run.is_encoded for run in runs)
-    network = f"Encoder pretrained without labels, frozen; a UNet after it, {seen}" if encoded else f"A UNet, {seen}"
+    taught = any(run.settings.get("encoder") == "taught" for run in runs)
+    kind = "taught regions on drawn torsos, no patient" if taught else "pretrained without labels"
+    decoder = _said(runs, {"decoder": "decoder: {}"}) or "a UNet"
+    network = f"Encoder {kind}, frozen; after it {decoder}, {seen}" if encoded else f"A UNet, {seen}"
     answers = {22: f"{network}. Widths: Settings."}
     if any(run.settings.get("head") == "spots" for run in runs):
         answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
@@ -130,6 +133,8 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}" + (
         "; a decoder's encoder has its pretrained weights." if encoded else "."
     )
+    if any(run.settings.get("init") == "drawn" for run in runs):
+        answers[24] += " With init: drawn: weights taught on drawn torsos (model/weights/regions.md)."
     keys = {
         "learning_rate": "learning rate {}",
         "batch_size": "batch {}",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +182,18 @@ def main() -> None:
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     lesson = Lesson(**{name: getattr(flags, name) for name in vars(Lesson())})
+    for name, value in vars(lesson).items():  # torsos of seed 0 are those to test on
+        if value <= 0:
+            raise UserError(f"--{name.replace('_', '-')}: {value}: more than 0 is accepted")
     device = choose_device(flags.device)
     partial = flags.out.with_suffix(".partial")
     before = None if flags.start is None else read_taught(flags.start)
+    if before and (before.base_channels, before.class_names) != (lesson.base_channels, CLASSES):
+        raise UserError(
+            f"--start {flags.start}: base_channels {before.base_channels} there, {lesson.base_channels} here"
+        )
+    if before and str(lesson.seed) in re.findall(r"seed (\d+)", before.taught_on):
+        raise UserError(f"--start {flags.start}: was taught on the torsos of --seed {lesson.seed}; give another one")
     network = teach(lesson, device, flags.workers, partial, None if before is None else before.state)
     for name, value in tested(network, device, flags.workers).items():
         logger.info("%-24s %.3f", name, value)

@@ -41,16 +41,24 @@ def changed_views(
 
     All copies are one batch, in parts of `at_once` frames where memory asks for it.
     """
+    # Places in bfloat16 would be off by pixels, and the agreement with them.
+    with torch.autocast(x.device.type, enabled=False):
+        changed, matrix = _changed(x)
+    logits = torch.cat([logits_of(part).float().cpu() for part in torch.split(changed, at_once)])
+    with torch.autocast("cpu", enabled=False):
+        back = sampled(logits, grid_of(_inverse(matrix).cpu(), logits))
+    return list(torch.split(back, len(x)))
+
+
+def _changed(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The copies [CHANGES * B, C, H, W] of frames x [B, C, H, W] in -1..1, and the maps [CHANGES * B, 2, 3] to them."""
     count, copies = len(x), x.repeat(len(CHANGES), 1, 1, 1)
     values = np.repeat([(c.degrees, 1 / c.scale, *c.shift, c.gain) for c in CHANGES], count, axis=0)
     degrees, scale, across, down, gain = torch.tensor(values.T, dtype=x.dtype, device=x.device)
     matrix = placement(degrees, scale, torch.stack((across, down), 1), (x.shape[2], x.shape[3]))
     # A gain alone would be normalised away again where networks see levels; a power is not.
     power = gain[:, None, None, None]
-    changed = sampled(((copies + 1) / 2).clamp(0, 1) ** power * 2 - 1, grid_of(matrix, copies))
-    logits = torch.cat([logits_of(part).float().cpu() for part in torch.split(changed, at_once)])
-    back = sampled(logits, grid_of(_inverse(matrix).cpu(), logits))
-    return list(torch.split(back, count))
+    return sampled(((copies + 1) / 2).clamp(0, 1) ** power * 2 - 1, grid_of(matrix, copies)), matrix
 
 
 def _inverse(matrix: torch.Tensor) -> torch.Tensor:

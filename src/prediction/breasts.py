@@ -53,12 +53,13 @@ def frozen_breasts(
             f"{folder.root}: did not leave out {len(seen)} of this run's test patients (such as {seen[0]}): train it "
             "again with this output_root's split"
         )
-    # Before pixels and random encoders nothing was pretrained, which need not be said.
-    if found.encoder_patients or found.settings.get("decoder_input") not in (*BASELINES, *WITHOUT_ENCODER):
+    # Before pixels, random encoders and the one that ships no patient was seen, which need not be said.
+    unseen = found.settings.get("decoder_input") in (*BASELINES, *WITHOUT_ENCODER)
+    if found.encoder_patients or not (unseen or found.settings.get("encoder") == "taught"):
         encoder = Checkpoint(model={}, patients=found.encoder_patients)
         checkpoints.refuse_leak(encoder, set(parts.test.patients), settings.transductive)
     known = None if settings.palette is not None else segmenter.record.palette
-    palette = known or assumed_palette(parts.train, settings.palette) or DEFAULT_PALETTE
+    palette = known or assumed_palette(parts.train, parts.test.patients, settings.palette) or DEFAULT_PALETTE
     names = list(segmenter.record.class_names)
     frozen = {"model": found.model, "settings": found.settings, "names": names, "palette": palette}
     blank = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets.letterbox import Letterbox
+from src.datasets.source import Skipped
 from src.decision import decision
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
@@ -20,6 +22,8 @@ from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility
 from src.prediction.trained import Outputs, Trained, load_shipped, load_trained
+
+logger = logging.getLogger(__name__)
 
 NOTICE = "Research software: no medical device, no diagnosis."
 
@@ -139,8 +143,10 @@ class Segmenter:
 
         Any size: it is resized with its aspect kept. Raises `UserError` for other arrays.
         """
-        thermogram = from_array(array)
-        return self.results([thermogram], self.trained([self.trained.frame_of(thermogram)]))[0]
+        thermogram, notes = from_array(array), Skipped()
+        frame = self.trained.frame_of(thermogram, notes)
+        notes.report(logger)
+        return self.results([thermogram], self.trained([frame]))[0]
 
     def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Segmentation]:
         """What the networks' outputs say of these frames."""

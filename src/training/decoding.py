@@ -204,12 +204,12 @@ def frozen_encoder(
     if not settings.needs_encoder:
         blank = blank_checkpoint(settings, parts)
         if settings.decoder_input == "levels":
-            blank.palette = assumed_palette(parts.train, settings.palette)
+            blank.palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
         return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     folder = root or settings.output_root
     encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
     if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
-        palette = assumed_palette(parts.train, settings.palette)
+        palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
         blank = replace(blank_checkpoint(settings, parts), encoder=encoder.state_dict(), palette=palette)
         return frozen_input(settings.decoder_input, settings.encoder_modality, blank, run.best), blank
     if settings.decoder_input == "random":
@@ -287,7 +287,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
 
     sees_levels = task.model.encoder_channels is None
     regrays = settings.augment in ("full", "strong") or (settings.augment != "none" and sees_levels)
-    palette = (regrays and assumed_palette(parts.train, settings.palette)) or DEFAULT_PALETTE
+    palette = (regrays and assumed_palette(parts.train, parts.test.patients, settings.palette)) or DEFAULT_PALETTE
 
     def losses(batch: Batch) -> Losses:
         kept = settings.augment == "none" or "variant" in batch

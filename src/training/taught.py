@@ -43,7 +43,11 @@ def take_taught(
     if not distributed.writes():
         return
     started = time.perf_counter()
-    palette = assumed_palette(parts.train, settings.palette)
+    palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
+    if arguments.resume and run.best.is_file() and not TaughtEncoder.owns(checkpoints.load(run.best).model):
+        raise UserError(
+            f"{run.best}: a pretrained encoder, which encoder: taught does not go on with; say encoder=cuts"
+        )
     if arguments.mode == "train":
         taught = read_taught()
         logger.info("the weights that ship (taught on %s) are the encoder: nothing to train", taught.taught_on)
