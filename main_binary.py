@@ -14,11 +14,11 @@ from src.evaluation.audit import run_audit
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.networks import checkpoint as checkpoints
 from src.prediction.breasts import frozen_breasts
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.settings import ClassificationSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
 from src.training.engine import choose_device, fit, make_repeatable, resumed

@@ -8,8 +8,8 @@ from src.datasets.build import build_frames, pretrained_on
 from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
+from src.networks import checkpoint as checkpoints
 from src.settings import LatentSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
 from src.training.latent_export import export_latents

@@ -11,10 +11,10 @@ from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import region_scores
+from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.settings import SegmentationSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
 from src.training.engine import choose_device, fit, make_repeatable, resumed

@@ -22,10 +22,10 @@ from src.datasets.tasks import as_input
 from src.errors import UserError
 from src.errors import run as run_script
 from src.files import atomic_write
+from src.networks import checkpoint as checkpoints
 from src.networks.taught import SHIPPED
 from src.prediction.predictors import NOTICE
 from src.prediction.trained import Trained, load_shipped, load_trained
-from src.training import checkpoint as checkpoints
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

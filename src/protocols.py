@@ -27,6 +27,7 @@ from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
 from src.evaluation.pooling import Trial, compare_with_baselines, pool
+from src.networks import checkpoint as checkpoints
 from src.settings import (
     BASELINES,
     ClassificationSettings,
@@ -37,7 +38,6 @@ from src.settings import (
     encoder_run_name,
     with_defaults,
 )
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.engine import MAY_CHANGE, choose_device, same_weights
 from src.training.regressions import REGRESSIONS

@@ -20,9 +20,9 @@ from src.evaluation.predictions import write_predictions
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import read_json
 from src.networks.build import begin_as_taught, frozen_input
+from src.networks.checkpoint import Checkpoint
 from src.networks.taught import read_taught
 from src.prediction import levels
-from src.training.checkpoint import Checkpoint
 from src.training.decoding import predicted_classes, segmentation_task
 
 TINY = (

@@ -15,8 +15,8 @@ from src.datasets.letterbox import letterbox
 from src.errors import UserError
 from src.export import SUFFIXES, Format, export
 from src.files import read_json, write_json
+from src.networks import checkpoint as checkpoints
 from src.prediction.trained import load_trained
-from src.training import checkpoint as checkpoints
 
 SPOTS = ["head=spots", "optimizer=adamw", "learning_rate=0.01", "schedule=onecycle", "select_by=last", "max_epochs=3"]
 SPOTS += ["flip_average=true"]

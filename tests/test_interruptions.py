@@ -15,8 +15,8 @@ from soak import compare
 from test_files import held_elsewhere
 from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
+from src.networks import checkpoint as checkpoints
 from src.settings import REPOSITORY
-from src.training import checkpoint as checkpoints
 from src.training import engine
 from src.training.epoch import Progress
 from src.training.run_folder import RunFolder

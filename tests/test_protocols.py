@@ -24,8 +24,8 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 from src.datasets import splits
 from src.evaluation import auc
 from src.evaluation.pooling import Trial, pool
+from src.networks import checkpoint as checkpoints
 from src.settings import ClassificationSettings
-from src.training import checkpoint as checkpoints
 
 CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
 SEEDS, FOLDS = 2, 2

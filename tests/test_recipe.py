@@ -20,9 +20,9 @@ from src.datasets.letterbox import letterbox
 from src.decision import chosen_classes
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
+from src.networks import checkpoint as checkpoints
 from src.prediction.inputs import from_array
 from src.prediction.trained import Outputs, Task, load_trained
-from src.training import checkpoint as checkpoints
 from src.training import decoding
 from src.training.engine import same_weights
 

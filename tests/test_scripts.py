@@ -19,8 +19,8 @@ import yaml
 from PIL import Image
 
 from src.evaluation.classification import classification_scores
+from src.networks import checkpoint as checkpoints
 from src.settings import REPOSITORY
-from src.training import checkpoint as checkpoints
 
 SCRIPTS = {"latent": "main_latent.py", "classification": "main_binary.py", "seg": "main_seg.py"}
 CASES = [(encoder, decoder) for encoder in "gh" for decoder in "gh"]

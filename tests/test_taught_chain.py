@@ -13,10 +13,10 @@ from model import DECODERS
 from src import load_classifier, load_segmenter
 from src.export import Exported
 from src.files import read_json
+from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.prediction.inputs import from_array
-from src.training import checkpoint as checkpoints
 from src.training.engine import same_weights
 
 RUN, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"

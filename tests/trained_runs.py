@@ -11,9 +11,9 @@ import torch
 from model.heads import ClassificationModel, SegmentationModel
 from src.encoder import CUTSEncoder
 from src.evaluation.typicality import fit_typicality
+from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import Checkpoint
 from src.prediction.record import Record, save_record
-from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
 from src.training.run_folder import RunFolder
 
 NAMES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "ROI")

@@ -12,11 +12,11 @@ from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.decoder_input import Frozen, Pixels
 from src.errors import UserError
+from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import Checkpoint, State
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
 from src.settings import DecoderInput, DecoderKind, Modality, NormalizeLatents
-from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint, State
 
 
 def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path: Path) -> Frozen:

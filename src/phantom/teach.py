@@ -28,12 +28,12 @@ from src.errors import UserError, run
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import atomic_write
 from src.losses import dice_loss
+from src.networks.checkpoint import load_plain
 from src.networks.features import features_of
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import SHIPPED, Taught, read_taught, write_taught
 from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH
 from src.phantom.torsos import draw_torso
-from src.training.checkpoint import load_plain
 from src.training.engine import choose_device, make_repeatable
 from src.training.precision import compute_dtype, computing_in, memory_layout
 

@@ -10,10 +10,10 @@ from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import DiagnosisDataset, assumed_palette
 from src.decoder_input import BreastMaps
 from src.errors import UserError
+from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import Checkpoint
 from src.prediction.trained import breast_maps, load_trained
 from src.settings import BASELINES, WITHOUT_ENCODER, ClassificationSettings
-from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
 from src.training.decoding import refuse_other_networks
 from src.training.engine import blank_checkpoint
 from src.training.run_folder import RunFolder

@@ -21,7 +21,7 @@ from src.datasets.tasks import FrameDataset, palette_of
 from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write
-from src.training.checkpoint import load_plain
+from src.networks.checkpoint import load_plain
 from src.training.decoding import DecoderTask
 from src.training.run_folder import RunFolder
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.files import atomic_write, write_json, write_text
+from src.networks import checkpoint as checkpoints
 from src.prediction.coco import CocoRegions
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
 from src.prediction.pictures import label_picture, overlay, png
@@ -31,7 +32,6 @@ from src.prediction.predictors import (
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
 from src.prediction.trained import Frame, Task, Trained
-from src.training import checkpoint as checkpoints
 from src.training.engine import MAY_CHANGE
 from src.training.run_folder import RunFolder
 

@@ -25,7 +25,9 @@ from src.decoder_input import BreastMaps, decoder_input
 from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
+from src.networks import checkpoint as checkpoints
 from src.networks.build import classes_of, frozen_input, region_decoder
+from src.networks.checkpoint import Checkpoint
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
 from src.prediction.agreement import agreements, changed_views
@@ -45,8 +47,6 @@ from src.settings import (
     Precision,
     Size,
 )
-from src.training import checkpoint as checkpoints
-from src.training.checkpoint import Checkpoint
 from src.training.decoding import PIXELS_AT_ONCE
 from src.training.engine import choose_device
 from src.training.precision import compute_dtype, computing_in

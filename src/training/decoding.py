@@ -26,15 +26,15 @@ from src.errors import UserError
 from src.evaluation.classification import frame_scores
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
+from src.networks import checkpoint as checkpoints
 from src.networks.build import begin_as_taught, frozen_input, region_decoder
+from src.networks.checkpoint import Checkpoint
 from src.networks.features import TaughtEncoder
 from src.networks.levels import gray_of
 from src.networks.taught import read_taught
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.averaging import update_average
-from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
 from src.training.engine import Trainable, blank_checkpoint
 from src.training.epoch import (

@@ -21,10 +21,10 @@ from src.datasets.build import D, Parts
 from src.datasets.tasks import RegionDataset
 from src.errors import UserError
 from src.files import without_nan, write_text
+from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import Checkpoint, State
 from src.settings import RunSettings, Settings, with_defaults
-from src.training import checkpoint as checkpoints
 from src.training import distributed
-from src.training.checkpoint import Checkpoint, State
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from src.datasets.tasks import Batch, FrameDataset, as_is
 from src.errors import UserError, some
+from src.networks.checkpoint import Checkpoint
 from src.settings import Settings
 from src.training import distributed
-from src.training.checkpoint import Checkpoint
 from src.training.distributed import Losses
 from src.training.stopping import leave_to_parent
 

@@ -12,10 +12,10 @@ import torch
 from src.datasets.tasks import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import contrastive_loss, info_nce, pretraining_loss
+from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.distributed import Losses
 from src.training.engine import Trainable

@@ -15,10 +15,10 @@ from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.tasks import FrameDataset, assumed_palette
 from src.errors import UserError
 from src.evaluation import figures
+from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.settings import LatentSettings
-from src.training import checkpoint as checkpoints
 from src.training import distributed
 from src.training.engine import blank_checkpoint
 from src.training.latent_export import export_latents

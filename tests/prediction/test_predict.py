@@ -213,7 +213,7 @@ def test_folded_networks_say_what_the_trained_ones_say(make_run: MakeRun) -> Non
 
     from model.heads import SegmentationModel
     from src.datasets.tasks import as_input
-    from src.training import checkpoint as checkpoints
+    from src.networks import checkpoint as checkpoints
 
     run = make_run()
     trained = src.load_segmenter(run, "cpu").trained

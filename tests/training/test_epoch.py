@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from src.datasets.tasks import Batch
 from src.errors import UserError
+from src.networks.checkpoint import Checkpoint
 from src.settings import LatentSettings
-from src.training.checkpoint import Checkpoint
 from src.training.epoch import (
     Progress,
     batches_of,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from src.encoder import CUTSEncoder
 from src.errors import UserError
-from src.training.checkpoint import Checkpoint, load, load_encoder, refuse_leak, restore, save
+from src.networks.checkpoint import Checkpoint, load, load_encoder, refuse_leak, restore, save
 
 GRAY = {
     "conv1.weight": (16, 1, 5, 5),
@@ -320,7 +320,7 @@ def test_compressed_entries_are_refused(tmp_path):
 
 
 def test_a_list_that_holds_itself_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("src.training.checkpoint._MOST_VALUES", 10_000)
+    monkeypatch.setattr("src.networks.checkpoint._MOST_VALUES", 10_000)
     endless = []
     endless.append(endless)
     torch.save({"format": "llft-1", "model": encoder_state(), "history": endless}, tmp_path / "run.pty")
