@@ -128,7 +128,7 @@ class Settings(BaseModel):
     weight_decay: float = Field(0.0, ge=0)
     """How far the optimiser draws the weights to zero."""
     precision: Precision = "auto"
-    """Number format of convolutions and matrix products: auto takes bf16 where the hardware multiplies it."""
+    """Number format of convolutions and matrix products: auto takes bf16 where the hardware is faster in it."""
     compile: bool = False
     """Compile a decoder's networks with torch.compile on CUDA: slow to start, then faster. Pretraining, which computes
     windows alone, is never compiled."""

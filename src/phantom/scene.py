@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets.snapshots import PALETTES, palette_colours
-from src.phantom.shape import BACKGROUND, HEIGHT, WIDTH, Field, Points, Shape, fill
+from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, Field, Points, Shape, fill
 from src.phantom.skin import noise, soft
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -44,6 +44,15 @@ def add_objects(rng: np.random.Generator, warmth: Field, shape: Shape) -> None:
             hair = mask.astype(bool)
             warmth[:] = np.where(hair, uniform(0.2, 0.55) + 0.05 * noise(rng, 1.5), warmth)
             labels[hair] = BACKGROUND
+    if rng.random() < 0.05:  # a dressing, through which the breast below it is still known
+        side = shape.sides[rng.integers(2)]
+        turn, size = uniform(0, 90), (scale * uniform(0.15, 0.5), scale * uniform(0.1, 0.4))
+        where = (side.centre[0] + rng.normal(0, 0.2) * scale, side.centre[1] + rng.normal(0, 0.2) * scale)
+        dressing = soft(fill(_box(rng, where, size, turn)), 0.7)
+        warmth += dressing * (uniform(0.3, 0.75) + 0.04 * noise(rng, 2) - warmth) * uniform(0.4, 1)
+        for number in range(2):  # but not the nipple
+            hidden = (labels == CLASSES.index("left_nipple") + number) & (dressing > 0.5)
+            labels[hidden] = CLASSES.index("left_breast") + number
     if rng.random() < 0.07:  # something cold or warm held before the body: a hand, a cloth
         centre = (uniform(0, WIDTH), uniform(HEIGHT * 0.2, HEIGHT))
         blob = fill(_box(rng, centre, (scale * uniform(0.2, 0.7), scale * uniform(0.2, 0.7)), uniform(0, 90)))
@@ -63,7 +72,7 @@ def through_camera(rng: np.random.Generator, warmth: Field) -> NDArray[np.uint8]
     if rng.random() < 0.2:
         picture /= uniform(0.85, 1.3)
     picture = np.clip(picture, 0, 1) ** uniform(0.55, 1.9)
-    if rng.random() < 0.24:
+    if rng.random() < 0.3:
         picture = _false_colours(rng, picture)
     if rng.random() < 0.1:  # a coarser detector
         share = uniform(0.35, 0.8)

@@ -157,7 +157,7 @@ def draw_shape(rng: np.random.Generator) -> Shape:
     """One torso's outlines; the same generator state gives the same torso."""
     camera, traits = draw_camera(rng), draw_traits(rng)
     smaller = rng.choice(SIDES)  # of two unequal breasts
-    lost = rng.choice(SIDES) if rng.random() < 0.025 else 0
+    lost = rng.choice(SIDES) if rng.random() < 0.03 else 0
     drawn = [_draw_side(rng, camera, traits, side, side == smaller, side == lost) for side in SIDES]
     trunk, neck, head = _draw_middle(rng, camera, traits)
     body = trunk.copy()
@@ -200,7 +200,7 @@ def _draw_side(
     # The nipple lies low and outward, in a hanging breast lower still.
     low = rng.normal(0.61, 0.05) + droop * rng.uniform(0, 0.33)
     place = np.array([min(rng.normal(0.74, 0.11), 1.0), top + height * min(low, 0.95)])
-    is_gone = is_lost or rng.random() < 0.02
+    is_gone = is_lost or rng.random() < 0.03
     radius = np.clip(rng.normal(0.12, 0.014), 0.08, 0.17)
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     disc = place + radius * np.stack([np.cos(angle), np.sin(angle) * rng.uniform(0.85, 1.1)], 1)

@@ -113,6 +113,8 @@ def _breasts(rng: np.random.Generator, skin: Field, shape: Shape, u: Field, v: F
             skin += soft(side.dome, 2) * uniform(0.0, 0.06) * noise(rng, uniform(3, 8))
         if rng.random() < 0.08:  # one side inflamed
             skin += soft(side.dome, 3) * uniform(-0.05, 0.12)
+        if rng.random() < 0.03:  # or blotched, as after radiation
+            skin += soft(side.dome, 2) * uniform(0.02, 0.12) * noise(rng, uniform(1.5, 6))
     if rng.random() < 0.25:  # the whole belly is warmer than the breasts, or cooler
         skin += uniform(-0.06, 0.08) * ~all_breasts * smoothstep(v, 0.8, 1.1)
 

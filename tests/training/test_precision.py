@@ -36,13 +36,14 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.float() - expected).norm() / expected.norm())
 
 
-def test_auto_takes_bfloat16_where_the_processor_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_bfloat16_where_the_processor_is_faster_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     detection = inspect.unwrap(precision._multiplies_bf16)  # whatever --bfloat16 forces
     monkeypatch.setattr(precision, "_multiplies_bf16", detection)
     for has, expected in (
         ({}, torch.float32),
-        ({"avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, torch.bfloat16),
+        ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, torch.float32),
+        ({"avx512_bf16": True, "amx_bf16": True, "cpu_name": "Intel Xeon"}, torch.bfloat16),
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda has=has: has)
         assert compute_dtype("auto", CPU) == expected
