@@ -29,13 +29,13 @@ install: $(VENV)/installed
 
 # Phantom, both encoders, and one decoder of each task; ends with the scores and the report.
 demo: install
-	$(RUN) -m src.datasets.phantom $(DEMO)/phantom $(PHANTOM)
+	$(RUN) -m src.phantom $(DEMO)/phantom $(PHANTOM)
 	$(RUN) main_latent.py --overwrite $(CFG)
 	$(RUN) main_latent.py --gray --overwrite $(CFG)
 	$(RUN) main_binary.py --overwrite $(CFG)
 	$(RUN) main_seg.py --overwrite $(CFG)
 	$(RUN) -m src.evaluation.summary $(DEMO)
-	$(RUN) -m src.evaluation.report $(CFG)
+	$(RUN) -m src.report $(CFG)
 
 # Both encoders and all eight decoders with the settings of config/, then the report. ARGS go to every command:
 # make paper ARGS="--set dataset_path=/data/DMR output_root=/data/runs". What was trained already is only tested again,
@@ -48,7 +48,7 @@ paper: install
 			$(RUN) $$script $$case $(AGAIN) $(ARGS) || exit 1; \
 		done; \
 	done
-	$(RUN) -m src.evaluation.report $(ARGS)
+	$(RUN) -m src.report $(ARGS)
 
 # ARGS go to pytest: make test ARGS="--bfloat16 off" is as on a processor that does not multiply bfloat16.
 test: lint

@@ -6,11 +6,11 @@ import time
 import numpy as np
 
 from main_latent import pretrain
-from src import cli, protocols
+from src import cli
+from src.audit.audit import run_audit
 from src.datasets.build import build_diagnoses
 from src.errors import run as run_script
 from src.evaluation import figures
-from src.evaluation.audit import run_audit
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
@@ -18,6 +18,7 @@ from src.networks import checkpoint as checkpoints
 from src.prediction.breasts import frozen_breasts
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
+from src.protocols import trials as protocols
 from src.settings import ClassificationSettings
 from src.training import distributed
 from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder

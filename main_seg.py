@@ -4,7 +4,7 @@ import sys
 import time
 
 from main_latent import pretrain
-from src import cli, protocols
+from src import cli
 from src.datasets.build import build_regions
 from src.errors import run as run_script
 from src.evaluation import figures
@@ -14,6 +14,7 @@ from src.evaluation.segmentation import region_scores
 from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
+from src.protocols import trials as protocols
 from src.settings import SegmentationSettings
 from src.training import distributed
 from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task

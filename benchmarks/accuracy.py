@@ -24,20 +24,21 @@ from benchmarks.arms import CURVE, RANDOM_START, RECOMMENDED, REGIONS, Arm
 from benchmarks.draws import draw_splits, possible, predict_untrained
 from main_latent import pretrain
 from main_seg import train_and_test
-from src import cli, protocols
+from src import cli
 from src.datasets import splits
 from src.datasets.build import Parts, build_regions
-from src.datasets.phantom import write_phantom
-from src.datasets.tasks import RegionDataset
+from src.datasets.torch_datasets import RegionDataset
 from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.intervals import Interval
-from src.evaluation.pooling import Trial, differences, pool
 from src.files import alone_in, read_json, write_json
+from src.networks.precision import compute_dtype, number_format
 from src.networks.taught import SHIPPED
+from src.phantom.dataset import write_phantom
+from src.protocols import trials as protocols
+from src.protocols.pooling import Trial, differences, pool
 from src.settings import SegmentationSettings
 from src.training.engine import choose_device
-from src.training.precision import compute_dtype, number_format
 
 HERE = Path(__file__).parent
 PATIENTS, ANNOTATED = 100, 0.5

@@ -8,7 +8,7 @@ import numpy as np
 from src import load_segmenter
 from src.datasets.build import Parts
 from src.datasets.splits import Split
-from src.datasets.tasks import RegionDataset
+from src.datasets.torch_datasets import RegionDataset
 from src.errors import UserError
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import image_scores

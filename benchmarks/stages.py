@@ -11,12 +11,12 @@ from benchmarks import plain, timing, workload
 from benchmarks.timing import Row
 from src.datasets.build import build_frames
 from src.datasets.images import read_image
-from src.datasets.tasks import as_input
+from src.datasets.torch_datasets import as_input
 from src.encoder import CUTSEncoder
+from src.networks.precision import compute_dtype, computing_in
 from src.patches import PatchSampler
 from src.settings import REPOSITORY
 from src.settings_file import load
-from src.training.precision import compute_dtype, computing_in
 
 
 def pretraining_heat(data: Path, out: Path) -> Row:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from src import cli
-from src.datasets.phantom import RECORD_FILE
-from src.datasets.phantom_skin import NOISE
-from src.datasets.phantom_tumour import DEPTHS, DIAMETERS
 from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.auc import auc_over_pairs, wins_of
 from src.evaluation.classification import by_patient
 from src.evaluation.predictions import read_predictions
 from src.files import read_json
+from src.phantom.dataset import RECORD_FILE
+from src.phantom.temperatures import NOISE
+from src.phantom.tumour import DEPTHS, DIAMETERS
 
 DEPTH_EDGES = np.array(DEPTHS)
 DIAMETER_EDGES = np.linspace(DIAMETERS[0], DIAMETERS[-1], 4)
@@ -80,7 +80,7 @@ def _auc(found: Mapping[str, tuple[int, float]], sick: set[str]) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tumours", description=__doc__)
-    parser.add_argument("phantom", type=Path, metavar="PHANTOM", help="folder of src.datasets.phantom")
+    parser.add_argument("phantom", type=Path, metavar="PHANTOM", help="folder of src.phantom.dataset")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder of main_binary.py")
     options = parser.parse_args()
     record = read_json(options.phantom / RECORD_FILE, "the phantom's record")["patients"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from src.datasets.build import Parts, build_frames, build_regions
-from src.datasets.phantom import write_phantom
-from src.datasets.tasks import FrameDataset, RegionDataset
+from src.datasets.torch_datasets import FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
+from src.phantom.dataset import write_phantom
 from src.settings import REPOSITORY, LatentSettings, SegmentationSettings
 from src.settings_file import load
 from src.training.decoding import DecoderTask, as_trainable, segmentation_task

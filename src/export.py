@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from model.heads import LatentModel, RegionDecoder
-from src.datasets.tasks import as_input
+from src.datasets.torch_datasets import as_input
 from src.errors import UserError
 from src.errors import run as run_script
 from src.files import atomic_write
@@ -89,7 +89,7 @@ def facts(trained: Trained) -> dict[str, str]:
         "class_names": list(trained.record.class_names),
     }
     if isinstance(trained.model.decoder, RegionDecoder):
-        said["decide"] = f"{trained.decide} (src/decision.py)"
+        said["decide"] = f"{trained.decide} (src/evaluation/decision.py)"
     else:
         scores = trained.metrics()
         said |= {name: scores.get(name) for name in ("threshold", "temperature")}

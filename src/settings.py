@@ -225,7 +225,8 @@ class DecoderSettings(Settings):
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: Protocol = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
-    code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic. src/protocols.py."""
+    code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic
+    (src/protocols/trials.py)."""
     decoder_input: DecoderInput = "latents"
     """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
     pixels alone, which need no encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard
@@ -358,7 +359,7 @@ class ClassificationSettings(DecoderSettings):
     mirror: bool = False
     """Beside each latent, its difference to the one at the mirrored place: left against right."""
     strata: Names = ("year",)
-    """Traits (src/datasets/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
+    """Traits (src/audit/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
 
     @model_validator(mode="after")
@@ -400,8 +401,8 @@ class SegmentationSettings(DecoderSettings):
     decide: Decide = "argmax"
     """From probabilities to regions, in testing and prediction: the most probable class of each pixel; whole, the same
     without stray pieces; or dice, the regions of highest expected Dice, which can be drawn where no pixel has them as
-    the most probable one, from a probability of .1 on, and invent what is out of sight (src/decision.py). A trained run
-    keeps its own."""
+    the most probable one, from a probability of .1 on, and invent what is out of sight
+    (src/evaluation/decision.py). A trained run keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 

@@ -13,8 +13,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from src.datasets.phantom import write_phantom
-from src.training import precision
+from src.networks import precision
+from src.phantom.dataset import write_phantom
 
 pytest_plugins = ["trained_runs"]
 

@@ -32,8 +32,8 @@ import main_binary  # noqa: E402
 import main_latent  # noqa: E402
 import main_seg  # noqa: E402
 from src import cli, errors  # noqa: E402
-from src.datasets.phantom import write_phantom  # noqa: E402
 from src.networks import checkpoint as checkpoints  # noqa: E402
+from src.phantom.dataset import write_phantom  # noqa: E402
 from src.training import engine  # noqa: E402
 
 TINY = ["image_size=[48, 64]", "batch_size=4", "max_epochs=4", "precision=fp32"]

@@ -17,7 +17,7 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 from src import load_classifier, load_segmenter
 from src.datasets.frame_cache import read_frame
 from src.datasets.letterbox import letterbox
-from src.decision import chosen_classes
+from src.evaluation.decision import chosen_classes
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints

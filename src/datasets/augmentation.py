@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_colours
-from src.datasets.tasks import Batch
+from src.datasets.torch_datasets import Batch
 from src.errors import UserError
 from src.settings import Augment
 

@@ -14,7 +14,7 @@ from src.datasets.frame_cache import FrameCache, joined, open_cache
 from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
-from src.datasets.tasks import DiagnosisDataset, FrameDataset, RegionDataset
+from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import DeviceError, UserError
 from src.settings import (
     FRAME_SIZE,

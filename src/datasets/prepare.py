@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from src.datasets.import_labels import shortened
-from src.datasets.import_plan import LAYOUTS
-from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
 from src.errors import UserError
+from src.importing.folder import ImportOptions, import_folder
+from src.importing.labels import shortened
+from src.importing.plan import LAYOUTS
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from src.evaluation.calibration import Reliability
 from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
 from src.evaluation.intervals import Interval
-from src.evaluation.palette import region_colour
+from src.evaluation.region_colours import region_colour
 
 
 def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:

@@ -10,10 +10,10 @@ from model.heads import RegionDecoder
 from model.unet import UNet
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.decoder_input import Frozen, Pixels
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
+from src.networks.decoder_input import Frozen, Pixels
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
 from src.settings import DecoderInput, DecoderKind, Modality, NormalizeLatents

@@ -45,9 +45,9 @@ def add_objects(rng: np.random.Generator, warmth: Field, shape: Shape) -> None:
             warmth[:] = np.where(hair, uniform(0.2, 0.55) + 0.05 * noise(rng, 1.5), warmth)
             labels[hair] = BACKGROUND
     if rng.random() < 0.05:  # a dressing, through which the breast below it is still known
-        side = shape.sides[rng.integers(2)]
+        covered = shape.sides[rng.integers(2)]
         turn, size = uniform(0, 90), (scale * uniform(0.15, 0.5), scale * uniform(0.1, 0.4))
-        where = (side.centre[0] + rng.normal(0, 0.2) * scale, side.centre[1] + rng.normal(0, 0.2) * scale)
+        where = (covered.centre[0] + rng.normal(0, 0.2) * scale, covered.centre[1] + rng.normal(0, 0.2) * scale)
         dressing = soft(fill(_box(rng, where, size, turn)), 0.7)
         warmth += dressing * (uniform(0.3, 0.75) + 0.04 * noise(rng, 2) - warmth) * uniform(0.4, 1)
         for number in range(2):  # but not the nipple

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src import load_segmenter
 from src.errors import run
 from src.evaluation.figures import segmentation_sheet
 from src.phantom.shape import BACKGROUND, CLASSES
 from src.phantom.torsos import draw_torsos
+from src.prediction.predictors import load_segmenter
 
 
 def draw_sheet(path: Path, first: int, count: int) -> None:

@@ -31,11 +31,11 @@ from src.losses import dice_loss
 from src.networks.checkpoint import load_plain
 from src.networks.features import features_of
 from src.networks.levels import NormalisedLevels
+from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.networks.taught import SHIPPED, Taught, read_taught, write_taught
 from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH
 from src.phantom.torsos import draw_torso
 from src.training.engine import choose_device, make_repeatable
-from src.training.precision import compute_dtype, computing_in, memory_layout
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from src.datasets.augmentation import grid_of, placement, sampled
 from src.datasets.letterbox import Letterbox
-from src.decision import chosen_classes
+from src.evaluation.decision import chosen_classes
 from src.settings import Decide
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from src.datasets import splits
 from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.tasks import DiagnosisDataset, assumed_palette
-from src.decoder_input import BreastMaps
+from src.datasets.torch_datasets import DiagnosisDataset, assumed_palette
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint
+from src.networks.decoder_input import BreastMaps
 from src.prediction.trained import breast_maps, load_trained
 from src.settings import BASELINES, WITHOUT_ENCODER, ClassificationSettings
 from src.training.decoding import refuse_other_networks

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.datasets.dmr_dataset import SUFFIXES
+from src.datasets.formats import Role, SourceFile, inspect_file, scan
 from src.datasets.images import MAX_PIXELS, is_colour, read_image
-from src.datasets.import_scan import Role, SourceFile, inspect_file, scan
 from src.datasets.layouts import frame_stem
 from src.datasets.letterbox import Letterbox, letterbox, resized
 from src.datasets.matrices import gray_levels, read_matrix

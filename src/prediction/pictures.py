@@ -15,7 +15,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from src.datasets.letterbox import Size
-from src.evaluation.palette import region_colour
+from src.evaluation.region_colours import region_colour
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 
 _WIDTH = 480  # pixels: smaller frames are enlarged so that the words below them can be read

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
-from src.decision import decision
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
+from src.evaluation.decision import decision
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility

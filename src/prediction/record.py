@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from src.datasets.build import Parts
 from src.datasets.snapshots import PALETTES
-from src.datasets.tasks import FrameDataset, palette_of
+from src.datasets.torch_datasets import FrameDataset, palette_of
 from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write

@@ -20,15 +20,16 @@ from src.datasets.frame_cache import CHANNELS
 from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
 from src.datasets.source import Skipped
-from src.datasets.tasks import as_input
-from src.decoder_input import BreastMaps, decoder_input
+from src.datasets.torch_datasets import as_input
 from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.networks.build import classes_of, frozen_input, region_decoder
 from src.networks.checkpoint import Checkpoint
+from src.networks.decoder_input import BreastMaps, decoder_input
 from src.networks.levels import NormalisedLevels
+from src.networks.precision import compute_dtype, computing_in
 from src.networks.taught import Taught, read_taught
 from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
@@ -49,7 +50,6 @@ from src.settings import (
 )
 from src.training.decoding import PIXELS_AT_ONCE
 from src.training.engine import choose_device
-from src.training.precision import compute_dtype, computing_in
 from src.training.run_folder import RunFolder
 
 Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]

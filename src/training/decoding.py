@@ -18,19 +18,20 @@ from model.spots import SpotModel
 from src.datasets.augmentation import DRAWS, augmented, level_table, mirrored_classes, refuse_unpaired
 from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.tasks import Batch, DiagnosisDataset, FrameDataset, RegionDataset, assumed_palette
-from src.decision import chosen_classes
-from src.decoder_input import Frozen, Seen, decoder_input
+from src.datasets.torch_datasets import Batch, DiagnosisDataset, FrameDataset, RegionDataset, assumed_palette
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation.classification import frame_scores
+from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
 from src.networks import checkpoint as checkpoints
 from src.networks.build import begin_as_taught, frozen_input, region_decoder
 from src.networks.checkpoint import Checkpoint
+from src.networks.decoder_input import Frozen, Seen, decoder_input
 from src.networks.features import TaughtEncoder
 from src.networks.levels import gray_of
+from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.networks.taught import read_taught
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
 from src.training import distributed
@@ -47,7 +48,6 @@ from src.training.epoch import (
 )
 from src.training.latents import LatentStore
 from src.training.memory import free_memory
-from src.training.precision import compute_dtype, computing_in, memory_layout
 from src.training.run_folder import RunFolder
 from src.training.schedule import rate_factor
 

@@ -17,7 +17,7 @@ import torch.distributed.nn.functional as differentiable
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from src.datasets.tasks import Batch
+from src.datasets.torch_datasets import Batch
 
 Losses = dict[str, torch.Tensor]
 """Scalars by name, means over the batch; 'loss' is the one that is minimised."""

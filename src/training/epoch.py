@@ -12,7 +12,7 @@ import torch
 from torch.nn.utils import get_total_norm
 from torch.utils.data import DataLoader, Dataset
 
-from src.datasets.tasks import Batch, FrameDataset, as_is
+from src.datasets.torch_datasets import Batch, FrameDataset, as_is
 from src.errors import UserError, some
 from src.networks.checkpoint import Checkpoint
 from src.settings import Settings

@@ -14,11 +14,11 @@ from PIL import Image, ImageColor
 from tqdm import tqdm
 
 from src.datasets.build import Parts
-from src.datasets.tasks import FrameDataset, as_input
+from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation.clusters import clusters_of, fit_clusters
-from src.evaluation.palette import region_colour
+from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 

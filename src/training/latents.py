@@ -9,11 +9,11 @@ from typing import BinaryIO
 import torch
 
 from model.heads import LatentModel
-from src.datasets.tasks import Batch, FrameDataset, as_input
+from src.datasets.torch_datasets import Batch, FrameDataset, as_input
 from src.errors import UserError
+from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.settings import DecoderSettings
 from src.training import distributed
-from src.training.precision import compute_dtype, computing_in, memory_layout
 
 logger = logging.getLogger(__name__)
 

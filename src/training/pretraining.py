@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.datasets.tasks import Batch, FrameDataset, as_input
+from src.datasets.torch_datasets import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import contrastive_loss, info_nce, pretraining_loss
 from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
+from src.networks.precision import compute_dtype, computing_in
 from src.patches import PatchSampler, windows
 from src.settings import LatentSettings
 from src.training import distributed
@@ -29,7 +30,6 @@ from src.training.epoch import (
     steps_per_epoch,
     train_one_epoch,
 )
-from src.training.precision import compute_dtype, computing_in
 
 _SAME_IN_TESTS = {
     "encoder",

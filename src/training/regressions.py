@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from src.datasets.build import Parts
-from src.datasets.tasks import DiagnosisDataset
+from src.datasets.torch_datasets import DiagnosisDataset
 from src.errors import UserError
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions

@@ -17,10 +17,10 @@ import yaml
 
 from src.errors import UserError, one_line
 from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
+from src.networks.precision import number_format
 from src.settings import REPOSITORY, RunSettings
 from src.settings_file import read_record
 from src.training import distributed
-from src.training.precision import number_format
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from src import cli
 from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.tasks import FrameDataset, assumed_palette
+from src.datasets.torch_datasets import FrameDataset, assumed_palette
 from src.errors import UserError
 from src.evaluation import figures
 from src.networks import checkpoint as checkpoints

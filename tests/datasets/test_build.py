@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 from src.datasets import splits
 from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits, pretrained_on
-from src.datasets.tasks import FrameDataset, as_input
+from src.datasets.torch_datasets import FrameDataset, as_input
 from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
 

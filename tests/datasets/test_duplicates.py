@@ -13,8 +13,8 @@ from PIL import Image
 from src.datasets.build import build_diagnoses, build_frames
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.duplicates import MAX_DISTANCE, MIN_CORRELATION, Duplicate, details, find_duplicates, perceptual_hash
-from src.datasets.phantom import make_patient
 from src.datasets.source import Skipped
+from src.phantom.dataset import make_patient
 from src.settings import ClassificationSettings, LatentSettings
 
 Image8 = np.ndarray[Any, np.dtype[np.uint8]]

@@ -23,7 +23,7 @@ from src.datasets import frame_cache, images
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import FrameCache, joined, open_cache, read_frame
 from src.datasets.source import Frame, Skipped
-from src.datasets.tasks import RegionDataset, as_input
+from src.datasets.torch_datasets import RegionDataset, as_input
 from src.errors import UserError
 from src.settings import Modality
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from src.audit.traits import read_traits
 from src.datasets.annotations import match_frames, read_annotations, soft_target
 from src.datasets.dmr_dataset import DMRDataset, read_diagnosis
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import read_frame
 from src.datasets.images import FORMATS
-from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.labels import read_label_table
 from src.datasets.letterbox import letterbox
 from src.datasets.matrices import looks_like_matrix, read_matrix
 from src.datasets.radiometric import read_radiometric
 from src.datasets.source import Frame, Skipped
-from src.datasets.traits import read_traits
+from src.importing.folder import ImportOptions, import_folder
 from src.prediction.inputs import as_frame, find_frames, read_thermogram
 
 SIZE = (24, 32)

@@ -15,7 +15,7 @@ from src.prediction.predictors import NOTICE, load_classifier, load_segmenter
 
 
 def expected(run: Path, frames: np.ndarray) -> np.ndarray:
-    from src.datasets.tasks import as_input
+    from src.datasets.torch_datasets import as_input
 
     loader = load_segmenter if "segmentation" in run.name else load_classifier
     with torch.no_grad():

@@ -8,9 +8,7 @@ import pytest
 from PIL import Image
 
 from src.datasets.frame_cache import open_cache, read_frame
-from src.datasets.importing import ImportOptions, import_folder
 from src.datasets.matrices import read_matrix
-from src.datasets.phantom import write_phantom
 from src.datasets.snapshots import (
     derive_snapshots,
     encode_jpeg,
@@ -20,8 +18,10 @@ from src.datasets.snapshots import (
     recognised_palette,
 )
 from src.datasets.source import Frame, Skipped
-from src.datasets.tasks import FrameDataset, palette_of
+from src.datasets.torch_datasets import FrameDataset, palette_of
 from src.errors import UserError
+from src.importing.folder import ImportOptions, import_folder
+from src.phantom.dataset import write_phantom
 from src.prediction.inputs import as_frame, find_frames, from_array, read_thermogram
 from src.prediction.record import Record, read_record, save_record
 
@@ -127,7 +127,7 @@ def test_colours_alone_are_heat_and_never_gray(tmp_path: Path) -> None:
 
 def test_flir_files_are_temperatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     degrees = np.linspace(20, 36, 60 * 80, dtype=np.float32).reshape(60, 80)
-    monkeypatch.setattr("src.datasets.import_scan.is_radiometric", lambda image: True)
+    monkeypatch.setattr("src.datasets.formats.is_radiometric", lambda image: True)
     monkeypatch.setattr("src.prediction.inputs.read_radiometric", lambda path: degrees)
     pixels = np.zeros((240, 320), np.uint8)
     found = only(picture(tmp_path / "IR_1.jpg", pixels), Skipped())

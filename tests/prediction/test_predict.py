@@ -17,7 +17,7 @@ from PIL import Image, ImageColor
 
 import src
 from src.errors import UserError
-from src.evaluation.palette import region_colour
+from src.evaluation.region_colours import region_colour
 from src.prediction.inputs import as_frame, from_array
 from src.prediction.measures import differences, measure
 from src.prediction.pictures import overlay
@@ -212,7 +212,7 @@ def test_folded_networks_say_what_the_trained_ones_say(make_run: MakeRun) -> Non
     import torch
 
     from model.heads import SegmentationModel
-    from src.datasets.tasks import as_input
+    from src.datasets.torch_datasets import as_input
     from src.networks import checkpoint as checkpoints
 
     run = make_run()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.datasets.tasks import Batch
+from src.datasets.torch_datasets import Batch
 from src.errors import UserError
 from src.networks.checkpoint import Checkpoint
 from src.settings import LatentSettings

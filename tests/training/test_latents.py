@@ -9,9 +9,9 @@ import torch
 from model.heads import LatentModel, SegmentationModel
 from model.unet import UNet
 from src.datasets.build import build_frames
-from src.datasets.tasks import FrameDataset, as_input
-from src.decoder_input import Pixels
+from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
+from src.networks.decoder_input import Pixels
 from src.settings import LatentSettings, SegmentationSettings
 from src.training.latents import LatentStore
 

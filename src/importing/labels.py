@@ -1,0 +1,131 @@
+"""The diagnoses that a folder to import tells: by folders, file names, descriptions and tables."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from src.datasets.dmr_dataset import read_diagnosis
+from src.datasets.formats import SourceFile
+from src.datasets.labels import Label, label_of, read_label_table
+from src.datasets.layouts import Clues, folder_labels
+from src.datasets.source import Skipped
+from src.errors import UserError
+
+Evidence = dict[str, dict[Label, str]]
+"""By patient: each label that is said, and where it was said first."""
+
+
+@dataclass
+class Labels:
+    """One label for each patient about whom nothing contradicts."""
+
+    of: dict[str, Label] = field(default_factory=dict)
+    """Healthy or Sick by patient."""
+    origin: dict[str, str] = field(default_factory=dict)
+    """Where the label was said, by patient."""
+    contradictions: dict[str, str] = field(default_factory=dict)
+    """What is said about a patient where it does not agree."""
+    descriptions: dict[str, PurePath] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(
+    source: Path, files: list[SourceFile], clues: Mapping[SourceFile, Clues], table: Path | None, left_out: Skipped
+) -> Labels:
+    """Everything that is said about the patients of the frames in `clues`; `table` is read instead of those found.
+
+    Raises UserError where `table` cannot be used.
+    """
+    labels = Labels()
+    found: Evidence = {tell.patient: {} for tell in clues.values()}
+    for file, tell in clues.items():
+        for label in folder_labels(file.path):
+            found[tell.patient].setdefault(label, "folders")
+        if tell.label:
+            found[tell.patient].setdefault(tell.label, "file names")
+    _read_descriptions(source, files, clues, found, labels, left_out)
+    if table is not None:
+        _read_table(table, found, labels)
+    for file in files:
+        path = source / file.path
+        if file.role != "table" or (table is not None and path.resolve() == table.resolve()):
+            continue
+        if table is not None:
+            left_out.add("tables other than the one of --labels", file.path.as_posix())
+            continue
+        try:
+            _read_table(path, found, labels)
+        except UserError as error:
+            left_out.add(str(error).removeprefix(f"{path}: "), file.path.as_posix())
+    _decide(found, labels)
+    return labels
+
+
+def _read_descriptions(
+    source: Path,
+    files: list[SourceFile],
+    clues: Mapping[SourceFile, Clues],
+    found: Evidence,
+    labels: Labels,
+    left_out: Skipped,
+) -> None:
+    """A description speaks of the frames in its folder and below, if they are of one patient."""
+    below = defaultdict(set)
+    for file, tell in clues.items():
+        for folder in file.path.parents:
+            below[folder].add(tell.patient)
+    for file in files:
+        if file.role != "description":
+            continue
+        patients = below[file.path.parent]
+        if len(patients) != 1:
+            left_out.add("descriptions whose folder does not hold the frames of one patient", file.path.as_posix())
+            continue
+        (patient,) = patients
+        if patient in labels.descriptions:
+            left_out.add("further descriptions of a patient (their diagnosis counts)", file.path.as_posix())
+        labels.descriptions.setdefault(patient, file.path)
+        try:
+            label = label_of(read_diagnosis(source / file.path))
+        except OSError as error:
+            raise UserError(f"{source / file.path}: cannot be read: {error.strerror}") from None
+        if label:
+            found[patient].setdefault(label, "descriptions")
+
+
+def _read_table(path: Path, found: Evidence, labels: Labels) -> None:
+    table = read_label_table(path, found)
+    for patient, label in table.rows:
+        if label and patient in found:
+            found[patient].setdefault(label, path.name)
+    labels.notes.append(f"{path.name}: patients in {table.columns[0]!r}, labels in {table.columns[1]!r}")
+    if absent := {patient for patient, _ in table.rows} - set(found):
+        labels.notes.append(f"{path.name}: {len(absent)} patient(s) without a frame: {shortened(absent)}")
+    if table.unknown:
+        counts = [f"{value!r} {count}" for value, count in Counter(table.unknown).items()]
+        labels.notes.append(f"{path.name}: values that are neither healthy nor sick: {shortened(counts)}")
+
+
+def _decide(found: Evidence, labels: Labels) -> None:
+    """One label a patient, none where two are said; benign is Healthy unless healthy people are there as well."""
+    everything = {label for said in found.values() for label in said}
+    benign: Label = "Benign" if "Healthy" in everything else "Healthy"
+    if "Benign" in everything:
+        meaning = "no label, since others are healthy" if benign == "Benign" else "Healthy"
+        labels.notes.append(f"benign counts as {meaning}")
+    for patient, said in found.items():
+        merged: dict[Label, str] = {benign if label == "Benign" else label: where for label, where in said.items()}
+        if len(merged) > 1:
+            labels.contradictions[patient] = ", ".join(f"{label} in {where}" for label, where in sorted(said.items()))
+            continue
+        for label, where in merged.items():
+            if label != "Benign":
+                labels.of[patient], labels.origin[patient] = label, where
+
+
+def shortened(names: Mapping[str, object] | set[str] | list[str], limit: int = 5) -> str:
+    """The first names of a long list, and how many more there are."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + more

@@ -1,0 +1,290 @@
+"""Several trainings for one answer: folds, the published protocol, several seeds.
+
+Each trial is an ordinary run in an output root of its own below the settings', with its split and its encoder:
+
+    holdout, N seeds     seeds/seed_2021, seeds/seed_2022, ...
+    kfold                kfold_5/seed_2021/fold_1, ...
+    published            published/seed_2021; its two tasks divide differently, each with a split of its own there
+
+What the trials say together lies in the run folder beside them, such as kfold_5/dmr_runs_seg_h_enc_h_dec. Both tasks
+and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
+"""
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+
+from src import cli
+from src.datasets import splits
+from src.datasets.annotations import read_annotations
+from src.datasets.build import Parts, build_diagnoses, build_regions, draw_splits
+from src.datasets.source import Skipped
+from src.datasets.splits import Split
+from src.errors import UserError
+from src.networks import checkpoint as checkpoints
+from src.protocols.pooling import Trial, compare_with_baselines, pool
+from src.settings import (
+    BASELINES,
+    ClassificationSettings,
+    DecoderRunSettings,
+    LatentSettings,
+    RunSettings,
+    SegmentationSettings,
+    encoder_run_name,
+    with_defaults,
+)
+from src.training import distributed
+from src.training.engine import MAY_CHANGE, choose_device, same_weights
+from src.training.regressions import REGRESSIONS
+from src.training.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
+
+S = TypeVar("S", ClassificationSettings, SegmentationSettings)
+
+_DATA = (
+    "dataset_name",
+    "dataset_path",
+    "annotation_file",
+    "background",
+    "views",
+    "patients",
+    "palette",
+    "test_ratio",
+    "precision",
+    "num_workers",
+    "transductive",
+    "seed",
+    "output_root",
+    "cache_folder",
+    "encoder",
+)
+"""What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
+
+
+def run(
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[[S, cli.Arguments], None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+) -> None:
+    """One run where the settings' protocol is holdout with one seed; else all trials, and what they say together.
+
+    With `--baselines`, each run is followed by those of a random encoder and of raw pixels, and compared with all
+    below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
+    unless there is a finished one of the same settings.
+    """
+    if settings.protocol == "published":
+        settings = _as_published(settings)
+    variants = [settings]
+    if arguments.baselines:
+        if _sees_through_segmenter(settings):
+            raise UserError("head: spots: sees no latents that --baselines could replace; compare it with other heads")
+        if settings.decoder_input != "latents":
+            seen = settings.decoder_input
+            raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+        if settings.encoder == "taught":
+            raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
+        for name in BASELINES:
+            latents = {"coarse_latents": False, "normalize_latents": "none"} if name == "pixels" else {}
+            variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True, **latents}))
+    folder = settings.output_root / variants[0].run_name
+    several = settings.protocol != "holdout" or arguments.seeds > 1
+    _refuse_unused(settings, arguments, several)
+    if not several:
+        for variant in variants:
+            train_and_test(variant, arguments)
+    else:
+        folder = place(settings) / variants[0].run_name
+        distributed.join(choose_device(arguments.device))
+        trials = _trials(settings, arguments.seeds)
+        if arguments.mode == "train" and distributed.writes() and folder.exists():
+            if not (arguments.resume or arguments.overwrite):
+                RunFolder(folder).refuse_to_replace()
+            shutil.rmtree(folder)  # what earlier trials said together
+        for trial in trials:
+            for variant in variants:
+                run_trial(trial, variant, arguments, train_and_test, pretrain)
+        if distributed.writes():
+            _pool(settings, trials, variants, arguments.mode)
+    if arguments.baselines and distributed.writes():
+        compare_with_baselines(settings, folder)
+
+
+def _as_published(settings: S) -> S:
+    """With what the published code does beside its splits.
+
+    Its encoder sees the test patients' frames, and its classifier keeps the epoch with the fewest errors on them, the
+    segmenter that of the least loss: the default, which settings that say something else replace.
+    """
+    changes: dict[str, Any] = {"transductive": True}
+    if isinstance(settings, ClassificationSettings) and settings.select_by == "loss":
+        changes["select_by"] = "errors"
+    return settings.model_copy(update=changes)
+
+
+def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
+    """`UserError` for what the command line says of encoders that this run would not read."""
+    needs_encoder = _pretrains(settings)
+    if arguments.encoder_overrides:
+        if not several or arguments.mode != "train":
+            raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
+        if not needs_encoder:
+            seen = f"decoder_input: {settings.decoder_input}"
+            if settings.needs_encoder:
+                seen = "head: spots" if _sees_through_segmenter(settings) else f"encoder: {settings.encoder}"
+            raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
+        taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
+        if taken:
+            raise UserError(
+                f"--encoder-set: {', '.join(taken)}: an encoder takes it from its decoder's settings (--set)"
+            )
+    if arguments.encoder_ckpt_root is not None:
+        if several:
+            raise UserError("--encoder-ckpt-root: each trial of --protocol and --seeds pretrains an encoder of its own")
+        if not settings.needs_encoder:
+            raise UserError(f"--encoder-ckpt-root: decoder_input: {settings.decoder_input} needs no encoder")
+
+
+def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str) -> None:
+    """Pool the runs of every variant, and the diagnosis's regressions beside them."""
+    names = [variant.run_name for variant in variants]
+    if len(variants) > 1 and isinstance(settings, ClassificationSettings):
+        names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
+    for name in names:
+        pool(settings, trials, name, place(settings) / name)
+        logger.info("pooled: %s", place(settings) / name)
+    if mode == "train":  # a test would write settings that nothing was trained with
+        for variant in variants:
+            RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
+
+
+def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
+    """All trials of the settings' protocol, the split of each saved in its output root."""
+    with distributed.writer_first():
+        drawn = draw_splits(settings)
+    trials = []
+    for seed in range(settings.seed, settings.seed + seeds):
+        for fold, split in enumerate(drawn, 1):
+            trials.append(trial_of(settings, seed, fold))
+            if distributed.writes():
+                _keep_split(trials[-1].root / settings.split_name, replace(split, seed=seed), place(settings))
+    distributed.wait_for_all()
+    return trials
+
+
+def run_trial(
+    trial: Trial,
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[[S, cli.Arguments], None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+) -> None:
+    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`."""
+    changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
+    own = settings.model_copy(update=changes)
+    if arguments.mode == "train" and _pretrains(own):
+        _pretrain(own, arguments, pretrain)
+    if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
+        logger.warning("%s: finished already", trial.root / own.run_name)
+    else:
+        train_and_test(own, arguments)
+    distributed.wait_for_all()
+
+
+def _pretrains(settings: DecoderRunSettings) -> bool:
+    """Whether trials pretrain an encoder: the one that ships is taken as it is."""
+    return settings.pretrains_encoder and not _sees_through_segmenter(settings)
+
+
+def _sees_through_segmenter(settings: DecoderRunSettings) -> TypeGuard[ClassificationSettings]:
+    return isinstance(settings, ClassificationSettings) and settings.head == "spots"
+
+
+def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
+    """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
+    run = RunFolder(settings.output_root / settings.run_name)
+    needed = [run.best, run.last]
+    if arguments.baselines and isinstance(settings, ClassificationSettings) and not settings.baseline:
+        needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
+    if not run.is_finished or not all(path.exists() for path in needed):
+        return False
+    trained = checkpoints.load(run.last)
+    if not _made_with(settings, trained.settings):
+        return False
+    if trained.class_names and trained.class_names != _class_names(settings):
+        return False  # which says why as soon as it is to be resumed
+    if trained.data and trained.data != _parts_of(settings).digests():
+        return False
+    if not settings.needs_encoder:
+        return True
+    if _sees_through_segmenter(settings):
+        segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
+        return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
+    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
+    if settings.decoder_input == "random":  # of the size of the pretrained one
+        return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
+            key: value.shape for key, value in encoder.state_dict().items()
+        }
+    return same_weights(trained.encoder, encoder.state_dict())
+
+
+def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:
+    return build_regions(settings) if isinstance(settings, SegmentationSettings) else build_diagnoses(settings)
+
+
+def _class_names(settings: DecoderRunSettings) -> list[str]:
+    """The classes of the annotation file, in the order of their ids."""
+    return list(read_annotations(settings.annotations_path, settings.background, Skipped()).class_names)
+
+
+def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
+    """Whether the settings that a checkpoint records give the run that these give."""
+    known, free = with_defaults(recorded), MAY_CHANGE - {"max_epochs"}
+    return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
+
+
+def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
+    """One trial of the settings' protocol; `fold` counts from 1 where it has folds."""
+    in_folds = settings.protocol == "kfold"
+    root = place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
+    return Trial(seed, fold if in_folds else None, root)
+
+
+def place(settings: DecoderRunSettings) -> Path:
+    """Where the trials of a protocol go."""
+    names = {"holdout": "seeds", "kfold": f"kfold_{settings.folds}", "published": "published"}
+    return settings.output_root / names[settings.protocol]
+
+
+def _keep_split(path: Path, split: Split, trials: Path) -> None:
+    """Save a trial's split where there is none; `UserError` where there is another."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        splits.save(path, split)
+    elif splits.load(path) != split:
+        raise UserError(
+            f"{path}: was drawn from other patients, labels, folds, test_ratio or seed; use another output_root, or "
+            f"delete {trials}"
+        )
+
+
+def _pretrain(
+    settings: DecoderRunSettings, arguments: cli.Arguments, pretrain: Callable[[LatentSettings, cli.Arguments], None]
+) -> None:
+    """Pretrain the encoder of a trial, unless a finished one has the same settings."""
+    # The file may name a data folder that is not there.
+    overrides = (*arguments.encoder_overrides, f"dataset_path={json.dumps(str(settings.dataset_path))}")
+    ours = replace(arguments, overrides=overrides, encoder=settings.encoder_modality)
+    latent = cli.latent_settings(ours)
+    latent = latent.model_copy(update={name: getattr(settings, name) for name in _DATA})
+    folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
+    if folder.is_finished and _made_with(latent, checkpoints.load(folder.last).settings):
+        return
+    pretrain(latent, ours)
+    distributed.wait_for_all()

@@ -1,0 +1,1 @@
+"""A page of all runs beside the paper's claims: `python -m src.report`. A leaf: nothing else imports it."""

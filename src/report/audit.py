@@ -1,0 +1,67 @@
+"""The audit in the report: can something other than the disease tell sick from healthy?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from src.report.runs import Run, number
+from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell, some
+
+
+def audit_warnings(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Warning and the runs that it is of; one that several runs share comes once."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        for text in dict.fromkeys(str(text) for text in as_list(run.audit.get("warnings"))):
+            found.setdefault(text, []).append(run.name)
+    return [(text, some(names)) for text, names in found.items()]
+
+
+def audit_tables(runs: Sequence[Run]) -> list[Table]:
+    """A table an audit; runs whose audits are the same share one."""
+    shared: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.audit:
+            shared.setdefault(json.dumps(run.audit, sort_keys=True, default=str), []).append(run)
+    return [_audit_table(found) for found in shared.values()]
+
+
+def _audit_table(runs: Sequence[Run]) -> Table:
+    audit, notes = runs[0].audit, Notes()
+    rows = [_trait_row(trait, notes) for trait in as_list(audit.get("traits")) if isinstance(trait, dict)]
+    strata, same = (", ".join(map(str, as_list(audit.get(key)))) for key in ("strata", "same_in_all"))
+    columns = ["trait", "AUC", "lower end, corrected for the number of traits", "p", f"AUC within {strata or 'strata'}"]
+    counts = " and ".join(f"{audit[key]} {key}" for key in ("healthy", "sick") if number(audit.get(key)) is not None)
+    told = [f"Of {counts} patients." if counts else ""]
+    told += [f"Not answered: {audit['reason']}." if audit.get("reason") else ""]
+    told += [f"The same in all patients, or missing: {same}." if same else ""]
+    told += [
+        "Each trait alone tells sick from healthy this well: far from 0.5, a decoder can learn it, not the disease."
+    ]
+    source = f"results/audit.json of {some([run.name for run in runs])}"
+    return Table(
+        "Traits of frames and patients", columns, rows, source, notes.lines(), " ".join(text for text in told if text)
+    )
+
+
+def _trait_row(trait: Mapping[str, Any], notes: Notes) -> list[Cell]:
+    warned, missing = trait.get("warns") is True, number(trait.get("missing"))
+    below = ["warning"] * warned + ([f"{missing:.0f} patients without"] if missing else [])
+    corrected, p = (number(trait.get(key)) for key in ("corrected_low", "p"))
+    return [
+        Cell(str(trait.get("trait", "trait")), "; ".join(below), kind="head warning" if warned else "head"),
+        _area(trait.get("auc"), notes),
+        *(ABSENT if value is None else Cell(digits(value)) for value in (corrected, p)),
+        _area(trait.get("within"), notes, with_pairs=True),
+    ]
+
+
+def _area(found: Any, notes: Notes, with_pairs: bool = False) -> Cell:
+    """The AUC over pairs of patients that `src.evaluation.auc.PairAUC` holds."""
+    area = found if isinstance(found, dict) else {}
+    cell, pairs = score_cell(None, area.get("interval"), notes), number(area.get("pairs"))
+    if with_pairs and pairs is not None:
+        below = f"{cell.below}; {pairs:.0f} pairs" if cell.below else f"{pairs:.0f} pairs"
+        cell = replace(cell, below=below)
+    return cell

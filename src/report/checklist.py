@@ -1,0 +1,234 @@
+"""CLAIM 2024 in the report: what the run folders answer by themselves, and what is left to the author.
+
+Source of the items, here in words of our own: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging
+(CLAIM): 2024 update, Radiology: Artificial Intelligence 6(4), e240300, 2024.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from src.report.record import divides_frames, patients_of
+from src.report.runs import BASELINES, Group, Run
+from src.report.tables import plain, plural
+
+_ITEMS = (
+    ("Title and abstract", "Title says that it is a study of AI, and of which kind"),
+    ("Title and abstract", "Abstract with design, methods, results and conclusions"),
+    ("Introduction", "Background, and the role that the method is meant to have"),
+    ("Introduction", "Aims and hypotheses"),
+    ("Study design", "Prospective or retrospective"),
+    ("Study design", "Goal of the study"),
+    ("Data", "Where the data come from"),
+    ("Data", "Who was included and who was not"),
+    ("Data", "Preprocessing"),
+    ("Data", "Which part of the data was used"),
+    ("Data", "How patients were made anonymous"),
+    ("Data", "What was done about missing data"),
+    ("Data", "How the images were taken"),
+    ("Reference standard", "How the reference standard was obtained"),
+    ("Reference standard", "Why this reference standard"),
+    ("Reference standard", "Who annotated, and their training"),
+    ("Reference standard", "How the test set was annotated"),
+    ("Reference standard", "Agreement between and within annotators"),
+    ("Partitions", "How data were assigned to partitions"),
+    ("Partitions", "Level at which partitions are disjoint"),
+    ("Partitions", "Sample size and how it was chosen"),
+    ("Model", "Architecture, inputs and outputs"),
+    ("Model", "Software and versions"),
+    ("Model", "First weights"),
+    ("Training", "Training procedure and its settings"),
+    ("Training", "How the final model was chosen"),
+    ("Training", "Ensembling"),
+    ("Evaluation", "Measures of performance"),
+    ("Evaluation", "Uncertainty and significance"),
+    ("Evaluation", "Robustness and sensitivity"),
+    ("Evaluation", "Explanations of the model's output"),
+    ("Evaluation", "Test on internal data"),
+    ("Evaluation", "Test on external data"),
+    ("Evaluation", "Registration of a clinical trial"),
+    ("Results", "How many were included and excluded"),
+    ("Results", "Demographic and clinical traits of each partition"),
+    ("Results", "Performance with uncertainty, on all partitions"),
+    ("Results", "Diagnostic performance and its precision"),
+    ("Results", "Analysis of failures"),
+    ("Discussion", "Limits of the study"),
+    ("Discussion", "Meaning for practice"),
+    ("Other", "Protocol and technical details"),
+    ("Other", "Availability of software, model and data"),
+    ("Other", "Funding"),
+)
+"""Section and subject of the items, the first of which is item 1."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of the checklist; without an answer it is for the author."""
+
+    number: int
+    section: str
+    subject: str
+    answer: str
+
+
+def checklist(groups: Sequence[Group]) -> list[Item]:
+    """All items, with the answers that the files hold."""
+    runs = [run for group in groups for run in group.runs.values() if run.finished]
+    answers: dict[int, str] = {}
+    if runs:
+        answers |= _data(runs) | _model(runs) | _evaluation(groups, runs)
+    return [
+        Item(place, section, subject, answers.get(place, ""))
+        for place, (section, subject) in enumerate(_ITEMS, start=1)
+    ]
+
+
+def _data(runs: Sequence[Run]) -> dict[int, str]:
+    answers = {}
+    sizes = _said(runs, {"image_size": "frames of {} rows and columns"}, skip=("null",))
+    modalities = [_case_words(run) for run in runs]
+    answers[9] = f"Modality: {'; '.join(dict.fromkeys(modalities))}. " + (
+        f"Resized where set: {sizes}. " if sizes else "Frames at the database's own size. "
+    )
+    views = _said(runs, {"views": "views {}"}, skip=("[]",))
+    answers[10] = f"Only {views}." if views else "All views that the database has."
+    left_out = [text for run in runs for text in run.log.warnings]
+    if left_out:
+        answers[12] = "Frames and patients that cannot be used are left out and counted: warnings under Runs."
+    answers[19] = (
+        f"By {_said(runs, {'seed': 'seed {}'})}, stratified by diagnosis and annotation: "
+        f"{_said(runs, {'test_ratio': 'test fraction {}'})}; "
+        f"{_said(runs, {'train_val_ratio': 'training to validation {}'})}. See Split by patient."
+    )
+    answers[20] = (
+        "By patient: no patient is in two partitions, except for regions in the published protocol, which divides "
+        "frames whoever they are of."
+        if any(map(divides_frames, runs))
+        else "By patient: no patient is in two partitions."
+    ) + (
+        " The encoder saw frames of test patients without their labels (transductive)."
+        if any(run.settings.get("transductive") is True for run in runs)
+        else ""
+    )
+    patients = {patient for name in ("train", "validation", "tested") for patient in _part(runs, name)}
+    if patients:
+        answers[35] = f"{plural(len(patients), 'patient')} in all; see Split by patient. Exclusions: for the author."
+    return answers
+
+
+def _model(runs: Sequence[Run]) -> dict[int, str]:
+    inputs = _said([run for run in runs if run.settings.get("head") != "spots"], {"decoder_input": "{}"})
+    seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
+    encoded = any(run.is_encoded for run in runs)
+    taught = any(run.settings.get("encoder") == "taught" for run in runs)
+    kind = "taught regions on drawn torsos, no patient" if taught else "pretrained without labels"
+    decoder = _said(runs, {"decoder": "decoder: {}"}) or "a UNet"
+    network = f"Encoder {kind}, frozen; after it {decoder}, {seen}" if encoded else f"A UNet, {seen}"
+    answers = {22: f"{network}. Widths: Settings."}
+    if any(run.settings.get("head") == "spots" for run in runs):
+        answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
+    known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
+    packages = known[0] if known else None
+    if isinstance(packages, Mapping) and packages:
+        answers[23] = ", ".join(f"{name} {plain(version)}" for name, version in packages.items()) + "; see Versions."
+    answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}" + (
+        "; a decoder's encoder has its pretrained weights." if encoded else "."
+    )
+    if any(run.settings.get("init") == "drawn" for run in runs):
+        answers[24] += " With init: drawn: weights taught on drawn torsos (model/weights/regions.md)."
+    keys = {
+        "learning_rate": "learning rate {}",
+        "batch_size": "batch {}",
+        "max_epochs": "at most {} epochs",
+        "weight_decay": "weight decay {}",
+        "optimizer": "optimiser of the decoder {}",
+        "schedule": "schedule {}",
+        "augment": "augmentation {}",
+        "loss": "loss {}",
+    }
+    answers[25] = f"{_said(runs, keys)}. All settings: Settings; curves: Curves."
+    published = any(run.published for run in runs)
+    words = {"score": "of the highest validation Dice or AUC", "last": "that came last"}
+    words["errors"] = "of the fewest errors at .5 on validation"
+    selected = [words.get(str(run.settings.get("select_by")), "of the least validation loss") for run in runs]
+    answers[26] = f"The epoch {' or '.join(dict.fromkeys(selected))}, as the settings say." + (
+        " In the published protocol it is chosen on the test frames, which is optimistic." if published else ""
+    )
+    averaged = [
+        words
+        for key, words in (
+            ("ema", "weights over the steps"),
+            ("flip_average", "logits over a frame and its mirror image"),
+        )
+        if any(run.settings.get(key) for run in runs)
+    ]
+    sizes = sorted({size for run in runs if isinstance(size := run.settings.get("ensemble"), int) and size > 1})
+    if sizes:
+        averaged.insert(0, f"probabilities over {' or '.join(map(str, sizes))} UNets of other first weights")
+    answers[27] = (
+        f"{'Several models' if sizes else 'One model'} a run; averaged are {' and '.join(averaged)}."
+        if averaged
+        else "None: one model a run."
+    )
+    return answers
+
+
+def _evaluation(groups: Sequence[Group], runs: Sequence[Run]) -> dict[int, str]:
+    tasks = {run.task for run in runs}
+    measures = []
+    if "classification" in tasks:
+        measures.append(
+            "AUC, average precision, sensitivity, specificity, MCC, Brier score, calibration error by patient"
+        )
+    if "segmentation" in tasks:
+        measures.append("Dice, IoU, surface Dice, Hausdorff distance by region")
+    answers = {28: "; ".join(measures) + "."} if measures else {}
+    if any(run.results.intervals for run in runs):
+        answers[29] = "95% bootstrap intervals that resample patients" + (
+            "; differences to baselines are paired." if any(run.differences for run in runs) else "."
+        )
+    protocols = [group.label for group in groups if not group.is_trial and group.runs]
+    checks = []
+    if len(protocols) > 1 or any(group.is_trial for group in groups):
+        trials = sum(group.is_trial for group in groups)
+        checks.append(f"protocols: {'; '.join(protocols)}" + (f", {plural(trials, 'single trial')}" if trials else ""))
+    if any(name in run.baselines for run in runs for name in BASELINES):
+        checks.append("compared with baselines")
+    if any(run.audit for run in runs):
+        checks.append("audited for traits that tell sick from healthy without the disease")
+    if checks:
+        answers[30] = f"{'; '.join(checks)}."
+    answers[32] = f"On patients held out: {', '.join(protocols)}."
+    decoders = tasks & {"classification", "segmentation"}
+    if decoders:
+        answers[37] = "See Results; scores of validation patients stand in metrics.json beside those of test patients."
+    if "classification" in tasks:
+        answers[38] = "Sensitivity and specificity with intervals: see Results."
+    if any(path.stem == "worst" for run in runs for path in run.pictures):
+        answers[39] = "The worst test frames are pictured under Runs; whether they share a cause: for the author."
+    commits = dict.fromkeys(str(run.provenance["git_commit"]) for run in runs if run.provenance.get("git_commit"))
+    if commits:
+        answers[43] = f"Software: open, git commit {', '.join(commits)}. Trained weights and data: for the author."
+    return answers
+
+
+def _case_words(run: Run) -> str:
+    words = {"h": "heat", "g": "gray"}
+    if run.task == "latent":
+        return f"encoder on {run.case}"
+    decoder = f"{run.task} decoder on {words[run.case[6]]} frames"
+    return f"{decoder} with the {words[run.case[0]]} encoder" if run.is_encoded else decoder
+
+
+def _said(runs: Sequence[Run], keys: Mapping[str, str], skip: Sequence[str] = ()) -> str:
+    """Settings in words, every value that some run has."""
+    found = []
+    for key, words in keys.items():
+        values = dict.fromkeys(plain(run.settings[key]) for run in runs if key in run.settings)
+        shown = [value for value in values if value not in skip]
+        if shown:
+            found.append(words.format(" or ".join(shown)))
+    return ", ".join(found)
+
+
+def _part(runs: Sequence[Run], name: str) -> set[str]:
+    return {patient for run in runs for patient in patients_of(run, name) or ()}

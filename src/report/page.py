@@ -1,0 +1,279 @@
+"""One page of all runs below an output root, in one file: `python -m src.report --cfg-path DIR`.
+
+The page is written anew from the run folders: it scores nothing, so that every number in it stands in a file there.
+"""
+
+import argparse
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from src.errors import UserError
+from src.files import write_text
+from src.report import audit as report_audit
+from src.report import charts as report_charts
+from src.report import record as report_record
+from src.report import scores as report_scores
+from src.report.checklist import Item, checklist
+from src.report.runs import CASES, FOLDERS, PUBLISHED, Group, Reader, Run, finished_at
+from src.report.tables import Table, plural
+from src.settings import REPOSITORY
+from src.settings_file import load
+
+_TEMPLATE = "report.html.jinja"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_CAPTIONS = {
+    "regions": "Regions: input, truth and prediction of test frames",
+    "worst": "Worst frames: those of the lowest mean Dice",
+    "latents": "Latents: input, reconstruction, components and clusters",
+    "roc_and_confusion": "ROC curve and confusion matrix",
+    "reliability": "Reliability diagram",
+    "dice": "Dice by region",
+}
+_LOGGED = 20  # warnings of a run that are shown
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page."""
+
+    caption: str
+    source: str
+    data: str
+    """Its bytes in base64."""
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """What a run's own part of the page shows."""
+
+    title: str
+    name: str
+    finished: str
+    command: str
+    charts: list[report_charts.Chart]
+    pictures: list[Picture]
+    logged: list[str]
+    unlogged: int
+    """Further warnings that are only in the log."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the template is filled with."""
+
+    made: str
+    root: str
+    facts: list[tuple[str, str]]
+    phantom: bool
+    warnings: list[tuple[str, str]]
+    problems: list[str]
+    results: list[tuple[Group, list[Table], list[Table]]]
+    roc: list[report_charts.Chart]
+    encoders: Table | None
+    """None where only trials have encoders."""
+    baselines: list[Table]
+    protocols: list[Table]
+    audits: list[Table]
+    runs: list[RunSection]
+    records: list[Table]
+    checklist: list[Item]
+    published: str = PUBLISHED
+
+
+def report(root: Path, commands: report_scores.Commands) -> str:
+    """The page as HTML; `UserError` where there is no run below the output root."""
+    reader = Reader(root)
+    groups = reader.groups() if root.is_dir() else []
+    runs = [found for group in groups for found in group.runs.values()]
+    if not any(found.finished for found in runs):
+        first = commands("latent", "heat")
+        raise UserError(f"{root}: no finished run (dmr_runs*/results/metrics.json) there; run one first: {first}")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(_TEMPLATE).render(page=_page(reader, groups, runs, commands))
+
+
+def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands: report_scores.Commands) -> Page:
+    # A trial is told in the protocols' tables; the others have tables, curves and pictures of their own.
+    shown = [group for group in groups if not group.is_trial]
+    titled = {_title(group, found): found for group in shown for found in group.runs.values() if found.finished}
+    predictions = {found.name: reader.predictions(found) for found in titled.values()}
+    sections = [_section(reader, title, found, predictions[found.name]) for title, found in titled.items()]
+    counted = {name: _frames(lines) for name, lines in predictions.items()}
+    return Page(
+        made=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        root=str(reader.root),
+        facts=_facts(groups, runs),
+        phantom=any(_is_phantom(found) for found in runs),
+        warnings=report_audit.audit_warnings(runs),
+        problems=reader.problems,
+        results=[_results(group, commands) for group in shown if group.runs or len(shown) == 1],
+        roc=_roc(shown, predictions),
+        encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
+        baselines=[
+            report_scores.baseline_table(title, found)
+            for title, found in titled.items()
+            if found.baselines or found.differences
+        ],
+        protocols=_protocols(groups),
+        audits=report_audit.audit_tables(runs),
+        runs=sections,
+        records=[
+            report_record.split_table(titled, counted),
+            report_record.training_table(titled),
+            *report_record.settings_tables(titled),
+            report_record.version_table(runs),
+        ],
+        checklist=checklist(groups),
+    )
+
+
+def _has_encoders(root: Group, shown: Sequence[Group]) -> bool:
+    """Whether encoders of the output root itself are told of: not where only trials have some, or no run sees one."""
+    return any(run.is_encoded for run in root.runs.values()) or (not root.runs and len(shown) == 1)
+
+
+def _facts(groups: Sequence[Group], runs: Sequence[Run]) -> list[tuple[str, str]]:
+    finished = [found for found in runs if found.finished]
+    at = sorted(finished_at(found) for found in finished)
+    of_root = sum(found.finished for found in groups[0].runs.values())
+    others = len(finished) - of_root
+    commits = dict.fromkeys(str(found.provenance.get("git_commit") or "unknown") for found in finished)
+    data = dict.fromkeys(str(found.settings.get("dataset_path") or "unknown") for found in finished)
+    protocols = dict.fromkeys(group.label for group in groups if group.runs and not group.is_trial)
+    return [
+        ("Runs", f"{of_root} of {len(FOLDERS)} cases" + (f", {others} more of other protocols" if others else "")),
+        ("Finished", at[0] if at[0] == at[-1] else f"{at[0]} to {at[-1]}"),
+        ("Protocols", "; ".join(protocols)),
+        ("Data", ", ".join(data)),
+        ("Git commit", ", ".join(commits)),
+    ]
+
+
+def _results(group: Group, commands: report_scores.Commands) -> tuple[Group, list[Table], list[Table]]:
+    # The commands are those of the output root's own runs.
+    usable = None if group.name else commands
+    classification = report_scores.case_tables(group, "classification", usable)
+    return group, classification, report_scores.case_tables(group, "segmentation", usable)
+
+
+def _roc(groups: Sequence[Group], predictions: dict[str, list[dict[str, str]]]) -> list[report_charts.Chart]:
+    charts = []
+    for group in groups:
+        runs = group.of("classification")
+        found = {
+            case: (runs[case], predictions[runs[case].name]) for case in CASES if case in runs and runs[case].finished
+        }
+        charts.append(report_charts.roc_chart(f"ROC by patient: {group.label}", found))
+    return [chart for chart in charts if chart]
+
+
+def _protocols(groups: Sequence[Group]) -> list[Table]:
+    seeds = [report_scores.seed_table(group, task) for group in groups for task in ("classification", "segmentation")]
+    trials = [group for group in groups if group.is_trial]
+    single = [report_scores.trial_table(trials, task) for task in ("latent", "classification", "segmentation")]
+    return [table for table in (*seeds, *single) if table]
+
+
+def _title(group: Group, found: Run) -> str:
+    """Task and case of a run, and its protocol where that is not the output root's."""
+    return f"{found.task}, {found.case}" + (f" ({group.label})" if group.name or group.published else "")
+
+
+def _section(reader: Reader, title: str, found: Run, lines: list[dict[str, str]]) -> RunSection:
+    drawn: dict[str, report_charts.Chart | None] = {"loss_curves": report_charts.loss_chart(found)}
+    if found.task == "classification":
+        drawn["reliability"] = report_charts.reliability_chart(found, lines)
+    if found.task == "segmentation":
+        drawn["dice"] = report_charts.region_chart(found, lines)
+    charts = {stem: chart for stem, chart in drawn.items() if chart}
+    pictures = [_picture(reader, path) for path in found.pictures if path.stem not in charts]
+    return RunSection(
+        title=title,
+        name=found.name,
+        finished=finished_at(found),
+        command=str(found.provenance.get("command") or ""),
+        charts=list(charts.values()),
+        pictures=[picture for picture in pictures if picture],
+        logged=list(found.log.warnings[:_LOGGED]),
+        unlogged=max(len(found.log.warnings) - _LOGGED, 0),
+    )
+
+
+def _picture(reader: Reader, path: Path) -> Picture | None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reader.note(path, error)
+        return None
+    if not content.startswith(_PNG):
+        reader.note(path, "no PNG")
+        return None
+    caption = _CAPTIONS.get(path.stem, path.stem.replace("_", " "))
+    return Picture(caption, reader.below(path), base64.b64encode(content).decode("ascii"))
+
+
+def _frames(lines: list[dict[str, str]]) -> dict[str, str]:
+    """Frames of the parts in predictions.csv, by the parts' names in the log."""
+    frames = Counter(part for part, _ in {(line.get("part"), line.get("frame")) for line in lines})
+    names = {"val": "validation", "test": "test"}
+    return {names[part]: plural(count, "frame") for part, count in frames.items() if part in names}
+
+
+def _is_phantom(found: Run) -> bool:
+    """Whether the data are a phantom's, as far as they are still there."""
+    data: Any = found.settings.get("dataset_path")
+    try:
+        return isinstance(data, str) and (Path(data) / "phantom.json").is_file()
+    except OSError:
+        return False
+
+
+def output_root(folder: Path, overrides: Sequence[str]) -> Path:
+    """The output root of the settings in a folder.
+
+    Raises `UserError` where there are none or where they do not agree.
+    """
+    paths = sorted(folder.glob("dmr_*.yaml"))
+    if not paths:
+        raise UserError(f"{folder}: no settings (dmr_*.yaml) there; --cfg-path names the folder that the runs used")
+    # The report reads no data: those may be on another machine.
+    known = (
+        []
+        if any(text.split("=")[0].strip() == "dataset_path" for text in overrides)
+        else [f"dataset_path={REPOSITORY}"]
+    )
+    roots = {path: load(path, [*known, *overrides]).output_root for path in paths}
+    if len(set(roots.values())) > 1:
+        one, other = (next(path for path in paths if roots[path] == root) for root in sorted(set(roots.values()))[:2])
+        raise UserError(f"{one}, {other}: two output roots; choose one with --set output_root=DIR")
+    return roots[paths[0]]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m src.report", description=__doc__)
+    parser.add_argument("--cfg-path", type=Path, metavar="DIR", help="folder of the YAML (default: config)")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html in output_root)")
+    flags = parser.parse_args()
+    root = output_root(flags.cfg_path or REPOSITORY / "config", flags.overrides)
+    output = flags.output or root / "report.html"
+    if output.is_dir():
+        raise UserError(f"{output} is a folder; --output names the file to write")
+    write_text(output, report(root, report_scores.command_line(str(flags.cfg_path or ""), flags.overrides)))
+    print(f"report: {output} ({output.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,109 @@
+"""The report's tables of how the runs were made: splits, training, settings, versions."""
+
+from collections.abc import Mapping, Sequence
+
+from src.report.runs import Run
+from src.report.tables import ABSENT, Cell, Table, digits, plain, plural, some
+
+
+def divides_frames(run: Run) -> bool:
+    """Whether a patient may be in several parts, as for regions in the published protocol."""
+    return run.split.get("unit") == "frame"
+
+
+def patients_of(run: Run, part: str) -> list[str] | None:
+    """Who is in a part of the run's division (train, validation, tested); None where split.json does not say."""
+    names = run.split.get(part)
+    if not isinstance(names, list):
+        return None
+    patients = [str(name) for name in names]
+    return sorted({name.partition(":")[0] for name in patients}) if divides_frames(run) else patients
+
+
+def split_table(titled: Mapping[str, Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
+    """Patients, frames and diagnoses of the parts of each run; `counted` are the frames of predictions.csv by run."""
+    rows = []
+    for title, run in titled.items():
+        cells = [Cell(title, run.name, kind="head")]
+        for logged, key in (("train", "train"), ("validation", "validation"), ("test", "tested")):
+            patients = patients_of(run, key)
+            if patients is None:
+                cells.append(ABSENT)
+                continue
+            frames, logged_patients, diagnoses = run.log.parts.get(logged, (0, -1, ""))
+            below = counted.get(run.name, {}).get(logged, "")
+            if logged_patients == len(patients):  # the log is this split's
+                below = f"{plural(frames, 'frame')}; {diagnoses}"
+            cells.append(Cell(plural(len(patients), "patient"), below))
+        rows.append(cells)
+    source = "results/split.json (patients), logs/train.log and results/predictions.csv (frames, diagnoses) of each run"
+    return Table("Split by patient", ["run", "train", "validation", "test"], _told(rows), source, text=True)
+
+
+def _told(rows: list[list[Cell]]) -> list[list[Cell]]:
+    """Rows without those that tell nothing, as of a pooled result, which has no split of its own."""
+    return [row for row in rows if any(cell != ABSENT for cell in row[1:])]
+
+
+def training_table(titled: Mapping[str, Run]) -> Table:
+    """How long each run trained, and what was chosen on validation patients."""
+    whole = {
+        "epochs": "epochs",
+        "best_epoch": "chosen epoch",
+        "seconds": "seconds",
+        "peak_memory_mb": "peak memory, MB",
+    }
+    columns = whole | {"threshold": "threshold", "temperature": "temperature"}
+    rows = []
+    for title, run in titled.items():
+        cells = [Cell(title, run.name, kind="head")]
+        for name in columns:
+            value = run.results.value(name)
+            cells.append(ABSENT if value is None else Cell(f"{value:.0f}" if name in whole else digits(value)))
+        rows.append(cells)
+    return Table("Training", ["run", *columns.values()], _told(rows), "results/metrics.json of each run")
+
+
+def settings_tables(titled: Mapping[str, Run]) -> list[Table]:
+    """The settings that all runs share, and those that differ; runs with the same settings share a column."""
+    runs = [run for run in titled.values() if run.settings]
+    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
+    values = {key: [plain(run.settings.get(key, ABSENT.text)) for run in runs] for key in keys}
+    shared = [key for key in keys if len(set(values[key])) == 1]
+    differing = [key for key in keys if key not in shared]
+    source = "logs/settings.yaml of each run"
+    tables = []
+    if shared:
+        rows = [[Cell(key, kind="head"), Cell(values[key][0])] for key in shared]
+        tables.append(Table("Settings of all runs", ["setting", "value"], rows, source, text=True))
+    if differing:
+        columns: dict[tuple[str, ...], list[str]] = {}
+        for place, title in enumerate(title for title, run in titled.items() if run.settings):
+            columns.setdefault(tuple(values[key][place] for key in differing), []).append(title)
+        rows = [
+            [Cell(key, kind="head"), *(Cell(column[place]) for column in columns)]
+            for place, key in enumerate(differing)
+        ]
+        titles = ["setting", *("; ".join(names) for names in columns.values())]
+        tables.append(Table("Settings that differ", titles, rows, source, text=True))
+    return tables
+
+
+def version_table(runs: Sequence[Run]) -> Table:
+    """What the runs ran with; runs that ran with the same share a row."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        packages = run.provenance.get("packages")
+        listed = (
+            ", ".join(f"{name} {plain(version)}" for name, version in packages.items())
+            if isinstance(packages, Mapping)
+            else ""
+        )
+        known = (str(run.provenance.get(key) or "unknown") for key in ("git_commit", "python", "platform"))
+        rows.setdefault((*known, listed or "unknown"), []).append(run.name)
+    cells = []
+    for found, names in rows.items():
+        head = Cell(plural(len(names), "run"), some(names), kind="head")
+        cells.append([head, *(Cell(text) for text in found)])
+    columns = ["runs", "git commit", "Python", "platform", "packages"]
+    return Table("Versions", columns, cells, "logs/settings.yaml of each run", text=True)

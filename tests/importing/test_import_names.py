@@ -1,0 +1,172 @@
+"""What paths and tables tell: patients only where one rule is certain, labels in the spellings that occur."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src.datasets.labels import label_of, patient_number, read_label_table
+from src.datasets.layouts import folder_labels, frame_stem, read_clues
+from src.errors import UserError
+from src.importing.plan import _four_digits
+
+OWN_NUMBERS = {str(number) for number in range(10_000)}
+
+
+@pytest.mark.parametrize(
+    ("path", "patient", "rest"),
+    [
+        ("T0012.1.3.D.2012-10-08.07.jpg", "12", ("1.3.D.2012-10-08.07", 0, "S", "2012-10-08", None)),
+        ("0012/t0012.1.1.s.2012-10-08.00_snap.JPG", "12", ("1.1.S.2012-10-08.00", 0, "S", "2012-10-08", None)),
+        ("T0012.txt", "12", (None, 0, "S", "0000-00-00", None)),
+        ("healthy/100_healthy_153_67.jpg", "153", (None, 0, "S", "0000-00-00", None)),
+        ("SICK/0153/7_sick_153_67.jpg", "153", (None, 0, "S", "0000-00-00", None)),
+        ("patient 12/IR_2015-04-17_0007.jpg", "12", (None, 0, "S", "2015-04-17", None)),
+        ("Patient_012_left.jpg", "12", (None, 0, "S", "0000-00-00", None)),
+        ("PAC_64_DN3.txt", "PAC64", (None, 0, "D", "0000-00-00", 3)),
+        ("TFRON_V159_18-2-2013_00.jpg", "V159", (None, 1, "S", "2013-02-18", 0)),
+        ("TFRON_V159_2-18-2013_00.jpg", "V159", (None, 1, "S", "0000-00-00", 0)),  # there is no 18th month
+        ("DOENTES/256/Matrizes/PAC_62_DN0.txt", "256", (None, 0, "D", "0000-00-00", 0)),
+        ("2013/12/frame.jpg", "12", (None, 0, "S", "0000-00-00", None)),  # 2013 is a year
+    ],
+)
+def test_patients_that_a_path_tells(path: str, patient: str, rest: tuple[object, ...]) -> None:
+    clues = read_clues(PurePosixPath(path))
+    assert clues.patient == patient
+    assert (clues.tail, clues.view, clues.kind, clues.date, clues.frame) == rest
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "198-1.txt.jpg",
+        "IR_2015-04-17_0007.jpg",
+        "IR_2412.jpg",
+        "T12.txt",
+        "7_left_153_67.jpg",
+        "2013/frame.jpg",
+        "1/2/frame.jpg",
+        "0013/T0012.1.1.S.2012-10-08.00.jpg",
+        "13/T0012.txt",
+    ],
+)
+def test_patients_that_a_path_does_not_tell(path: str) -> None:
+    clues = read_clues(PurePosixPath(path))
+    assert clues.patient == ""
+    assert "--patient-from" in clues.rule
+
+
+@given(path=st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1), min_size=1, max_size=3))
+def test_any_path_can_be_read(path: list[str]) -> None:
+    assert read_clues(PurePosixPath(*path)).rule
+
+
+def test_files_of_one_frame_have_one_stem() -> None:
+    for name in ("198-1.txt", "198-1.jpg", "198-1.txt.jpg", "198-1_snap.jpg", "198-1_SNAP.JPG", "198-1.csv"):
+        assert frame_stem(PurePosixPath("folder", name)) == "198-1"
+
+
+@given(
+    number=st.integers(1, 10**6), frame=st.integers(0, 99), folders=st.lists(st.sampled_from(["Sick", "a b", "2015"]))
+)
+def test_database_names_tell_their_patient_in_any_folder(number: int, frame: int, folders: list[str]) -> None:
+    tail = f"1.2.D.2012-10-08.{frame:02d}"
+    for own in ([], [f"{number:04d}"]):
+        clues = read_clues(PurePosixPath(*folders, *own, f"T{number:04d}.{tail}.jpg"))
+        assert (clues.patient, clues.tail) == (str(number), tail)
+
+
+@given(patients=st.sets(st.one_of(st.integers(0, 12000).map(str), st.text(min_size=1)), max_size=30))
+def test_folders_have_four_digits_and_one_patient_each(patients: set[str]) -> None:
+    folders = _four_digits(patients)
+    assert folders.keys() == patients
+    assert len(set(folders.values())) == len(patients)
+    assert all(len(folder) == 4 and folder.isdecimal() for folder in folders.values())
+    assert all(int(folders[number]) == int(number) for number in OWN_NUMBERS & patients)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("healthy", "Healthy"),
+        ("NORMAL", "Healthy"),
+        ("Saudáveis", "Healthy"),
+        ("01_Healthy patients", "Healthy"),
+        ("non-cancer", "Healthy"),
+        ("Sick", "Sick"),
+        ("abnormal", "Sick"),
+        ("Malignant cases", "Sick"),
+        ("DOENTES", "Sick"),
+        ("not healthy", "Sick"),
+        ("Benign", "Benign"),
+        ("unknown", None),
+        ("healthy and sick", None),
+        ("normal window", None),
+        ("0", None),
+        ("", None),
+    ],
+)
+def test_words_for_labels(text: str, label: str | None) -> None:
+    assert label_of(text) == label
+    assert folder_labels(PurePosixPath("data", text or "x", "frame.jpg")) == ({label} - {None})
+
+
+@pytest.mark.parametrize(
+    ("cell", "patient"),
+    [
+        ("12", "12"),
+        ("0012", "12"),
+        ("T0012", "12"),
+        ("12.0", "12"),
+        ("PAC_012", "PAC12"),
+        ("V12", "V12"),
+        ("1-2", None),
+    ],
+)
+def test_cells_that_name_patients(cell: str, patient: str | None) -> None:
+    assert patient_number(cell) == patient
+
+
+TABLES = {
+    "as published": "ID,Diagnosis\n1,Healthy\n13,Sick\n",
+    "no header": "1,Healthy\n13,Sick\n",
+    "semicolons": "age;Paciente;Diagnóstico\r\n45;0001;Saudável\r\n67;0013;Doente\r\n",
+    "tabs and blank lines": "patient\tdate\tclass\n\n1\t2012-10-08\tnormal\n\n13\t2013-01-02\tABNORMAL\n",
+    "columns without known names": "who,when,what\nT0001,3,benign\nT0013,13,malignant\n",
+    "decimal numbers, quotes": '"n","patient_id","result"\n"7","1.0","negative"\n"8","13.0","positive"\n',
+    "patient before id": "id,patient,label\n13,1,healthy\n1,13,sick\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_tables_of_labels(name: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(TABLES[name].encode(encoding))
+    rows = read_label_table(tmp_path / "labels.csv", {"1", "13", "20"}).rows
+    assert dict(rows) == {"1": "Benign" if "benign" in TABLES[name] else "Healthy", "13": "Sick"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no table of labels"),
+        ("only\none\n", "no table of labels"),
+        ("id,label\n1,0\n13,1\n", "no column holds labels"),
+        ("id,label\n77,Healthy\n78,Sick\n", "no column holds patients"),
+        ("id,diagnosis,class\n1,Healthy,Sick\n", "several columns could hold labels .*: diagnosis, class"),
+        ("id,number,label\n1,13,Healthy\n", "several columns could hold patients: id, number"),
+    ],
+)
+def test_tables_that_are_refused(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(UserError, match=words):
+        read_label_table(tmp_path / "labels.csv", {"1", "13"})
+
+
+def test_values_that_are_no_label_are_told(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("id,label\n1,Healthy\n2,Unknown\n3,\n")
+    table = read_label_table(tmp_path / "labels.csv", {"1", "2", "3"})
+    assert dict(table.rows) == {"1": "Healthy", "2": None, "3": None}
+    assert table.unknown == ("Unknown", "")
+    assert table.columns == ("id", "label")
