@@ -173,10 +173,23 @@ def draw_shape(rng: np.random.Generator) -> Shape:
     for number, side in enumerate(drawn):
         if side.nipple_label is not None:
             labels[side.nipple_label & body] = CLASSES.index("left_nipple") + number
+    away = _away_from_edges(rng)
     for number, side in enumerate(drawn):
-        labels[side.armpit & body] = CLASSES.index("left_armpit") + number
+        labels[side.armpit & body & away] = CLASSES.index("left_armpit") + number
     labels[neck] = CLASSES.index("neck")
     return Shape(camera, (drawn[0], drawn[1]), body, head, neck, labels)
+
+
+def _away_from_edges(rng: np.random.Generator) -> Mask:
+    """Where armpits are drawn: annotators leave a rim of about a twentieth free above, where the frame cuts the arm.
+
+    In 15 of the 18 frames they begin 23 to 31 of 480 pixels below the upper edge, in none nearer than 15; sideways 12 or
+    more of 640 pixels from the edge. Necks reach the edge.
+    """
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    across = round(rng.uniform(2.5, 5))
+    mask[round(rng.uniform(5.5, 7.5)) :, across : WIDTH - across] = True
+    return mask
 
 
 def _rounded(mask: Mask, radius: float) -> Mask:
@@ -282,7 +295,7 @@ def _arm(rng: np.random.Generator, traits: Traits, tip: NDArray[np.float64]) -> 
         arm += [corner + along * 0.45 + across * thick * rng.uniform(0.95, 1.2), shoulder, [0.2, traits.shoulder + 0.4]]
         reach = rng.uniform(0.42, 0.72)
         outer = [corner + along * 0.16 + across * 0.02, corner + along * reach + across * 0.02]
-        top = [tip[0] + normal(-0.1, 0.09) + 0.14 * np.cos(angle), tip[1] - rng.normal(1.04, 0.1)]
+        top = [tip[0] + normal(-0.1, 0.09) + 0.14 * np.cos(angle), tip[1] - rng.normal(1.15, 0.12)]
     else:
         sideways = normal(0.05, 0.05) + (traits.arms == "hips") * rng.uniform(0.35, 0.7)
         out = _from(corner, sideways, rng.uniform(0.7, 1.1))

@@ -52,7 +52,7 @@ class Lesson:
     """How a network is taught."""
 
     base_channels: int = 16
-    steps: int = 5000
+    steps: int = 4000
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 1
