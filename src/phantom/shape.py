@@ -183,8 +183,8 @@ def draw_shape(rng: np.random.Generator) -> Shape:
 def _away_from_edges(rng: np.random.Generator) -> Mask:
     """Where armpits are drawn: annotators leave a rim of about a twentieth free above, where the frame cuts the arm.
 
-    In 15 of the 18 frames they begin 23 to 31 of 480 pixels below the upper edge, in none nearer than 15; sideways 12 or
-    more of 640 pixels from the edge. Necks reach the edge.
+    In 15 of the 18 frames they begin 23 to 31 of 480 pixels below the upper edge, in none nearer than 15; sideways 12
+    or more of 640 pixels from the edge. Necks reach the edge.
     """
     mask = np.zeros((HEIGHT, WIDTH), bool)
     across = round(rng.uniform(2.5, 5))
