@@ -1,5 +1,6 @@
 """What the documents tell people to write is run from the documents themselves."""
 
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -53,10 +54,45 @@ def test_dataset_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 
 def test_prediction_from_python(make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = blocks("README.md", "Your frames in, answers out", "python")
+    (code,) = blocks("docs/predictions.md", "From Python", "python")
     assert len(code.split("\n\n", 1)[1].splitlines()) + 1 == 3  # the formatter sets the import apart
     array = np.random.default_rng(0).uniform(22, 36, (60, 90))
     namespace = {"run": make_run(), "array": array}
-    exec(compile(code, "README.md", "exec"), namespace)
+    exec(compile(code, "predictions.md", "exec"), namespace)
     assert namespace["result"].labels.shape == array.shape
     assert "left_breast" in capsys.readouterr().out
+
+
+def test_pages_made_from_the_code_are_as_the_code_is() -> None:
+    spec = importlib.util.spec_from_file_location("generate", REPOSITORY / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    again = "run `python docs/generate.py`"
+    assert (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8") == generate.settings_page(), again
+    assert (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8") == generate.design_page(), again
+
+
+PAGES = [
+    path
+    for pattern in ("*.md", "docs/*.md", "data/*.md", "benchmarks/*.md", "model/*/*.md")
+    for path in sorted(REPOSITORY.glob(pattern))
+]
+
+
+@pytest.mark.parametrize("page", [path.relative_to(REPOSITORY) for path in PAGES], ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every link of a page to a file is one that is there, and so is every file that it names in code."""
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith(("http", "mailto")):
+            assert (REPOSITORY / page.parent / target).exists(), target
+    for named in re.findall(
+        r"`((?:src|model|docs|benchmarks|tests|config|data)/[\w/.-]+\.(?:py|md|yaml|jinja))`", text
+    ):
+        assert (REPOSITORY / named).exists() or "clinic" in named, named
+
+
+def test_readme_is_short() -> None:
+    assert len((REPOSITORY / "README.md").read_text(encoding="utf-8").split()) <= 1000
