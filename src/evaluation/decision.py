@@ -25,13 +25,22 @@ class Decision:
     background: int
     whole: bool = False
     """Whether stray pieces of a region go to the next best class (`_without_strays`)."""
+    least: tuple[float, ...] = ()
+    """Of each class the mean probability below which its region goes to the next best classes; () keeps all."""
 
     def __call__(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Probabilities [K, H, W] of the frame, in any size -> class indices [H, W]."""
         worth = probabilities * self.slope[:, None, None]
         worth += self.offset[:, None, None]  # in place: an original may be large
         labels = np.asarray(worth.argmax(0), np.uint8)
-        return _without_strays(labels, worth, self.background) if self.whole else labels
+        if self.whole:
+            labels = _without_strays(labels, worth, self.background)
+        for region, least in enumerate(self.least):
+            unsure = labels == region
+            if unsure.any() and worth[region][unsure].mean() < least:
+                worth[region][unsure] = -np.inf
+                labels[unsure] = worth[:, unsure].argmax(0)
+        return labels
 
 
 def _without_strays(labels: NDArray[np.uint8], worth: NDArray[np.float32], background: int) -> NDArray[np.uint8]:

@@ -2,7 +2,8 @@
 
 Tensors: the state dict of `model.unet.UNet(1, classes, base_channels)`, and `features.mean` and `features.std` [F],
 what `src.networks.features` standardises its features by. Metadata, all texts: `classes` (names in the order of the
-maps, joined by commas), `background` (one of them), `base_channels`, `image_size` ("rows,columns"), `taught_on`.
+maps, joined by commas), `background` (one of them), `base_channels`, `image_size` ("rows,columns"), `taught_on`,
+`least` (a number for each class, joined by commas).
 The network sees `src.networks.levels.NormalisedLevels`; left is the picture's left.
 """
 
@@ -41,6 +42,8 @@ class Taught:
     feature_mean: torch.Tensor
     """float32 [F], of each feature over the pixels of drawn torsos."""
     feature_std: torch.Tensor
+    least: tuple[float, ...]
+    """Of each class the mean probability below which a region found is taken to be absent; 0 takes all as they are."""
     path: Path = SHIPPED
 
     def unet(self) -> UNet:
@@ -84,7 +87,10 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -
     refuse_misfit(claimed, state)
     if mean.shape != std.shape or mean.shape != (4 * base,) or not (std > 0).all() or not mean.isfinite().all():
         raise ValueError(f"{MEAN} and {STD}: {4 * base} finite numbers each are needed")
-    return Taught(state, names, background, base, (rows, columns), said["taught_on"], mean, std, path)
+    least = tuple(float(text) for text in said["least"].split(","))
+    if len(least) != len(names) or not all(0 <= value < 1 for value in least):
+        raise ValueError(f"least: {len(names)} numbers from 0 to 1 are needed")
+    return Taught(state, names, background, base, (rows, columns), said["taught_on"], mean, std, least, path)
 
 
 def write_taught(taught: Taught, path: Path) -> None:
@@ -100,6 +106,7 @@ def write_taught(taught: Taught, path: Path) -> None:
         "base_channels": str(taught.base_channels),
         "image_size": ",".join(str(side) for side in taught.image_size),
         "taught_on": taught.taught_on,
+        "least": ",".join(str(value) for value in taught.least),
     }
     with atomic_write(path) as file:
         file.write(save(stored, said))
