@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from src.datasets import DATASETS, splits
 from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
-from src.datasets.frame_cache import FrameCache, joined, open_cache
+from src.datasets.frame_cache import FrameCache, open_cache
 from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
@@ -62,22 +62,6 @@ def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> P
     collection = _Collection(settings)
     cache = collection.decode(settings, settings.modality)
     return collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
-
-
-def pretrained_on(settings: LatentSettings, own: FrameDataset) -> FrameDataset:
-    """The frames that an encoder learns from: its own training frames, and with `both_modalities` behind them those of
-    the other modality of the same patients."""
-    if not settings.both_modalities:
-        return own
-    collection = _Collection(settings)
-    both = joined(own.cache, collection.decode(settings, "gray" if settings.modality == "heat" else "heat"))
-    collection.skipped.report(logger)
-    behind = range(len(own.cache.frames), len(both.frames))
-    dataset = FrameDataset(both, [*own.rows, *FrameDataset(both, behind).of_patients(own.patients).rows])
-    if len(dataset) == len(own):
-        raise UserError(f"{settings.dataset_path}: both_modalities: no training patient has a frame of the other one")
-    logger.info("train: %d frames of the other modality beside them", len(dataset) - len(own))
-    return dataset
 
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:

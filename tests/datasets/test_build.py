@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from src.datasets import splits
-from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits, pretrained_on
+from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits
 from src.datasets.torch_datasets import FrameDataset, as_input
 from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
@@ -130,27 +130,6 @@ def test_transductive_encoder_sees_test_patients(cohort: Folder) -> None:
 def test_transductive_does_not_concern_the_decoders(cohort: Folder, task: str) -> None:
     parts = build(task, cohort.root, transductive=True)
     assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
-
-
-def test_encoder_trains_on_both_modalities_of_its_own_training_patients(cohort: Folder) -> None:
-    cohort.frame("0021", visit=2)
-    for number in (30, 31):  # without a heat map, so none of the encoder's own patients
-        cohort.patient(f"{number:04d}", "Healthy", snap=False)
-    parts = build("latent", cohort.root, both_modalities=True)
-    assert pretrained_on(settings_for("latent", cohort.root), parts.train) is parts.train
-    both = pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train)
-    own = len(parts.train)
-    assert both.names[:own] == parts.train.names
-    beside = both.frames[own:]
-    assert {frame.patient for frame in beside} == set(parts.train.patients)
-    assert not any(frame.path.stem.endswith("_snap") for frame in beside)
-    assert len(beside) == own + ("0021" in parts.train.patients)
-    batch = both.everything()["frame"]
-    assert_allclose(batch[own:, 0], batch[own:, 2])  # gray, in three channels
-    with pytest.raises(UserError, match="no training patient has a frame of the other one"):
-        pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train.of_patients(["none"]))
-    levels = [40 + 7 * int(frame.patient) % 200 for frame in both.frames]
-    assert_allclose(batch.double().mean((1, 2, 3)), levels, atol=2)
 
 
 @pytest.mark.parametrize("first", BUILDS)
