@@ -150,10 +150,13 @@ def _add_shape(images: _Images, names: tuple[str, ...], background: int, annotat
         raise ValueError("annotations whose image id is not in the file")
     if not _whole(category, 1) or category > len(names):
         raise ValueError("annotations whose category id is not in the file")
-    index, declared = category - 1, images[number]
-    if index == background or declared is None:
+    index, declared, segmentation = category - 1, images[number], annotation.get("segmentation")
+    if index == background:
         return  # the background is what no region covers, not a region of its own
-    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        raise ValueError("annotations without a polygon or mask")
+    if declared is None:
+        return
     if isinstance(segmentation, dict):
         declared.shapes.append((index, _checked_rle(segmentation, declared)))
     elif isinstance(segmentation, list) and segmentation:

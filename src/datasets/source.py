@@ -45,14 +45,20 @@ class Skipped:
     """What was left out or changed, by reason, so that nothing goes missing silently."""
 
     reasons: dict[str, list[str]] = field(default_factory=dict)
+    _told: dict[str, int] = field(default_factory=dict, repr=False)
+    """How many of each reason were reported."""
 
     def add(self, reason: str, what: str) -> None:
         """Note that `what` (a file, a patient, an annotation) met `reason`."""
         self.reasons.setdefault(reason, []).append(what)
 
     def report(self, logger: logging.Logger) -> None:
-        """One summary line a reason, the list itself at debug level (which train.log keeps)."""
+        """One summary line a reason, the list itself at debug level (which train.log keeps); what was told is not
+        repeated."""
         for reason, items in sorted(self.reasons.items()):
+            if self._told.get(reason) == len(items):
+                continue
+            self._told[reason] = len(items)
             logger.warning("%s: %d", one_line(reason), len(items))
             shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
             logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
