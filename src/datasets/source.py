@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from src.datasets.foreign import FOLDER, foreign
 from src.errors import UserError, is_printable, one_line, some
 from src.files import is_link
 from src.settings import Modality
@@ -103,8 +104,14 @@ class Source(ABC):
         """Whether a frame is left out for its path alone; the reason is in `left_out`."""
         if not is_printable(str(frame.path)):
             self.left_out.add("frames whose name holds control characters or is no valid text", str(frame.path))
+        elif found := foreign(frame.path):
+            reason, what = found
+            if str(what) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
+                self.left_out.add(reason, str(what))
         elif is_link(self.root / frame.path, self.root):
             self.left_out.add("links, which are not followed", str(frame.path))
+        elif (self.root / frame.path).is_dir():
+            self.left_out.add(FOLDER, str(frame.path))
         else:
             return False
         return True
