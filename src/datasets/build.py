@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from src.datasets import DATASETS, splits
-from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
+from src.datasets.annotations import NO_FRAME, AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
+from src.datasets.exported_names import KnownNames
 from src.datasets.frame_cache import FrameCache, joined, open_cache
 from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
@@ -161,7 +162,11 @@ def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> Re
             f"{settings.annotations_path}: one for each is accepted"
         )
     cache = collection.decode(settings, settings.frame_modality)
-    return RegionDataset(cache, collection.regions, names, background)
+    dataset = RegionDataset(cache, collection.regions, names, background)
+    for frame, name in dataset.lost_regions():
+        reason = "regions of which no pixel is left (covered, outside the frame or too small)"
+        collection.skipped.add(reason, f"{frame.path}: {name}")
+    return dataset
 
 
 def _unit_of(settings: RunSettings) -> Unit:
@@ -195,12 +200,22 @@ class _Collection:
             if path.is_file():
                 self.annotations = read_annotations(path, settings.background, skipped)
                 self.regions = match_frames(self.source.all_frames, self.annotations, skipped)
+                self._note_expected_names(skipped)
             elif not needed:
                 logger.warning("%s: no annotation file there: no patient counts as annotated", path)
         except UserError as error:
             if needed or isinstance(error, DeviceError):
                 raise
             logger.warning("%s: no patient counts as annotated", error)
+
+    def _note_expected_names(self, skipped: Skipped) -> None:
+        """Of the images without a frame, what the first one would have to be called: one line tells them all."""
+        names = list(skipped.reasons.get(NO_FRAME, ()))
+        frames = {frame.name: frame.path for frames in self.source.all_frames.values() for frame in frames}
+        if names and (closest := KnownNames(frames).closest(names[0])):
+            reason = f"annotated images that must be called as their frame, such as {frames[closest].as_posix()}"
+            for name in names:
+                skipped.add(f"{reason}, not {names[0]}", name)
 
     def chosen(self, settings: RunSettings, modality: Modality) -> list[Frame]:
         """The frames of a modality that the settings ask for."""

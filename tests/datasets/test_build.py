@@ -404,6 +404,34 @@ def test_a_run_that_cannot_begin_says_what_it_left_out_and_leaves_no_split(
     assert len(patients(build("segmentation", cohort.root, test_ratio=0.4, seed=1).test)) == 1
 
 
+def test_the_name_that_was_expected_is_told(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    cohort.regions({"0003 first.jpg": [(1, [[4, 4, 16, 4, 16, 16, 4, 16]])]})
+    with pytest.raises(UserError, match="0 patients can be used"):
+        build("segmentation", cohort.root)
+    assert any(
+        re.fullmatch(
+            r"annotated images that must be called as their frame, such as 0.*jpg, not 0003 first.jpg: 1", line
+        )
+        for line in caplog.messages
+    )
+
+
+def test_a_region_without_a_pixel_is_named_with_its_frame(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    outside, tiny = [[41, 4, 45, 4, 45, 9]], [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
+    lost = {1: [(1, square), (2, square)], 2: [(1, square), (2, outside)], 3: [(1, square), (2, tiny)]}
+    shapes = {number: lost.get(number, [(1, square)]) for number in range(1, 11)}
+    cohort.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": found for number, found in shapes.items()})
+    with caplog.at_level(logging.DEBUG):
+        build("segmentation", cohort.root)
+    (line,) = [text for text in caplog.messages if text.startswith("regions of which no pixel") and "_snap.jpg" in text]
+    assert re.findall(r"T(000\d)[^:]*: (\w+)", line) == [
+        ("0001", "left_breast"),
+        ("0002", "right_breast"),
+        ("0003", "right_breast"),
+    ]
+
+
 def test_a_split_of_earlier_annotations_is_named(cohort: Folder) -> None:
     build("latent", cohort.root)
     names_nobody_has(cohort)
