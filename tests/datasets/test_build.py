@@ -359,3 +359,76 @@ def test_one_diagnosis_only_says_which_scores_there_will_not_be(
     build("classification", cohort.root)
     assert "train: only one diagnosis among its patients: nothing to tell apart" in caplog.text
     assert "validation: only one diagnosis among its patients: scores that need both, such as AUC" in caplog.text
+
+
+def names_nobody_has(cohort: Folder, *mended: int) -> None:
+    """An annotation file for patients 1 to 6 that only these of them have."""
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    names = {
+        f"T{number:04d}.1.1.S.2012-10-01.{'00' if number in mended else '77'}.jpg": number for number in range(1, 7)
+    }
+    cohort.regions({name: [(1, square if number % 2 else [])] for name, number in names.items()})
+
+
+def test_a_run_that_cannot_begin_says_what_it_left_out_and_leaves_no_split(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    names_nobody_has(cohort)
+    with pytest.raises(UserError, match="0 patients can be used"):
+        build("segmentation", cohort.root)
+    assert "annotated images without a frame of that name: 3" in caplog.messages
+    assert "annotations without a polygon or mask: 3" in caplog.messages
+    assert not (cohort.root.parent / "out" / "split.json").exists()
+    names_nobody_has(cohort, 1, 3, 5)
+    assert len(patients(build("segmentation", cohort.root, test_ratio=0.4, seed=1).test)) == 1
+
+
+def test_the_name_that_was_expected_is_told(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    cohort.regions({"0003 first.jpg": [(1, [[4, 4, 16, 4, 16, 16, 4, 16]])]})
+    with pytest.raises(UserError, match="0 patients can be used"):
+        build("segmentation", cohort.root)
+    assert any(
+        re.fullmatch(
+            r"annotated images that must be called as their frame, such as 0.*jpg, not 0003 first.jpg: 1", line
+        )
+        for line in caplog.messages
+    )
+
+
+def test_a_region_without_a_pixel_is_named_with_its_frame(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    outside, tiny = [[41, 4, 45, 4, 45, 9]], [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
+    lost = {1: [(1, square), (2, square)], 2: [(1, square), (2, outside)], 3: [(1, square), (2, tiny)]}
+    shapes = {number: lost.get(number, [(1, square)]) for number in range(1, 11)}
+    cohort.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": found for number, found in shapes.items()})
+    with caplog.at_level(logging.DEBUG):
+        build("segmentation", cohort.root)
+    (line,) = [text for text in caplog.messages if text.startswith("regions of which no pixel") and "_snap.jpg" in text]
+    assert re.findall(r"T(000\d)[^:]*: (\w+)", line) == [
+        ("0001", "left_breast"),
+        ("0002", "right_breast"),
+        ("0003", "right_breast"),
+    ]
+
+
+def test_a_split_of_earlier_annotations_is_named(cohort: Folder) -> None:
+    build("latent", cohort.root)
+    names_nobody_has(cohort)
+    with pytest.raises(UserError, match=r"out/split.json was drawn before: .* delete it"):
+        build("segmentation", cohort.root)
+
+
+@pytest.mark.parametrize(("task", "protocol"), [("segmentation", "kfold"), ("classification", "published")])
+def test_trials_that_cannot_be_trained_are_refused_before_the_first(
+    cohort: Folder, caplog: pytest.LogCaptureFixture, task: str, protocol: str
+) -> None:
+    names_nobody_has(cohort, 1, 3, 5)
+    for number in range(3, 21):
+        cohort.description(f"{number:04d}", "Diagnosis: unknown")
+    with pytest.raises(UserError, match="test patients; at least 1 test patient and 2 others"):
+        draw_splits(settings_for(task, cohort.root, protocol=protocol, folds=4))
+    segments = task == "segmentation"
+    assert (
+        "annotations without a polygon or mask: 3" if segments else "patients whose diagnosis is 'unknown': 19"
+    ) in (caplog.messages)
+    assert not list(cohort.root.parent.glob("out/**/split*.json"))
