@@ -42,6 +42,8 @@ class Parts(Generic[D]):
     validation: D
     test: D
     split: Split
+    counts: dict[str, dict[str, int]]
+    """Of each part the frames and patients, and how many of these are sick, healthy, undiagnosed."""
 
     def digests(self) -> dict[str, str]:
         """Of the frames and of the labels of each part: what tells that a run's data are no longer the same."""
@@ -49,10 +51,10 @@ class Parts(Generic[D]):
         return {f"{name} {what}": one for name, part in parts.items() for what, one in part.digests().items()}
 
     def save_split(self, path: Path) -> None:
-        """Write the shared split with this run's own division of it."""
+        """Write the shared split with this run's own division of it, and how much is in each part."""
         parts = (self.train, self.validation, self.test)
         units = (set(part.units(self.split.unit)) for part in parts)
-        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)))
+        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)), self.counts)
 
 
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
@@ -257,14 +259,17 @@ class _Collection:
         self.skipped.report(logger)
         sides = (division.train, division.validation, division.tested)
         train, validation, test = (dataset.of_units(split.unit, names) for names in sides)
-        parts = Parts(train, validation, test, split)
+        parts: Parts[D] = Parts(train, validation, test, split, {})
         for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
             found = set(part.patients)
             if not found:
                 raise UserError(f"{saved_split}: none of its {name} patients can be used for this task any more")
             labels = [self.diagnoses.get(patient) for patient in found]
-            counts = f"{labels.count(SICK)} sick, {labels.count(HEALTHY)} healthy, {labels.count(None)} undiagnosed"
-            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), counts)
+            diagnoses = {"sick": SICK, "healthy": HEALTHY, "undiagnosed": None}
+            counts = {word: labels.count(label) for word, label in diagnoses.items()}
+            parts.counts[name] = {"frames": len(part), "patients": len(found), **counts}
+            told = ", ".join(f"{count} {word}" for word, count in counts.items())
+            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), told)
             if isinstance(settings, ClassificationSettings) and len(set(labels)) < 2:
                 lost = "nothing to tell apart" if name == "train" else "scores that need both, such as AUC, are nan"
                 logger.warning("%s: only one diagnosis among its patients: %s", name, lost)

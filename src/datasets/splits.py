@@ -282,6 +282,8 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(patient) for patient in value)
 
 
-def save(path: Path, split: Split, division: Division | None = None) -> None:
-    """Write a split, and beside it one run's division."""
-    write_json(path, asdict(split) | (asdict(division) if division else {}))
+def save(
+    path: Path, split: Split, division: Division | None = None, counts: Mapping[str, Mapping[str, int]] | None = None
+) -> None:
+    """Write a split, and beside it one run's division, and how much is in each part, for people and the report."""
+    write_json(path, asdict(split) | (asdict(division) if division else {}) | ({"counts": counts} if counts else {}))
