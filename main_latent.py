@@ -4,7 +4,7 @@ import sys
 import time
 
 from src import cli
-from src.datasets.build import build_frames, pretrained_on
+from src.datasets.build import build_frames
 from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
@@ -38,7 +38,6 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
         parts = build_frames(settings, run.split if arguments.mode == "test" else None)
-        train = pretrained_on(settings, parts.train) if arguments.mode == "train" else parts.train
 
     # ---------------------------------------------------------------- model
     if settings.encoder == "taught":
@@ -57,7 +56,7 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
         if distributed.writes():
             run.begin(settings, sys.argv, state is blank, pretraining.dtype)
             parts.save_split(run.split)
-        fit(pretraining.trainable(train, parts.validation), run, settings, state)
+        fit(pretraining.trainable(parts.train, parts.validation), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

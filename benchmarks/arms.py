@@ -31,7 +31,7 @@ class Arm:
 
 
 _WHOLE = (
-    *("decoder_input=levels", "decoder=unet", "base_channels=16", "augment=strong", "augment_variants=0"),
+    *("decoder_input=levels", "decoder=unet", "base_channels=16", "augment=strong"),
     *("batch_size=8", "weight_decay=0.01", "min_steps_per_epoch=25", "max_epochs=12"),
 )
 """A UNet of the size of the one that ships, on levels: 300 steps."""
@@ -50,7 +50,7 @@ RANDOM_START = Arm("whole network, random start", (*_WHOLE, "init=random", "lear
 CUTS = Arm(
     "CUTS latents, UNet",
     (
-        *("encoder=cuts", "decoder=unet", "base_channels=16", "augment=full", "augment_variants=24"),
+        *("encoder=cuts", "decoder=unet", "base_channels=16", "augment=full"),
         *("learning_rate=0.002", "weight_decay=0.01", "min_steps_per_epoch=16", "max_epochs=60"),
     ),
 )

@@ -1,49 +1,21 @@
 """What the UNet's maps become, and how frames of one modality reach an encoder of the other."""
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from model.spots import SpotModel
 from model.unet import Latents, UNet
 
-TOP_SHARE = 0.01
-"""Of a map's pixels, those that the head `top` averages: on a heat map about a disc of 16 pixels across."""
-
-
-Normalize = Literal["none", "unit", "frame"]
-"""What becomes of latents before the UNet: nothing; one length for each, since the contrastive loss sees its direction
-alone; mean 0 and variance 1 for each channel over its frame."""
-
 
 class ClassificationModel(nn.Module):
-    """UNet to one map, and the map to one logit: sick if positive.
+    """UNet to one map, and a linear layer over all of its pixels to one logit: sick if positive."""
 
-    head: flat is a linear layer over all pixels, as published; top the mean of the map's highest 1%, wherever they lie.
-    mirror: the UNet also sees each latent's difference to the one at the mirrored place, left against right.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        image_size: tuple[int, int],
-        base_channels: int = 64,
-        head: Literal["flat", "top"] = "flat",
-        mirror: bool = False,
-        normalize: Normalize = "none",
-    ) -> None:
+    def __init__(self, in_channels: int, image_size: tuple[int, int], base_channels: int = 64) -> None:
         super().__init__()
-        self.mirror, self.normalize = mirror, normalize
-        self.top = max(1, round(TOP_SHARE * image_size[0] * image_size[1]))
-        self.unet = UNet(in_channels * (1 + mirror), 1, base_channels)
-        if head == "flat":
-            self.project: nn.Linear | None = nn.Linear(image_size[0] * image_size[1], 1)
-        else:
-            self.project = None
+        self.unet = UNet(in_channels, 1, base_channels)
+        self.project = nn.Linear(image_size[0] * image_size[1], 1)
 
     @property
     def unets(self) -> list[UNet]:
@@ -52,76 +24,35 @@ class ClassificationModel(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
-        load = _loader(z, self.normalize)
-        maps = self.unet(lambda: _beside_mirror(load()) if self.mirror else load()).float().flatten(1)
-        if self.project is None:
-            highest: torch.Tensor = maps.topk(self.top, dim=1).values
-            return highest.mean(1)
+        maps = self.unet(z).float().flatten(1)
         with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
             logits: torch.Tensor = self.project(maps)
         return logits[:, 0]
 
 
-def _loader(z: Latents, how: Normalize) -> Callable[[], torch.Tensor]:
-    """Loads z [B, L, H, W] with the mean square of each latent, or the variance of each channel, at 1 if so wished."""
-
-    def load() -> torch.Tensor:
-        loaded = z() if callable(z) else z
-        if how == "unit":
-            return F.normalize(loaded, dim=1).mul(loaded.shape[1] ** 0.5)
-        return F.instance_norm(loaded) if how == "frame" else loaded
-
-    return load
-
-
-def _beside_mirror(z: torch.Tensor) -> torch.Tensor:
-    """z [B, L, H, W] -> [B, 2 L, H, W]: itself, and itself minus its mirror image."""
-    return torch.cat((z, z - z.flip(-1)), 1)
-
-
 class SegmentationModel(nn.Module):
-    """UNet to one map a class, or several such UNets of other first weights whose probabilities are averaged.
+    """UNet to one map a class."""
 
-    Source: Lakshminarayanan, Pritzel and Blundell, deep ensembles, arXiv 1612.01474.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        base_channels: int = 64,
-        ensemble: int = 1,
-        normalize: Normalize = "none",
-    ) -> None:
+    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
         super().__init__()
-        self.normalize = normalize
         self.unet = UNet(in_channels, num_classes, base_channels)
-        self.others = nn.ModuleList(UNet(in_channels, num_classes, base_channels) for _ in range(ensemble - 1))
 
     @property
     def unets(self) -> list[UNet]:
-        """All of them."""
-        return [self.unet, *self.others]
+        """The one that there is."""
+        return [self.unet]
 
     def forward(self, z: Latents) -> torch.Tensor:
-        """z [B, L, H, W] -> logits [B, classes, H, W]; in training those of each UNet, [UNets * B, classes, H, W]."""
-        load = _loader(z, self.normalize)
-        if not self.others:
-            logits: torch.Tensor = self.unet(load)
-            return logits
-        loaded = load()
-        each = [unet(loaded) for unet in self.unets]
-        if self.training:
-            return torch.cat(each)
-        return torch.stack(each).float().log_softmax(2).logsumexp(0) - math.log(len(each))
+        """z [B, L, H, W] -> logits [B, classes, H, W]."""
+        logits: torch.Tensor = self.unet(z)
+        return logits
 
 
 class LinearSegmentation(nn.Module):
     """One linear layer from each latent to its pixel's class: what latents that know anatomy need no more than."""
 
-    def __init__(self, in_channels: int, num_classes: int, normalize: Normalize = "none") -> None:
+    def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.normalize = normalize
         self.linear = nn.Conv2d(in_channels, num_classes, 1)
 
     @property
@@ -131,7 +62,7 @@ class LinearSegmentation(nn.Module):
 
     def forward(self, z: Latents) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]."""
-        logits: torch.Tensor = self.linear(_loader(z, self.normalize)())
+        logits: torch.Tensor = self.linear(z() if callable(z) else z)
         return logits
 
 
@@ -148,7 +79,7 @@ class LatentModel(nn.Module):
     """
 
     decoder: Decoder
-    flip_average = False
+    averages_mirrored = False
     """Whether the logits are averaged over a frame and its mirror image."""
     mirrored: Sequence[int] = ()
     """The class that each becomes in a mirror; a diagnosis has none."""
@@ -166,8 +97,8 @@ class LatentModel(nn.Module):
         return self.averaged(logits(x), lambda: logits(x.flip(-1)))
 
     def averaged(self, logits: torch.Tensor, of_mirrored: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The logits of frames, averaged with those of their mirror images where `flip_average` says so."""
-        if not self.flip_average:
+        """The logits of frames, averaged with those of their mirror images where `averages_mirrored` says so."""
+        if not self.averages_mirrored:
             return logits
         other = of_mirrored()
         if other.ndim > 1:
@@ -189,8 +120,7 @@ class LatentModel(nn.Module):
     def decode(self, z: Latents, channels: int) -> torch.Tensor:
         """Latents of frames with so many channels -> logits, averaged over each frame's N images, [B] or [B, K, H, W].
 
-        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`). In training, an
-        ensemble gives the logits of each UNet (`SegmentationModel.forward`).
+        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`).
         """
         load = z if callable(z) else lambda: z
         logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))

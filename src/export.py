@@ -90,6 +90,7 @@ def facts(trained: Trained) -> dict[str, str]:
     }
     if isinstance(trained.model.decoder, RegionDecoder):
         said["decide"] = f"{trained.decide} (src/evaluation/decision.py)"
+        said |= {"least_mean_probability": list(trained.least)} if trained.least else {}
     else:
         scores = trained.metrics()
         said |= {name: scores.get(name) for name in ("threshold", "temperature")}

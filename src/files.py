@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +101,11 @@ def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
         size = f"{limit // MEGABYTE} megabytes" if limit >= MEGABYTE else f"{limit // 1024} kilobytes"
         raise OSError(errno.EFBIG, f"larger than {size}", str(path))
     return content
+
+
+def composed(text: str) -> str:
+    """A name in Unicode's composed form: an accent counts alike whether it is a part of its letter or beside it."""
+    return unicodedata.normalize("NFC", text)
 
 
 def is_link(path: Path, root: Path) -> bool:

@@ -1,7 +1,5 @@
 """What pretraining and the decoders minimise."""
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 
@@ -18,17 +16,6 @@ def contrastive_loss(anchors: torch.Tensor, positives: torch.Tensor, temperature
     positive = similarity.diagonal(dim1=-2, dim2=-1).sum(-1)
     negative = similarity.sum((-2, -1)) - positive
     return -(positive / (negative + 1e-7) + 1e-7).log().mean()
-
-
-def info_nce(anchors: torch.Tensor, positives: torch.Tensor, temperature: float = 0.5) -> torch.Tensor:
-    """Contrastive loss of each anchor against all positives of its image; scalar, mean over anchors.
-
-    anchors, positives [B, S, L]. Cross-entropy of the cosine similarities over the temperature, the anchor's own
-    positive being the right answer (van den Oord et al., arXiv 1807.03748).
-    """
-    similarity = F.normalize(anchors, dim=-1) @ F.normalize(positives, dim=-1).mT / temperature
-    own = torch.arange(anchors.shape[1], device=anchors.device).expand(len(anchors), -1)
-    return F.cross_entropy(similarity.flatten(0, 1), own.flatten())
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -49,14 +36,13 @@ def pretraining_loss(
     rebuilt: torch.Tensor,
     weight: float,
     temp: float,
-    contrast: Callable[..., torch.Tensor] = contrastive_loss,
 ) -> dict[str, torch.Tensor]:
     """The three scalars 'loss', 'contrastive' and 'reconstruction'; loss = weight * contrastive + (1 - weight) * MSE.
 
     latents: anchors' and positives', each [B, S, L]; patches and rebuilt, both [B, S, C*P*P], are the anchors' input
     patches and what the head makes of their latents.
     """
-    contrastive = contrast(*latents, temperature=temp)
+    contrastive = contrastive_loss(*latents, temperature=temp)
     reconstruction = F.mse_loss(rebuilt, patches)
     loss = weight * contrastive + (1 - weight) * reconstruction
     return {"loss": loss, "contrastive": contrastive, "reconstruction": reconstruction}

@@ -12,7 +12,7 @@ from src.errors import is_printable
 REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
-DecoderInput = Literal["latents", "both", "random", "pixels", "levels"]
+DecoderInput = Literal["latents", "random", "pixels", "levels"]
 WITHOUT_ENCODER: tuple[DecoderInput, ...] = ("pixels", "levels")
 """What decoders see of frames themselves."""
 BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw_pixels"}
@@ -21,11 +21,9 @@ Augment = Literal["none", "flip", "full", "strong"]
 Init = Literal["random", "drawn"]
 EncoderKind = Literal["cuts", "taught"]
 DecoderKind = Literal["unet", "linear"]
-NormalizeLatents = Literal["none", "unit", "frame"]
 Schedule = Literal["constant", "onecycle", "cosine"]
-Head = Literal["flat", "top", "spots"]
-Decide = Literal["argmax", "whole", "dice"]
-MOST_UNETS = 32
+Head = Literal["flat", "spots"]
+Decide = Literal["argmax", "whole"]
 Protocol = Literal["holdout", "kfold", "published"]
 SelectBy = Literal["loss", "score", "errors", "last"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
@@ -129,9 +127,6 @@ class Settings(BaseModel):
     """How far the optimiser draws the weights to zero."""
     precision: Precision = "auto"
     """Number format of convolutions and matrix products: auto takes bf16 where the hardware is faster in it."""
-    compile: bool = False
-    """Compile a decoder's networks with torch.compile on CUDA: slow to start, then faster. Pretraining, which computes
-    windows alone, is never compiled."""
     num_workers: int = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
@@ -180,11 +175,6 @@ class LatentSettings(Settings):
     """Divides the cosine similarities in the contrastive loss."""
     lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
     """Weight of the contrastive loss; the reconstruction loss has the rest."""
-    both_modalities: bool = False
-    """Train on the other modality's frames too, in this run's size and channels as decoders show them to the encoder:
-    gray ones repeated three times, each channel of heat maps as a gray frame. Chosen and tested on its own modality."""
-    contrastive: Literal["pooled", "per_anchor"] = "pooled"
-    """The published loss, pooled over an image's anchors, or the usual InfoNCE of each anchor."""
     model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
     """Both losses, or one alone whatever `lambda_contrastive_loss` says."""
 
@@ -228,27 +218,19 @@ class DecoderSettings(Settings):
     code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic
     (src/protocols/trials.py)."""
     decoder_input: DecoderInput = "latents"
-    """latents of the pretrained encoder, both latents and pixels, the latents of a random encoder of its size, or the
-    pixels alone, which need no encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard
-    deviation 1, heat maps read back through the palette of the training frames, which the run keeps."""
+    """latents of the pretrained encoder, the latents of a random encoder of its size, or the pixels, which need no
+    encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard deviation 1, heat maps read
+    back through the palette of the training frames, which the run keeps."""
     baseline: bool = False
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
-    coarse_latents: bool = False
-    """Beside each latent, one of the frame shrunken to a quarter, which sees four times as far. So does a random
-    baseline."""
-    normalize_latents: NormalizeLatents = "none"
-    """unit: each latent is brought to one length, since the contrastive loss sees its direction alone. frame: each
-    channel to mean 0 and variance 1 over its frame, filled-up borders included. Goes with latents alone."""
     folds: int = Field(5, ge=2)
     """Parts of the patients in kfold."""
     augment: Augment = "none"
-    """Change training frames, anew in each step unless `augment_variants` says otherwise. flip: left and right, and
-    their regions with them. full: also rotation, scale, shift, gain and offset of the gray levels.
-    strong: all of these further, and aspect, gamma, blur and noise (src/datasets/augmentation.py)."""
-    augment_variants: int = Field(0, ge=0)
-    """So many changed versions of each training frame, drawn once and their latents kept; 0 draws and encodes a new
-    one in each step."""
+    """Change training frames, anew in each step. flip: left and right, and their regions with them. full: also
+    rotation, scale, shift, gain and offset of the gray levels. strong: all of these further, and aspect, gamma, blur
+    and noise (src/datasets/augmentation.py). All mirror frames, so what was trained with one of them answers with the
+    average of its logits over a frame and its mirror image."""
     optimizer: Literal["adam", "adamw"] = "adam"
     """adamw keeps `weight_decay` apart from the gradients."""
     schedule: Schedule = "constant"
@@ -258,10 +240,6 @@ class DecoderSettings(Settings):
     """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC, for the
     diagnosis that of the fewest frames on the wrong side of a probability of .5 (`patience` goes by the same), or the
     last, as a schedule that ends at rest allows where validation frames are few."""
-    ema: float = Field(0.0, ge=0, lt=1)
-    """Validate and keep weights averaged over the steps, each step's share of the older ones being this; 0 is off."""
-    flip_average: bool = False
-    """In testing and prediction, average the logits over a frame and its mirror image."""
     train_patients: int | None = Field(None, ge=1)
     """Train on so many of the training patients, fewer being among more, for learning curves; null: on all of them."""
     base_channels: int = Field(64, ge=1)
@@ -284,8 +262,6 @@ class DecoderSettings(Settings):
     def _ends_as_it_selects(self) -> "DecoderSettings":
         if self.select_by == "last" and self.patience is not None:
             raise ValueError("select_by: last: goes with patience: null, no epoch is better than another")
-        if self.augment_variants and self.augment == "none":
-            raise ValueError(f"augment_variants: {self.augment_variants}: goes with augment: flip or full")
         return self
 
     @property
@@ -294,25 +270,9 @@ class DecoderSettings(Settings):
         return self.decoder_modality
 
     @model_validator(mode="after")
-    def _pixels_have_no_latents(self) -> "DecoderSettings":
-        if not self.needs_encoder and self.coarse_latents:
-            raise ValueError(f"coarse_latents: goes with latents, not with decoder_input: {self.decoder_input}")
-        mixed = not self.needs_encoder or self.decoder_input == "both" or self.coarse_latents
-        if self.normalize_latents != "none" and mixed:
-            raise ValueError(
-                f"normalize_latents: {self.normalize_latents}: goes with decoder_input: latents or random, and without "
-                "coarse_latents"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _taught_latents_stand_alone(self) -> "DecoderSettings":
-        mixed = self.decoder_input in ("both", "random") or self.coarse_latents
-        if self.encoder == "taught" and mixed:
-            raise ValueError(
-                f"encoder: taught: goes with decoder_input: latents, levels or pixels, not with {self.decoder_input}, "
-                "and without coarse_latents"
-            )
+        if self.encoder == "taught" and self.decoder_input == "random":
+            raise ValueError("encoder: taught: goes with decoder_input: latents, levels or pixels, not with random")
         return self
 
     @model_validator(mode="after")
@@ -320,6 +280,11 @@ class DecoderSettings(Settings):
         if self.baseline and self.decoder_input not in BASELINES:
             raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
         return self
+
+    @property
+    def averages_mirrored(self) -> bool:
+        """Whether logits are averaged over a frame and its mirror image in testing and prediction."""
+        return self.augment != "none"
 
     @property
     def needs_encoder(self) -> bool:
@@ -353,23 +318,17 @@ class ClassificationSettings(DecoderSettings):
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
     head: Head = "flat"
-    """How the UNet's map becomes a logit: flat, a linear layer over all pixels; top, the mean of its highest 1%. spots
-    is no UNet (`base_channels` says nothing) and sees no latents: it takes what is usual out of the breasts that the
-    segmenter of the same case finds, and looks for warm spots in what is left (model/spots.py)."""
-    mirror: bool = False
-    """Beside each latent, its difference to the one at the mirrored place: left against right."""
+    """flat: a UNet, and a linear layer over all pixels of its map. spots is no UNet (`base_channels` says nothing) and
+    sees no latents: it takes what is usual out of the breasts that the segmenter of the same case finds, and looks for
+    warm spots in what is left (model/spots.py)."""
     strata: Names = ("year",)
     """Traits (src/audit/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
 
     @model_validator(mode="after")
     def _spots_see_no_latents(self) -> "ClassificationSettings":
-        latents_changed = self.coarse_latents or self.normalize_latents != "none" or self.mirror
-        if self.head == "spots" and (self.decoder_input != "latents" or latents_changed):
-            raise ValueError(
-                "head: spots: sees no latents: decoder_input, coarse_latents, normalize_latents and mirror go with "
-                "other heads"
-            )
+        if self.head == "spots" and self.decoder_input != "latents":
+            raise ValueError("head: spots: sees no latents: decoder_input goes with head: flat")
         return self
 
     @property
@@ -391,30 +350,23 @@ class SegmentationSettings(DecoderSettings):
     loss: Literal["ce", "ce+dice"] = "ce"
     """Cross-entropy, alone or with the soft Dice loss of each frame added."""
     decoder: DecoderKind = "unet"
-    """unet, or linear: one layer from a pixel's latent to its class, which goes with ensemble: 1."""
+    """unet, or linear: one layer from a pixel's latent to its class."""
     init: Init = "random"
     """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
-    go with decoder_input: levels, ensemble: 1, and the base_channels and the names of the classes that they have."""
-    ensemble: int = Field(1, ge=1, le=MOST_UNETS)
-    """So many UNets are trained side by side on the same batches from other first weights, and their probabilities
-    averaged. Each takes as long as one alone."""
+    go with decoder_input: levels and the base_channels and the names of the classes that they have."""
     decide: Decide = "argmax"
-    """From probabilities to regions, in testing and prediction: the most probable class of each pixel; whole, the same
-    without stray pieces; or dice, the regions of highest expected Dice, which can be drawn where no pixel has them as
-    the most probable one, from a probability of .1 on, and invent what is out of sight
-    (src/evaluation/decision.py). A trained run keeps its own."""
+    """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or, whole, the
+    same without stray pieces (src/evaluation/decision.py). A trained run keeps its own."""
     class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 
     @model_validator(mode="after")
     def _drawn_weights_see_levels(self) -> "SegmentationSettings":
-        if self.init == "drawn" and (self.decoder_input != "levels" or self.ensemble != 1 or self.decoder != "unet"):
+        if self.init == "drawn" and (self.decoder_input != "levels" or self.decoder != "unet"):
             raise ValueError(
-                "init: drawn: goes with decoder_input: levels, ensemble: 1 and decoder: unet, not with "
-                f"{self.decoder_input}, {self.ensemble} and {self.decoder}"
+                "init: drawn: goes with decoder_input: levels and decoder: unet, not with "
+                f"{self.decoder_input} and {self.decoder}"
             )
-        if self.decoder == "linear" and self.ensemble != 1:
-            raise ValueError(f"decoder: linear: goes with ensemble: 1, not with {self.ensemble}")
         return self
 
     @model_validator(mode="after")
@@ -456,7 +408,29 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
     if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
         blank["baseline"] = recorded.get("decoder_input") in BASELINES
-    known = {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
-    if known.get("decoder_input") == "pixels":
-        known["coarse_latents"] = False  # which once was recorded of baselines that saw none
-    return known
+    return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
+
+
+_OF_TRAINING = {"ema": 0.0, "both_modalities": False, "contrastive": "pooled", "augment_variants": 0, "compile": False}
+_OF_NETWORKS = {
+    "coarse_latents": False,
+    "normalize_latents": "none",
+    "mirror": False,
+    "ensemble": 1,
+    "flip_average": False,
+}
+REMOVED: dict[str, Any] = _OF_TRAINING | _OF_NETWORKS
+"""Settings that were measured not to help and are gone, with the value that stood for their absence."""
+REMOVED_VALUES = {"head": "top", "decoder_input": "both", "decide": "dice"}
+"""Values that went with them."""
+WAS_REMOVED = "was removed, since it was measured not to help (docs/results.md); commit dd46a75 has it"
+
+
+def removed(recorded: Mapping[str, Any], of_training: bool = False) -> list[str]:
+    """What recorded settings ask for of networks, or of their training, that is gone, each as 'key: value'."""
+    if of_training:
+        return [f"{key}: {recorded[key]}" for key, value in _OF_TRAINING.items() if recorded.get(key, value) != value]
+    absent = _OF_NETWORKS | {"flip_average": recorded.get("augment", "none") != "none"}  # as it is today
+    found = [key for key, value in absent.items() if recorded.get(key, value) != value]
+    found += [key for key, value in REMOVED_VALUES.items() if recorded.get(key) == value]
+    return [f"{key}: {recorded[key]}" for key in found]

@@ -50,7 +50,6 @@ def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Pat
     assert {name for name, _ in whole[0] - whole[1]} == {
         *("init", "learning_rate", "min_steps_per_epoch", "max_epochs", "output_root")
     }
-    assert bench.settings(TAUGHT_START).augment_variants == 0  # changed anew in each step
     shared = replace(bench, changes=("max_epochs=3",))
     assert {shared.settings(arm).max_epochs for arm in REGIONS} == {3}
 

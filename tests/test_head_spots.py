@@ -19,7 +19,6 @@ from src.networks import checkpoint as checkpoints
 from src.prediction.trained import load_trained
 
 SPOTS = ["head=spots", "optimizer=adamw", "learning_rate=0.01", "schedule=onecycle", "select_by=last", "max_epochs=3"]
-SPOTS += ["flip_average=true"]
 CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
 
 
@@ -28,9 +27,7 @@ def trained(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output root of a segmenter on pixels and a classifier that sees through it."""
     root = tmp_path_factory.mktemp("spots")
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
-    run_here(
-        "main_seg.py", *places, *TINY_DECODER, "decoder_input=pixels", "min_steps_per_epoch=40", "flip_average=true"
-    )
+    run_here("main_seg.py", *places, *TINY_DECODER, "decoder_input=pixels", "min_steps_per_epoch=40")
     run_here("main_binary.py", *places, *TINY_DECODER, *SPOTS)
     return root
 

@@ -24,11 +24,9 @@ from src.training.run_folder import RunFolder
 ENCODER, CLASSIFIER, SEGMENTER = SCRIPTS = ("main_latent.py", "main_binary.py", "main_seg.py")
 STEPS, EPOCHS = 3, 3
 RECIPE = [
-    "ensemble=2",
     "augment=full",
     "optimizer=adamw",
     "schedule=onecycle",
-    "ema=0.9",
     "loss=ce+dice",
     "select_by=score",
 ]

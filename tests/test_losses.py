@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.losses import contrastive_loss, dice_loss, info_nce, pretraining_loss
+from src.losses import contrastive_loss, dice_loss, pretraining_loss
 
 
 def draw(*shape: int, seed: int) -> torch.Tensor:
@@ -70,18 +70,6 @@ def test_pretraining_loss_weighs_its_parts(weight):
     assert losses["contrastive"].item() == pytest.approx(contrastive, abs=1e-6)
     assert losses["reconstruction"].item() == pytest.approx(mse, abs=1e-6)
     assert losses["loss"].item() == pytest.approx(weight * contrastive + (1 - weight) * mse, abs=1e-6)
-
-
-def test_info_nce_against_anchors_one_by_one() -> None:
-    anchors, positives = draw(2, 3, 5, seed=1), draw(2, 3, 5, seed=2)
-    terms = []
-    for image in range(2):
-        for i in range(3):
-            likeness = [
-                torch.cosine_similarity(anchors[image, i], positives[image, j], dim=0).item() / 0.5 for j in range(3)
-            ]
-            terms.append(math.log(sum(math.exp(value) for value in likeness)) - likeness[i])
-    assert info_nce(anchors, positives, 0.5).item() == pytest.approx(sum(terms) / len(terms))
 
 
 def test_dice_loss_is_none_where_all_agree_and_whole_where_nothing_does() -> None:

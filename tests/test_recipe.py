@@ -16,31 +16,27 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
 from src.datasets.frame_cache import read_frame
-from src.datasets.letterbox import letterbox
-from src.evaluation.decision import chosen_classes
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
-from src.prediction.inputs import from_array
-from src.prediction.trained import Outputs, Task, load_trained
+from src.prediction.trained import Task, load_trained
 from src.training import decoding
 from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 PIXELS = "baselines/raw_pixels"
-SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "ema=0.5", "select_by=score", "flip_average=true"]
-SHARED += ["decoder_input=both", "coarse_latents=true", "max_epochs=2", "min_steps_per_epoch=2"]
-REGIONS = ["loss=ce+dice", "ensemble=2", "decide=dice"]
-DIAGNOSIS = ["head=top", "mirror=true", "strata=[]", "decoder_input=latents", "coarse_latents=false"]
-DIAGNOSIS += ["normalize_latents=unit"]
-ALONE = ["decoder_input=pixels", "baseline=true", "coarse_latents=false", "normalize_latents=none"]
+SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "select_by=score", "max_epochs=2"]
+SHARED += ["min_steps_per_epoch=2"]
+REGIONS = ["loss=ce+dice", "decide=whole"]
+DIAGNOSIS = ["strata=[]"]
+ALONE = ["decoder_input=pixels", "baseline=true"]
 
 
 @pytest.fixture(scope="module")
 def root(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("recipe")
     places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
-    run_here("main_latent.py", *places, *TINY_ENCODER, "contrastive=per_anchor", "both_modalities=true")
+    run_here("main_latent.py", *places, *TINY_ENCODER)
     for seen in ([], ALONE):
         run_here("main_seg.py", *places, *TINY_DECODER, *SHARED, *REGIONS, *seen)
         run_here("main_binary.py", *places, *TINY_DECODER, *SHARED, *DIAGNOSIS, *seen)
@@ -53,8 +49,8 @@ def test_a_run_is_tested_with_the_networks_it_was_trained_with(
     before = (root / SEGMENTER / "results" / "metrics.json").read_bytes()
     places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, *REGIONS]
     with pytest.raises(SystemExit):
-        run_here("main_seg.py", "--mode", "test", "--set", *places, "flip_average=false", "decide=argmax")
-    assert "flip_average: True then, False now; decide: dice then, argmax now" in capsys.readouterr().err
+        run_here("main_seg.py", "--mode", "test", "--set", *places, "augment=none", "decide=argmax")
+    assert "augment: full then, none now; decide: whole then, argmax now" in capsys.readouterr().err
     assert (root / SEGMENTER / "results" / "metrics.json").read_bytes() == before
 
 
@@ -108,32 +104,6 @@ def test_predictions_are_those_that_were_scored(root: Path, phantom: Path, name:
                 assert 2 * (scored & found).sum() >= 0.95 * total
 
 
-def test_regions_are_decided_as_in_testing_whatever_the_size_of_the_original(root: Path) -> None:
-    segmenter = load_segmenter(root / SEGMENTER, "cpu")
-    classes = len(segmenter.class_names)
-    logits = torch.full((1, classes, 48, 64), -9.0)
-    logits[:, segmenter.background] = 0
-    nipple = segmenter.class_names.index("left_nipple")
-    for log_odds, drawn in ((-1.0, True), (-3.0, False)):  # .27 and .05 over 6 x 6 pixels
-        logits[:, nipple, 20:26, 30:36] = log_odds
-        for times in (1, 8):
-            size = (48 * times, 64 * times)
-            box = letterbox(size, (48, 64))
-            thermogram = from_array(np.zeros((*size, 3), np.uint8))
-            labels = segmenter.results([thermogram], Outputs(logits, [box], [None]))[0].labels
-            area = (labels == nipple).sum() / times**2
-            assert drawn == (area > 0)
-            assert not drawn or area == pytest.approx(36, rel=0.25)
-        assert drawn == bool((chosen_classes(logits.softmax(1).numpy(), "dice", segmenter.background) == nipple).any())
-
-    # On the pixels of a smaller original, the one peak above LEAST is none any more.
-    logits[:, nipple, 20:28, 30:38] = np.log(0.095 / 0.905)
-    logits[:, nipple, 22, 32] = np.log(0.105 / 0.895)
-    thermogram, box = from_array(np.zeros((24, 32, 3), np.uint8)), letterbox((24, 32), (48, 64))
-    labels = segmenter.results([thermogram], Outputs(logits, [box], [None]))[0].labels
-    assert (labels == nipple).sum() == 16
-
-
 @pytest.mark.parametrize(
     ("precision", "close"),
     [("fp32", 1e-5), ("bf16", 2**-9)],  # of values in -1..1, which bfloat16's 8 bits round by up to 2**-9
@@ -148,7 +118,7 @@ def test_frames_of_another_aspect_are_scored_as_they_are_predicted(
             image.resize((120, 160)).save(path, quality=95)  # portrait; the drawn regions stretch with it
     places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", *TINY_DECODER, f"precision={precision}"]
     length = ["learning_rate=0.01", "min_steps_per_epoch=6", "max_epochs=2", "patience=null", "select_by=last"]
-    run_here("main_seg.py", *places, "decoder_input=pixels", "decide=dice", "precision=fp32", *length)
+    run_here("main_seg.py", *places, "decoder_input=pixels", "decide=whole", "precision=fp32", *length)
     run = tmp_path / SEGMENTER
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     assert any(coco_mask.area({"size": [48, 64], "counts": line["predicted"].encode()}) for line in lines)
@@ -200,14 +170,14 @@ def segmenter(root: Path, phantom: Path, tmp_path_factory: pytest.TempPathFactor
     return train
 
 
-def test_kept_variants_are_those_computed_anew(segmenter: Callable[..., Path], phantom: Path) -> None:
-    settings = ["augment=full", "augment_variants=2", "max_epochs=2", "min_steps_per_epoch=3"]
-    kept, anew, other = (
+def test_kept_latents_of_mirrored_frames_are_those_computed_anew(segmenter: Callable[..., Path]) -> None:
+    settings = ["augment=flip", "max_epochs=2", "min_steps_per_epoch=3"]
+    kept, anew, none = (
         checkpoints.load(segmenter(*settings, *more) / "checkpoints" / "last.pty")
-        for more in ([], ["latent_memory_mb=0", "latent_disk_mb=0"], ["augment_variants=3"])
+        for more in ([], ["latent_memory_mb=0", "latent_disk_mb=0"], ["augment=none"])
     )
     assert same_weights(kept.model, anew.model)
-    assert not same_weights(kept.model, other.model)
+    assert not same_weights(kept.model, none.model)
 
 
 def test_the_last_epoch_is_kept_where_the_settings_say_so(

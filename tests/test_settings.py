@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from src.errors import UserError
-from src.settings import REPOSITORY, ClassificationSettings, LatentSettings, SegmentationSettings, with_defaults
+from src.settings import (
+    REPOSITORY,
+    ClassificationSettings,
+    LatentSettings,
+    SegmentationSettings,
+    removed,
+    with_defaults,
+)
 from src.settings_file import load
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
@@ -114,18 +121,26 @@ def test_frame_too_small_for_a_decoder(write_yaml: Writer, tmp_path: Path, task:
     assert load(path, ["image_size=[32, 32]"]).image_size == (32, 32)
 
 
-@pytest.mark.parametrize("other", ["decoder_input: pixels", "decoder_input: both", "coarse_latents: true"])
-def test_normalized_latents_stand_alone(write_yaml: Writer, tmp_path: Path, other: str) -> None:
-    lines = ("task: segmentation", "encoder_modality: heat", "decoder_modality: heat", f"dataset_path: '{tmp_path}'")
-    path = write_yaml(*lines, "learning_rate: 1e-3", "normalize_latents: unit", other)
-    assert "normalize_latents: unit: goes with decoder_input: latents or random" in complaint(path)
+@pytest.mark.parametrize("line", ["ema: 0.9", "ensemble: 2", "flip_average: true", "head: top", "decoder_input: both"])
+def test_what_was_removed_is_told_from_what_never_was(write_yaml: Writer, tmp_path: Path, line: str) -> None:
+    lines = ("encoder_modality: heat", "decoder_modality: heat", f"dataset_path: '{tmp_path}'", "learning_rate: 1e-3")
+    text = complaint(write_yaml("task: classification", *lines, line))
+    assert line.partition(":")[0] in text
+    assert "was removed, since it was measured not to help" in text
 
 
 def test_settings_recorded_by_older_versions_have_todays_defaults() -> None:
-    latents = {"task": "segmentation", "decoder_input": "latents", "coarse_latents": True}
-    assert with_defaults(latents)["normalize_latents"] == "none"
-    assert with_defaults(latents)["coarse_latents"]
-    assert not with_defaults(latents | {"decoder_input": "pixels"})["coarse_latents"]
+    recorded = {"task": "segmentation", "decoder_input": "pixels", "ensemble": 1, "flip_average": True}
+    assert with_defaults(recorded)["decide"] == "argmax"
+    assert with_defaults(recorded)["baseline"]
+
+
+def test_only_what_changed_a_network_keeps_it_from_being_used() -> None:
+    assert removed({"ensemble": 1, "flip_average": False, "ema": 0.9, "head": "flat"}) == []
+    assert removed({"flip_average": True, "augment": "flip"}) == []
+    assert removed({"flip_average": True}) == ["flip_average: True"]
+    assert removed({"ensemble": 2, "decide": "dice"}) == ["ensemble: 2", "decide: dice"]
+    assert removed({"ema": 0.9, "ensemble": 2}, of_training=True) == ["ema: 0.9"]
 
 
 def test_every_key_is_explained() -> None:

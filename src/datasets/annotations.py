@@ -1,22 +1,27 @@
-"""Regions from a COCO file: joined on ids, drawn by category id, averaged to the frame's size."""
+"""Regions from a COCO file: joined on ids, drawn small above large, averaged to the frame's size."""
 
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any
 
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.datasets.exported_names import KnownNames
 from src.datasets.images import MAX_PIXELS
 from src.datasets.letterbox import Letterbox
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError, is_printable
-from src.files import MEGABYTE, read_json
+from src.files import MEGABYTE, composed, read_json
 from src.settings import Modality
 
+NO_FRAME = "annotated images without a frame of that name"
+_WHOLE = re.compile(r"\s*\d{1,18}(\.0*)?\s*", re.ASCII)
+_NO_CLASS = re.compile("_*(background|ignore|none|void|unlabell?ed)_*", re.IGNORECASE)
 _MOST_CATEGORIES = 255  # a drawn mask holds one byte a pixel
 _LONGEST_MASK = MEGABYTE  # characters or runs; an outline of a breast needs some hundreds
 _LONGEST_OUTLINES = 200.0
@@ -30,7 +35,7 @@ Shape = tuple[int, Any]
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """One image of the file: its declared size in pixels and its shapes, in the file's order."""
+    """One image of the file: its declared size in pixels and its shapes in the order in which they are drawn."""
 
     file_name: str
     height: int
@@ -50,21 +55,17 @@ class AnnotatedImage:
             for index, shape in self.shapes
         ]
 
-    @property
-    def path(self) -> PurePosixPath:
-        """The file name as a path, whichever slashes it came with; its stem is what a `Frame` is named."""
-        return PurePosixPath(self.file_name.replace("\\", "/"))
-
 
 _Place = tuple[str, Path]
 """Patient, and folder of a frame."""
-_Images = dict[int, AnnotatedImage | None]
+_Id = int | str
+_Images = dict[_Id, AnnotatedImage | None]
 """Images by id; None where the image is left out, which is counted already."""
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The file's class names, index = category id - 1, and its images that have at least one region."""
+    """The file's class names in the order of their ids, and its images that have at least one region."""
 
     class_names: tuple[str, ...]
     background: int
@@ -72,7 +73,10 @@ class Annotations:
 
 
 def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotations:
-    """Read a COCO file with categories of ids 1..K, one of them named `background`.
+    """Read a COCO file with categories of ids 1..K or 0..K-1, one of them named `background`.
+
+    Numbers may be texts or end in .0, image ids may be any text. A category of id 0 that nothing is drawn of and that
+    is no class (an exporter's own, such as the group of the others) does not count.
 
     Raises `UserError` if the file is no such COCO file; single damaged entries are skipped with their reason, and an
     image with one of them is left out whole: what its damaged region covers would pass for background.
@@ -82,27 +86,44 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
     for key in ("images", "annotations", "categories"):
         if not isinstance(lists.get(key), list) or not all(isinstance(item, dict) for item in lists[key]):
             raise UserError(f"{path}: no COCO file: a list of objects named '{key}' is missing")
-    names = _class_names(path, lists["categories"], background)
+    used = {_number(annotation.get("category_id")) for annotation in lists["annotations"]}
+    names, first, background_index = _class_names(path, lists["categories"], background, used)
     images = _read_images(lists["images"], skipped)
     for number, annotation in enumerate(lists["annotations"]):
         try:
-            _add_shape(images, names, names.index(background), annotation)
+            _add_shape(images, names, first, background_index, annotation)
         except ValueError as error:
             skipped.add(str(error), f"annotation {annotation.get('id', f'number {number + 1}')}")
             _leave_out(images, annotation.get("image_id"), "annotated images with a skipped annotation", skipped)
-    for number, image in images.items():
+    for identity, image in images.items():
         if image and image.outline > _LONGEST_OUTLINES:
-            _leave_out(images, number, "annotated images whose outlines are longer than any hand draws", skipped)
-    annotated = tuple(image for image in images.values() if image and image.shapes)
-    return Annotations(names, names.index(background), annotated)
+            _leave_out(images, identity, "annotated images whose outlines are longer than any hand draws", skipped)
+    annotated = tuple(_small_above_large(image) for image in images.values() if image and image.shapes)
+    return Annotations(names, background_index, annotated)
+
+
+def _small_above_large(image: AnnotatedImage) -> AnnotatedImage:
+    """With its shapes from the largest to the smallest: exporters lose which one was drawn above which."""
+
+    def area(shape: Shape) -> float:
+        return float(coco_mask.area(shape[1])) if isinstance(shape[1], dict) else sum(map(_enclosed, shape[1]))
+
+    return replace(image, shapes=sorted(image.shapes, key=area, reverse=True))
+
+
+def _enclosed(polygon: np.ndarray) -> float:
+    """Area of a polygon [points, 2]."""
+    x, y = (polygon - polygon[0]).T
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def _read_images(entries: list[dict[str, Any]], skipped: Skipped) -> _Images:
     images: _Images = {}
     for entry in entries:
-        number, name, height, width = (entry.get(key) for key in ("id", "file_name", "height", "width"))
+        number, name = _identity(entry.get("id")), entry.get("file_name")
+        height, width = _number(entry.get("height")), _number(entry.get("width"))
         image = reason = None
-        if not (isinstance(name, str) and _whole(height, 1) and _whole(width, 1) and _whole(number)):
+        if not (isinstance(name, str) and height and width) or number is None:
             reason = "annotated images without id, file_name, height or width"
         elif height * width > MAX_PIXELS:
             reason = f"annotated images that declare more than {MAX_PIXELS // 1_000_000} megapixels"
@@ -113,50 +134,85 @@ def _read_images(entries: list[dict[str, Any]], skipped: Skipped) -> _Images:
             image = AnnotatedImage(name, height, width)
         if reason:
             skipped.add(reason, str(name))
-        if _whole(number):
+        if number is not None:
             images[number] = image
     return images
 
 
 def _leave_out(images: _Images, number: Any, reason: str, skipped: Skipped) -> None:
-    image = images.get(number) if _whole(number) else None
-    if image:
+    identity = _identity(number)
+    image = None if identity is None else images.get(identity)
+    if identity is not None and image:
         skipped.add(reason, image.file_name)
-        images[number] = None
+        images[identity] = None
 
 
-def _whole(value: Any, least: int = 0) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _number(value: Any) -> int | None:
+    """A whole number from 0 on, also as exporters write one: 480.0, "480"; None for anything else."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value.partition(".")[0])
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != value // 1:
+        return None
+    return int(value)
 
 
-def _class_names(path: Path, categories: list[dict[str, Any]], background: str) -> tuple[str, ...]:
-    by_id = {item["id"]: item["name"] for item in categories if _whole(item.get("id")) and "name" in item}
-    ids = list(range(1, len(categories) + 1))
-    named = [name for name in by_id.values() if isinstance(name, str) and is_printable(name)]
-    if set(by_id) != set(ids) or len(set(named)) < len(ids):
-        raise UserError(f"{path}: categories: ids 1 to {len(ids)}, each once and with a name of its own, are accepted")
+def _identity(value: Any) -> _Id | None:
+    """An image's id: a number, or any text that is none."""
+    number = _number(value)
+    if number is None and isinstance(value, str) and value.strip():
+        return composed(value.strip())
+    return number
+
+
+def _class_names(
+    path: Path, categories: list[dict[str, Any]], background: str, used: Collection[int | None]
+) -> tuple[tuple[str, ...], int, int]:
+    """The class names in the order of their ids, the first id, and the place of the background among them."""
+    listed = [(_number(item.get("id")), item.get("name"), item.get("supercategory")) for item in categories]
+    by_id = {number: composed(name).strip() for number, name, _ in listed if isinstance(name, str)}
+    groups = {group for number, _, group in listed if number != 0}
+    extra = by_id.get(0, background)
+    if len(by_id) > 1 and 0 not in used and extra != background and (extra in groups or _NO_CLASS.fullmatch(extra)):
+        listed = [entry for entry in listed if entry[0] != 0]
+        del by_id[0]
+    first = 0 if 0 in by_id else 1
+    ids = list(range(first, first + len(listed)))
+    if set(by_id) != set(ids) or len(set(filter(is_printable, by_id.values()))) < len(ids):
+        raise UserError(
+            f"{path}: categories: ids {first} to {first + len(ids) - 1}, each once and with a name of its own, are "
+            "accepted"
+        )
     if len(ids) > _MOST_CATEGORIES:
         raise UserError(f"{path}: {len(ids)} categories, at most {_MOST_CATEGORIES} are accepted")
-    names = tuple(str(by_id[number]) for number in ids)
-    if background not in names:
+    names = tuple(by_id[number] for number in ids)
+    wanted = composed(background).strip()
+    alike = [place for place, name in enumerate(names) if name == wanted] or [
+        place for place, name in enumerate(names) if name.casefold() == wanted.casefold()
+    ]
+    if len(alike) != 1:
         raise UserError(f"{path}: no category is named {background!r} (the setting 'background'); there are {names}")
-    return names
+    return names, first, alike[0]
 
 
-def _add_shape(images: _Images, names: tuple[str, ...], background: int, annotation: dict[str, Any]) -> None:
+def _add_shape(
+    images: _Images, names: tuple[str, ...], first: int, background: int, annotation: dict[str, Any]
+) -> None:
     """Check one annotation and append it to its image; ValueError gives the reason why it cannot be used."""
-    number, category = annotation.get("image_id"), annotation.get("category_id")
-    if not _whole(number) or number not in images:
+    number, category = _identity(annotation.get("image_id")), _number(annotation.get("category_id"))
+    if number is None or number not in images:
         raise ValueError("annotations whose image id is not in the file")
-    if not _whole(category, 1) or category > len(names):
+    if category is None or not first <= category < first + len(names):
         raise ValueError("annotations whose category id is not in the file")
-    index, declared = category - 1, images[number]
-    if index == background or declared is None:
+    index, declared, segmentation = category - first, images[number], annotation.get("segmentation")
+    if index == background:
         return  # the background is what no region covers, not a region of its own
-    segmentation = annotation.get("segmentation")
+    if not segmentation:
+        raise ValueError("annotations without a polygon or mask")
+    if declared is None:
+        return
     if isinstance(segmentation, dict):
         declared.shapes.append((index, _checked_rle(segmentation, declared)))
-    elif isinstance(segmentation, list) and segmentation:
+    elif isinstance(segmentation, list):
         declared.shapes.append((index, [_checked_polygon(points, declared) for points in segmentation]))
     else:
         raise ValueError("annotations without a polygon or mask")
@@ -182,7 +238,8 @@ def _length(polygon: np.ndarray, image: AnnotatedImage) -> float:
 
 
 def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
-    if segmentation.get("size") != [image.height, image.width]:
+    size = segmentation.get("size")
+    if not isinstance(size, list) or list(map(_number, size)) != [image.height, image.width]:
         raise ValueError("annotations whose mask has another size than their image")
     counts = segmentation.get("counts")
     if isinstance(counts, str | list) and len(counts) > _LONGEST_MASK:
@@ -195,7 +252,8 @@ def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[st
         raise ValueError("annotations with a damaged mask")
     if not _fills(runs, image.height * image.width):
         raise ValueError("annotations with a damaged mask")
-    return dict(coco_mask.frPyObjects({"size": segmentation["size"], "counts": runs}, image.height, image.width))
+    size = [image.height, image.width]
+    return dict(coco_mask.frPyObjects({"size": size, "counts": runs}, image.height, image.width))
 
 
 def is_mask(counts: str, height: int, width: int) -> bool:
@@ -235,7 +293,7 @@ def _run_lengths(counts: str) -> list[int]:
 
 
 def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) -> np.ndarray:
-    """Class index of every pixel, uint8 [H, W], on a canvas of `size`; later shapes overwrite earlier ones."""
+    """Class index of every pixel, uint8 [H, W], on a canvas of `size`; later shapes overwrite earlier, larger ones."""
     canvas = np.full(size, background, dtype=np.uint8)
     scale = np.array([size[1] / image.width, size[0] / image.height])
     for index, shape in image.shapes:
@@ -271,7 +329,7 @@ def soft_target(image: AnnotatedImage, classes: int, background: int, box: Lette
 def match_frames(
     frames: Mapping[Modality, Sequence[Frame]], annotations: Annotations, skipped: Skipped
 ) -> dict[Frame, AnnotatedImage]:
-    """The annotated image of each frame that has one, found by the file's name.
+    """The annotated image of each frame that has one, found by the file's name as `KnownNames` reads it.
 
     Where the annotated paths name patients' folders, the patient must agree too. `frames` are all that the collection
     lists: without those that a run cannot use, another patient's frame of the same name would take their place.
@@ -283,13 +341,16 @@ def match_frames(
             places.setdefault(frame.name, set()).add((frame.patient, frame.path.parent))
             counts[modality, frame.path.parent, frame.name] += 1
     patients = {patient for found in places.values() for patient, _ in found}
-    by_patient = any(patients.intersection(image.path.parent.parts) for image in annotations.images)
+    known = KnownNames(places)
+    meant = {image.file_name: list(known.meant_by(image.file_name)) for image in annotations.images}
+    by_patient = any(patients.intersection(_folders(image.file_name)) for image in annotations.images)
     images: dict[tuple[Path, str], list[AnnotatedImage]] = {}
     for image in annotations.images:
-        name = image.path.stem
-        found = _places_of(image, places.get(name, set()), by_patient)
+        readings = ((path, _places_of(path, places[path.name], by_patient)) for path in meant[image.file_name])
+        path, found = next(((path, found) for path, found in readings if found), (PurePosixPath(), []))
+        name = path.name
         if not found:
-            skipped.add("annotated images without a frame of that name", image.file_name)
+            skipped.add(NO_FRAME, image.file_name)
         elif len(found) > 1 or any(counts[modality, found[0], name] > 1 for modality in frames):
             skipped.add("annotated images whose name fits several frames", image.file_name)
         else:
@@ -307,9 +368,13 @@ def match_frames(
     }
 
 
-def _places_of(image: AnnotatedImage, places: set[_Place], by_patient: bool) -> list[Path]:
-    """The folders of these whose frame the image may mean; the whole path decides where the patient leaves several."""
-    parts = image.path.parent.parts
+def _folders(file_name: str) -> tuple[str, ...]:
+    return PurePosixPath(composed(file_name).replace("\\", "/")).parent.parts
+
+
+def _places_of(path: PurePosixPath, places: set[_Place], by_patient: bool) -> list[Path]:
+    """The folders of these whose frame an image's path may mean; all of it decides where the patient leaves several."""
+    parts = path.parent.parts
     fitting = [folder for patient, folder in places if not (parts and by_patient) or patient in parts]
-    ending = [folder for folder in fitting if parts[-len(folder.parts) :] == folder.parts]
+    ending = [folder for folder in fitting if parts[-len(folder.parts) :] == tuple(map(composed, folder.parts))]
     return ending if len(fitting) > 1 and ending else fitting

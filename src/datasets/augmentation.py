@@ -39,6 +39,7 @@ def augmented(
     full: also a rotation, scale and shift (what comes in from outside repeats the border), and another gain and offset
     of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. strong:
     all of these further, and another aspect and gamma, blur and noise. `draws` [B, DRAWS] in -1..1 decides them all.
+    `flipped` bool [B] in the batch tells which were mirrored.
     """
     if kind == "none" or not len(batch["frame"]):  # one of several processes may have no share of a batch
         return batch
@@ -54,7 +55,7 @@ def augmented(
         maps["frame"] = _regrayed(maps["frame"], lambda levels: change(levels, draws), palette)
         if strong:
             maps["frame"] = _worse(maps["frame"], draws)
-    return batch | maps
+    return batch | maps | {"flipped": flip}
 
 
 def mirrored_classes(names: Sequence[str]) -> list[int]:
@@ -70,7 +71,7 @@ def refuse_unpaired(names: Sequence[str]) -> None:
     alone = [name for place, name in enumerate(names) if _SIDES.search(name.lower()) and mirrored[place] == place]
     if alone or mirrored == list(range(len(names))):
         told = f"class {alone[0]!r} has no counterpart" if alone else "no class is called left or right"
-        raise UserError(f"augment and flip_average mirror frames, but {told} among {', '.join(names)}; turn both off")
+        raise UserError(f"augment mirrors frames, but {told} among {', '.join(names)}; say augment=none")
 
 
 def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = ()) -> torch.Tensor:

@@ -2,18 +2,20 @@
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from src.datasets import DATASETS, splits
-from src.datasets.annotations import AnnotatedImage, Annotations, match_frames, read_annotations
+from src.datasets.annotations import NO_FRAME, AnnotatedImage, Annotations, match_frames, read_annotations
 from src.datasets.duplicates import find_duplicates
-from src.datasets.frame_cache import FrameCache, joined, open_cache
+from src.datasets.exported_names import KnownNames
+from src.datasets.frame_cache import FrameCache, open_cache
 from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
-from src.datasets.splits import Division, Groups, Split, Strata, connected, load_or_draw, stratified_sample
+from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import DeviceError, UserError
 from src.settings import (
@@ -40,6 +42,8 @@ class Parts(Generic[D]):
     validation: D
     test: D
     split: Split
+    counts: dict[str, dict[str, int]]
+    """Of each part the frames and patients, and how many of these are sick, healthy, undiagnosed."""
 
     def digests(self) -> dict[str, str]:
         """Of the frames and of the labels of each part: what tells that a run's data are no longer the same."""
@@ -47,10 +51,10 @@ class Parts(Generic[D]):
         return {f"{name} {what}": one for name, part in parts.items() for what, one in part.digests().items()}
 
     def save_split(self, path: Path) -> None:
-        """Write the shared split with this run's own division of it."""
+        """Write the shared split with this run's own division of it, and how much is in each part."""
         parts = (self.train, self.validation, self.test)
         units = (set(part.units(self.split.unit)) for part in parts)
-        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)))
+        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)), self.counts)
 
 
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
@@ -59,60 +63,79 @@ def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> P
     With `saved_split`, a file that `Parts.save_split` wrote, here and below the parts are that run's, whatever the
     labels say today.
     """
-    collection = _Collection(settings)
-    cache = collection.decode(settings, settings.modality)
-    return collection.divide(FrameDataset(cache, range(len(cache.frames))), settings, saved_split)
-
-
-def pretrained_on(settings: LatentSettings, own: FrameDataset) -> FrameDataset:
-    """The frames that an encoder learns from: its own training frames, and with `both_modalities` behind them those of
-    the other modality of the same patients."""
-    if not settings.both_modalities:
-        return own
-    collection = _Collection(settings)
-    both = joined(own.cache, collection.decode(settings, "gray" if settings.modality == "heat" else "heat"))
-    collection.skipped.report(logger)
-    behind = range(len(own.cache.frames), len(both.frames))
-    dataset = FrameDataset(both, [*own.rows, *FrameDataset(both, behind).of_patients(own.patients).rows])
-    if len(dataset) == len(own):
-        raise UserError(f"{settings.dataset_path}: both_modalities: no training patient has a frame of the other one")
-    logger.info("train: %d frames of the other modality beside them", len(dataset) - len(own))
-    return dataset
+    with _collected(settings) as collection:
+        return collection.divide(_dataset(collection, settings), settings, saved_split)
 
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:
     """Frames of the patients with a diagnosis."""
-    collection = _diagnosed(settings)
-    cache = collection.decode(settings, settings.frame_modality)
-    return collection.divide(DiagnosisDataset(cache, collection.diagnoses), settings, saved_split)
+    with _collected(settings) as collection:
+        return collection.divide(_diagnoses_of(collection, settings), settings, saved_split)
 
 
 def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[str, int]]:
     """The frames that `build_diagnoses` would decode, and HEALTHY or SICK of their patients."""
-    collection = _diagnosed(settings)
-    chosen = collection.chosen(settings, settings.frame_modality)
+    with _collected(settings) as collection:
+        _require_diagnoses(collection, settings)
+        chosen = collection.chosen(settings, settings.frame_modality)
     frames = [frame for frame in chosen if frame.patient in collection.diagnoses]
     return frames, collection.diagnoses
 
 
 def draw_splits(settings: DecoderRunSettings) -> list[Split]:
-    """The splits of the settings' protocol: by patient, the same ones for both tasks, but for the published one."""
-    return _Collection(settings).splits_of(settings)
+    """The splits of the settings' protocol: by patient, the same ones for both tasks, but for the published one.
+
+    Raises `UserError`, with what was left out in the log, where one of them leaves a run nothing to train or test on.
+    """
+    with _collected(settings) as collection:
+        dataset = _dataset(collection, settings)
+        drawn = collection.splits_of(settings, dataset)
+        for number, split in enumerate(drawn, 1):
+            which = f"fold {number} of {len(drawn)}: " if len(drawn) > 1 else ""
+            collection.division(dataset, settings, split, which)
+    return drawn
 
 
-def _diagnosed(settings: ClassificationSettings) -> "_Collection":
-    collection = _Collection(settings)
+@contextmanager
+def _collected(settings: RunSettings) -> Iterator["_Collection"]:
+    """A collection for the block; where it cannot be used, what was left out of it is reported before the error."""
+    skipped = Skipped()
+    try:
+        yield _Collection(settings, skipped)
+    except UserError:
+        skipped.report(logger)
+        raise
+
+
+def _require_diagnoses(collection: "_Collection", settings: ClassificationSettings) -> None:
     if not collection.diagnoses:
-        collection.skipped.report(logger)
         raise UserError(
             f"{settings.dataset_path}: no patient is diagnosed as Healthy or Sick; looked in <patient>/description.html"
         )
-    return collection
+
+
+def _diagnoses_of(collection: "_Collection", settings: ClassificationSettings) -> DiagnosisDataset:
+    _require_diagnoses(collection, settings)
+    return DiagnosisDataset(collection.decode(settings, settings.frame_modality), collection.diagnoses)
+
+
+def _dataset(collection: "_Collection", settings: RunSettings) -> FrameDataset:
+    """All that a run with these settings can use, undivided."""
+    if isinstance(settings, SegmentationSettings):
+        return _regions_of(collection, settings)
+    if isinstance(settings, ClassificationSettings):
+        return _diagnoses_of(collection, settings)
+    cache = collection.decode(settings, settings.frame_modality)
+    return FrameDataset(cache, range(len(cache.frames)))
 
 
 def build_regions(settings: SegmentationSettings, saved_split: Path | None = None) -> Parts[RegionDataset]:
     """Frames with regions drawn in the annotation file."""
-    collection = _Collection(settings)
+    with _collected(settings) as collection:
+        return collection.divide(_regions_of(collection, settings), settings, saved_split)
+
+
+def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> RegionDataset:
     if collection.annotations is None:
         raise UserError(
             f"{settings.annotations_path}: no annotation file there; the setting 'annotation_file' names a COCO file, "
@@ -125,7 +148,11 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
             f"{settings.annotations_path}: one for each is accepted"
         )
     cache = collection.decode(settings, settings.frame_modality)
-    return collection.divide(RegionDataset(cache, collection.regions, names, background), settings, saved_split)
+    dataset = RegionDataset(cache, collection.regions, names, background)
+    for frame, name in dataset.lost_regions():
+        reason = "regions of which no pixel is left (covered, outside the frame or too small)"
+        collection.skipped.add(reason, f"{frame.path}: {name}")
+    return dataset
 
 
 def _unit_of(settings: RunSettings) -> Unit:
@@ -136,12 +163,12 @@ def _unit_of(settings: RunSettings) -> Unit:
 class _Collection:
     """A source's frames and labels, and what was left out of them on the way."""
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, skipped: Skipped) -> None:
         if settings.dataset_name not in DATASETS:
             raise UserError(f"dataset_name: {settings.dataset_name!r}: one of {', '.join(DATASETS)} is accepted")
         if isinstance(settings, DecoderSettings) and settings.palette is not None:
             palette_name(settings.palette)  # which refuses an unknown one before the training, not after it
-        self.skipped = Skipped()
+        self.skipped = skipped
         self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path, settings.patients)
         if settings.patients:
             logger.info("only the %d patients that the settings name are used", len(self.source.patients))
@@ -159,12 +186,22 @@ class _Collection:
             if path.is_file():
                 self.annotations = read_annotations(path, settings.background, skipped)
                 self.regions = match_frames(self.source.all_frames, self.annotations, skipped)
+                self._note_expected_names(skipped)
             elif not needed:
                 logger.warning("%s: no annotation file there: no patient counts as annotated", path)
         except UserError as error:
             if needed or isinstance(error, DeviceError):
                 raise
             logger.warning("%s: no patient counts as annotated", error)
+
+    def _note_expected_names(self, skipped: Skipped) -> None:
+        """Of the images without a frame, what the first one would have to be called: one line tells them all."""
+        names = list(skipped.reasons.get(NO_FRAME, ()))
+        frames = {frame.name: frame.path for frames in self.source.all_frames.values() for frame in frames}
+        if names and (closest := KnownNames(frames).closest(names[0])):
+            reason = f"annotated images that must be called as their frame, such as {frames[closest].as_posix()}"
+            for name in names:
+                skipped.add(f"{reason}, not {names[0]}", name)
 
     def chosen(self, settings: RunSettings, modality: Modality) -> list[Frame]:
         """The frames of a modality that the settings ask for."""
@@ -215,30 +252,36 @@ class _Collection:
             for patient in sorted(known - usable):
                 self.skipped.add(f"{split.unit}s of {saved_split} that can no longer be used", patient)
         else:
-            split, division = self._draw(dataset, settings)
+            split = self._shared_split(settings, dataset)
+            for group in split.groups:
+                logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
+            division = self.division(dataset, settings, split)
         self.skipped.report(logger)
         sides = (division.train, division.validation, division.tested)
         train, validation, test = (dataset.of_units(split.unit, names) for names in sides)
-        parts = Parts(train, validation, test, split)
+        parts: Parts[D] = Parts(train, validation, test, split, {})
         for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
             found = set(part.patients)
             if not found:
                 raise UserError(f"{saved_split}: none of its {name} patients can be used for this task any more")
             labels = [self.diagnoses.get(patient) for patient in found]
-            counts = f"{labels.count(SICK)} sick, {labels.count(HEALTHY)} healthy, {labels.count(None)} undiagnosed"
-            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), counts)
+            diagnoses = {"sick": SICK, "healthy": HEALTHY, "undiagnosed": None}
+            counts = {word: labels.count(label) for word, label in diagnoses.items()}
+            parts.counts[name] = {"frames": len(part), "patients": len(found), **counts}
+            told = ", ".join(f"{count} {word}" for word, count in counts.items())
+            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), told)
             if isinstance(settings, ClassificationSettings) and len(set(labels)) < 2:
                 lost = "nothing to tell apart" if name == "train" else "scores that need both, such as AUC, are nan"
                 logger.warning("%s: only one diagnosis among its patients: %s", name, lost)
         return parts
 
-    def _draw(self, dataset: FrameDataset, settings: RunSettings) -> tuple[Split, Division]:
-        """The shared split, and of its patients that this task can use those to train and to choose on."""
-        unit = _unit_of(settings)
-        usable, strata = set(dataset.units(unit)), self._strata(unit)
-        split = self._shared_split(settings, strata)
-        for group in split.groups:
-            logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
+    def division(self, dataset: FrameDataset, settings: RunSettings, split: Split, which: str = "") -> Division:
+        """Of a split's patients that this task can use those to train, to choose and to test on.
+
+        Raises `UserError`, which begins with the split's name, where one of these would have none.
+        """
+        strata = self._strata(split.unit)
+        usable = set(dataset.units(split.unit))
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
@@ -253,8 +296,9 @@ class _Collection:
             validation = []
         if not validation or not tested:
             raise UserError(
-                f"{settings.dataset_path}: {len(usable)} {unit}s can be used for this task, {len(tested)} of them are "
-                f"test {unit}s; at least 1 test {unit} and 2 others are needed, who share no frame"
+                f"{settings.dataset_path}: {which}{len(usable)} {split.unit}s can be used for this task, {len(tested)} "
+                f"of them are test {split.unit}s; at least 1 test {split.unit} and 2 others are needed, who share no "
+                f"frame{'; fewer folds are needed' if which else self._saved_before(settings)}"
             )
         train = set(pool) - set(validation)
         if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
@@ -262,22 +306,37 @@ class _Collection:
                 raise UserError(f"train_patients: {settings.train_patients}: there are {len(train)} training patients")
             known = {patient: strata[patient] for patient in train}
             train = set(splits.ordered_sample(known, settings.train_patients, settings.seed))
-        return split, Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
+        return Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
 
-    def _shared_split(self, settings: RunSettings, strata: Strata) -> Split:
+    def _saved_before(self, settings: RunSettings) -> str:
+        """What to do about a split that earlier labels drew."""
+        path = settings.output_root / settings.split_name
+        if not path.exists():
+            return ""
+        return f"; {path} was drawn before: where labels or annotations changed, delete it and every run beside it"
+
+    def _shared_split(self, settings: RunSettings, dataset: FrameDataset) -> Split:
+        """The split saved in the output root, or a new one, saved there once it is known that this run can use it."""
         path = settings.output_root / settings.split_name
         if isinstance(settings, DecoderRunSettings) and settings.protocol == "published" and not path.exists():
-            splits.save(path, self.splits_of(settings)[0])
+            (split,) = self.splits_of(settings, dataset)
+            self.division(dataset, settings, split)
+            splits.save(path, split)
         # Looked for once: the saved split holds what was found.
         groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
-        return load_or_draw(path, strata, settings.test_ratio, settings.seed, groups)
+        strata = self._strata(_unit_of(settings))
 
-    def splits_of(self, settings: DecoderRunSettings) -> list[Split]:
-        """The splits of the settings' protocol, drawn with the settings' seed."""
+        def check(split: Split) -> None:
+            self.division(dataset, settings, split)
+
+        return load_or_draw(path, strata, settings.test_ratio, settings.seed, groups, check)
+
+    def splits_of(self, settings: DecoderRunSettings, dataset: FrameDataset) -> list[Split]:
+        """The splits of the settings' protocol, drawn with the settings' seed; `dataset` is what a run could use."""
+        if settings.protocol == "holdout":
+            return [self._shared_split(settings, dataset)]
         unit = _unit_of(settings)
         strata = self._strata(unit)
-        if settings.protocol == "holdout":
-            return [self._shared_split(settings, strata)]
         groups = Groups()
         if unit == "frame":
             tests = [splits.random_share(strata, settings.test_ratio, settings.seed)]

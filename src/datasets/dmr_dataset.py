@@ -28,8 +28,8 @@ _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file counts as a frame or a snapshot."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    """Whether a file's name is that of a frame or a snapshot."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def is_snapshot(path: PurePath) -> bool:

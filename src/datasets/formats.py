@@ -16,10 +16,12 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES, is_snapshot
+from src.datasets.foreign import foreign
 from src.datasets.images import is_colour, read_image
 from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import looks_like_matrix
 from src.datasets.radiometric import is_radiometric
+from src.datasets.snapshots import is_photograph
 from src.datasets.source import Skipped
 from src.errors import UserError
 
@@ -27,6 +29,10 @@ Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", 
 _TABLES = (".csv", ".tsv")
 _TEXTS = (".txt", *_TABLES)
 _MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
+PHOTOGRAPHS = (
+    "pictures in colours of no known palette, taken for photographs (one whose name ends in _snap is a heat map)"
+)
+_SEEN = (60, 80)  # rows and columns of a picture that are enough to judge its colours
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
 
 
@@ -82,8 +88,8 @@ def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
             path = (here / name).relative_to(source)
             if (here / name).is_symlink():
                 left_out.add("links, which are not followed", path.as_posix())
-            elif name.startswith(".") or name == "__MACOSX":
-                left_out.add("hidden files and folders", path.as_posix())
+            elif found := foreign(PurePath(name)):  # the folders above it are none
+                left_out.add(found[0], path.as_posix())
             elif name not in folders:
                 yield path
             elif _MASKS.search(name):
@@ -100,8 +106,10 @@ def inspect_file(path: Path, pictures: Collection[str] = SUFFIXES) -> tuple[Role
         image = read_image(path, least=(1, 1))
         if is_radiometric(image):
             return "radiometric", _camera_day(image)
-        coloured = is_snapshot(path) or is_colour(np.asarray(image.convert("RGB")))
-        return "heat" if coloured else "gray", _camera_day(image)
+        coloured = is_colour(np.asarray(image.convert("RGB")))
+        if coloured and not is_snapshot(path) and is_photograph(np.asarray(read_image(path, _SEEN).convert("RGB"))):
+            raise ValueError(PHOTOGRAPHS)
+        return "heat" if coloured or is_snapshot(path) else "gray", _camera_day(image)
     if suffix in _TEXTS:
         if looks_like_matrix(path):
             return "matrix", UNKNOWN_DATE

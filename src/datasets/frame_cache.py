@@ -86,40 +86,6 @@ class FrameCache:
         return torch.from_numpy(data[np.asarray(rows, dtype=np.int64)])
 
 
-@dataclass(frozen=True)
-class JoinedCache(FrameCache):
-    """A cache's frames and, behind them, those of the other modality as a decoder shows them to this one's encoder.
-
-    Gray frames are repeated three times, each channel of a heat map is a gray frame.
-    """
-
-    own: FrameCache
-    other: FrameCache
-    rows_of_each: int
-    """As many rows one frame of the other modality fills."""
-
-    def read(self, rows: Sequence[int]) -> torch.Tensor:
-        """As any cache's."""
-        wanted, first = torch.as_tensor(rows, dtype=torch.int64), len(self.own.frames)
-        own, behind = wanted < first, wanted[wanted >= first] - first
-        frames = torch.empty((len(wanted), *self.shape), dtype=torch.uint8)
-        frames[own] = self.own.read(wanted[own].tolist())
-        pixels = self.other.read((behind // self.rows_of_each).tolist())
-        if self.rows_of_each > 1:
-            pixels = pixels[torch.arange(len(pixels)), behind % self.rows_of_each, None]
-        frames[~own] = pixels  # one channel fills three
-        return frames
-
-
-def joined(own: FrameCache, other: FrameCache) -> JoinedCache:
-    """Two modalities' frames of one size in the channels of the first."""
-    times = max(1, other.shape[0] // own.shape[0])
-    frames = own.frames + tuple(frame for frame in other.frames for _ in range(times))
-    originals = own.originals + tuple(size for size in other.originals for _ in range(times))
-    digests = own.digests + tuple(digest for digest in other.digests for _ in range(times))
-    return JoinedCache(own.path, frames, own.shape, originals, digests, own, other, times)
-
-
 def open_cache(
     folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int], skipped: Skipped
 ) -> FrameCache:

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
+from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import read_image
 from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
@@ -85,6 +86,32 @@ def recognised_palette(frames: NDArray[np.uint8], sampled: int = _PIXELS) -> str
     return name if best < _KNOWN and second > _CLEARLY * best else None
 
 
+# Mean distance of a picture's colours from the nearest palette, of 0..255. Heat maps in one of `PALETTES`, after JPEG,
+# are within 12, cameras' "iron" 14 from inferno; photographs are beyond 23. So are palettes of cameras that nobody
+# listed, but those are vivid: 110 and more from the least to the greatest channel, photographs mostly below it.
+_OF_NO_PALETTE = 20.0
+_PALE = 105.0
+_DARK = 64  # pixels whose greatest channel is below it have no colour to speak of
+
+
+def palette_distance(pixels: NDArray[np.uint8], sampled: int = _PIXELS) -> float:
+    """How far the colours of a picture uint8 [H, W, 3] (RGB) lie from the nearest known palette, in levels."""
+    found = pixels.reshape(-1, 3)
+    some = found[np.linspace(0, len(found) - 1, min(sampled, len(found))).astype(int)]
+    return min(float(cdist(some, palette_colours(name)).min(1).mean()) for name in PALETTES)
+
+
+def is_photograph(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture in colours uint8 [H, W, 3] (RGB) is pale and far from every known palette."""
+    vivid = np.ptp(pixels, axis=-1)[pixels.max(-1) >= _DARK]
+    return len(vivid) > 0 and float(vivid.mean()) < _PALE and is_of_no_palette(pixels)
+
+
+def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the colours of a picture uint8 [H, W, 3] (RGB) are those of no known palette."""
+    return palette_distance(pixels, 1000) > _OF_NO_PALETTE
+
+
 def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE, margin: float = 0.0) -> NDArray[np.uint8]:
     """Heat snapshot uint8 [120, 160, 3] (RGB) of a frame [H, W] in degrees or gray levels.
 
@@ -127,8 +154,19 @@ def read_gray(path: Path) -> NDArray[np.float32]:
 
 def gray_frames(folder: Path) -> list[Path]:
     """Every gray frame below a folder, sorted: `*.jpg` that is not a snapshot."""
-    found = (path for path in folder.rglob("*") if is_image(path) and not is_snapshot(path))
-    return sorted(path for path in found if path.is_file())
+    return [path for path in _pictures(folder, {}) if not is_snapshot(path)]
+
+
+def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:
+    """The pictures below a folder, sorted; what is none for its name alone is in `left_out` by its reason."""
+    found = []
+    for path in sorted(filter(is_image, folder.rglob("*"))):
+        reason, what = foreign(path.relative_to(folder)) or (None, path)
+        if reason is None and not path.is_dir():
+            found.append(path)
+        elif folder / what not in (named := left_out.setdefault(reason or FOLDER, [])):
+            named.append(folder / what)
+    return found
 
 
 def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCounts:
@@ -140,12 +178,13 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     palette_code(palette)
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
-    frames = gray_frames(folder)
-    if not frames:
-        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders")
     counts = SnapshotCounts()
-    snapshots = (path for path in folder.rglob("*") if is_image(path) and is_snapshot(path) and path.exists())
-    shown = {(path.parent, frame_name(path)) for path in snapshots}
+    pictures = _pictures(folder, counts.skipped)
+    frames = [path for path in pictures if not is_snapshot(path) and path.is_file()]
+    if not frames:
+        reasons = "".join(f"; {reason}: {len(paths)}" for reason, paths in counts.skipped.items())
+        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders{reasons}")
+    shown = {(path.parent, frame_name(path)) for path in pictures if is_snapshot(path) and path.exists()}
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
         if (frame.parent, frame.stem) in shown:
             counts.existed += 1

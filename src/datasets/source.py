@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from src.datasets.foreign import FOLDER, foreign
 from src.errors import UserError, is_printable, one_line, some
 from src.files import is_link
 from src.settings import Modality
@@ -45,14 +46,20 @@ class Skipped:
     """What was left out or changed, by reason, so that nothing goes missing silently."""
 
     reasons: dict[str, list[str]] = field(default_factory=dict)
+    _told: dict[str, int] = field(default_factory=dict, repr=False)
+    """How many of each reason were reported."""
 
     def add(self, reason: str, what: str) -> None:
         """Note that `what` (a file, a patient, an annotation) met `reason`."""
         self.reasons.setdefault(reason, []).append(what)
 
     def report(self, logger: logging.Logger) -> None:
-        """One summary line a reason, the list itself at debug level (which train.log keeps)."""
+        """One summary line a reason, the list itself at debug level (which train.log keeps); what was told is not
+        repeated."""
         for reason, items in sorted(self.reasons.items()):
+            if self._told.get(reason) == len(items):
+                continue
+            self._told[reason] = len(items)
             logger.warning("%s: %d", one_line(reason), len(items))
             shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
             logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
@@ -97,8 +104,14 @@ class Source(ABC):
         """Whether a frame is left out for its path alone; the reason is in `left_out`."""
         if not is_printable(str(frame.path)):
             self.left_out.add("frames whose name holds control characters or is no valid text", str(frame.path))
+        elif found := foreign(frame.path):
+            reason, what = found
+            if str(what) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
+                self.left_out.add(reason, str(what))
         elif is_link(self.root / frame.path, self.root):
             self.left_out.add("links, which are not followed", str(frame.path))
+        elif (self.root / frame.path).is_dir():
+            self.left_out.add(FOLDER, str(frame.path))
         else:
             return False
         return True

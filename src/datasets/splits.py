@@ -5,7 +5,7 @@ The published code's divisions, which are none of that, are here by name.
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -108,23 +108,38 @@ def _by_stratum(strata: Strata) -> dict[str, list[str]]:
 def folds(strata: Strata, count: int, seed: int, groups: Groups = ()) -> list[list[str]]:
     """Deal the patients into so many test sets, each stratified, each patient in exactly one, groups kept together.
 
-    Large groups are dealt first; each goes where its strata are rarest, then where the fewest patients are. Raises
-    ValueError where there are fewer groups than folds.
+    Large groups are dealt first, and of equal ones those of annotated patients (whose stratum is a tuple that ends in
+    True). Those go where the fewest annotated ones are, all others where their stratum is rarest, then each part of it,
+    then where the fewest patients are: annotated patients are spread evenly, and so are sick ones, whichever are both.
+    Raises ValueError where there are fewer groups than folds.
     """
     units = _units(strata, groups)
     if len(units) < count:
         raise ValueError(f"{len(strata)} patients in {len(units)} groups cannot be dealt into {count} folds")
     rng = np.random.default_rng(seed)
     shuffled = [units[place] for place in rng.permutation(len(units))]
-    shuffled.sort(key=lambda unit: (-len(unit), repr(strata[unit[0]])))
+    traits = {patient: _traits(stratum) for patient, stratum in strata.items()}
+    shuffled.sort(key=lambda unit: (-len(unit), traits[unit[0]][0] != _ANNOTATED, repr(strata[unit[0]])))
     dealt: list[list[str]] = [[] for _ in range(count)]
-    held: list[Counter[str]] = [Counter() for _ in range(count)]
+    held: list[Counter[Hashable]] = [Counter() for _ in range(count)]
     for unit in shuffled:
-        own = [repr(strata[patient]) for patient in unit]
-        place = min(range(count), key=lambda k: (sum(held[k][name] for name in own), len(dealt[k]), k))
+        columns = list(zip(*(traits[patient] for patient in unit), strict=True))
+        alike = [[sum(map(already.__getitem__, column)) for column in columns] for already in held]
+        place = min(range(count), key=lambda k: (alike[k], len(dealt[k]), k))
         dealt[place] += unit
-        held[place].update(own)
+        held[place].update(trait for column in columns for trait in column)
     return [sorted(fold) for fold in dealt]
+
+
+_ANNOTATED = "annotated"
+
+
+def _traits(stratum: Hashable) -> tuple[Hashable, ...]:
+    """What patients are counted by, what matters most first: annotated or not, the stratum, and each of its parts."""
+    parts = stratum if isinstance(stratum, tuple) else ()
+    annotated = bool(parts) and parts[-1] is True
+    named = ((f"part {place}", part) for place, part in enumerate(parts))  # never equal to a stratum
+    return (_ANNOTATED if annotated else stratum, stratum, *named)
 
 
 def _units(strata: Strata, groups: Groups) -> list[tuple[str, ...]]:
@@ -175,8 +190,17 @@ def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:
     return dict(zip(names, counts.tolist(), strict=True))
 
 
-def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int, groups: Groups = ()) -> Split:
+def load_or_draw(
+    path: Path,
+    strata: Strata,
+    test_ratio: float,
+    seed: int,
+    groups: Groups = (),
+    check: Callable[[Split], object] | None = None,
+) -> Split:
     """The split saved at `path` with its own groups, or a new one that keeps these groups together, saved there.
+
+    A new one is saved only once `check` let it pass, so that a run that cannot use it leaves none behind.
 
     Raises `UserError` if the saved one was drawn otherwise or does not know a patient: a split that changed under the
     runs that share it would let test patients into training.
@@ -189,6 +213,8 @@ def load_or_draw(path: Path, strata: Strata, test_ratio: float, seed: int, group
         except ValueError as error:
             raise UserError(f"no split: {error}; patients of a group share frames, see the warnings above") from None
         drawn = Split(seed, test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups)
+        if check is not None:
+            check(drawn)
         with alone_in(path.parent):
             if not path.exists():  # another run may have drawn one just now
                 save(path, drawn)
@@ -256,6 +282,8 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(patient) for patient in value)
 
 
-def save(path: Path, split: Split, division: Division | None = None) -> None:
-    """Write a split, and beside it one run's division."""
-    write_json(path, asdict(split) | (asdict(division) if division else {}))
+def save(
+    path: Path, split: Split, division: Division | None = None, counts: Mapping[str, Mapping[str, int]] | None = None
+) -> None:
+    """Write a split, and beside it one run's division, and how much is in each part, for people and the report."""
+    write_json(path, asdict(split) | (asdict(division) if division else {}) | ({"counts": counts} if counts else {}))

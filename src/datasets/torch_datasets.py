@@ -152,6 +152,15 @@ class RegionDataset(FrameDataset):
         self.regions, self.class_names, self.background = regions, class_names, background
         self._kept: dict[int, np.ndarray] = {}
 
+    def lost_regions(self) -> list[tuple[Frame, str]]:
+        """Frame and class of each region of which no pixel is left: covered, outside of the frame or too small."""
+        return [
+            (frame, self.class_names[index])
+            for row, frame in zip(self.rows, self.frames, strict=True)
+            for index in sorted({index for index, _ in self.regions[frame].shapes})
+            if not self._target(row)[index].any()
+        ]
+
     def _labels(self) -> list[Any]:
         images = (self.regions[frame] for frame in self.frames)
         return [self.class_names, self.background, *([one.height, one.width, one.as_plain()] for one in images)]

@@ -1,7 +1,6 @@
 """Pictures of what was learned, from arrays."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -16,27 +15,33 @@ from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
 from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
+from src.evaluation.figure_style import INK, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
+from src.evaluation.segmentation import confusion_matrices, dice_and_iou
 
 
-def loss_curves(history: Sequence[dict[str, Any]], best_epoch: int, path: Path) -> None:
-    """Training and validation loss by epoch, the chosen epoch marked."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+@styled
+def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: float | None, target: Target) -> None:
+    """Training and validation loss by epoch, the chosen epoch marked where it is known."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     epochs = [entry["epoch"] for entry in history]
     marker = "o" if len(epochs) < 3 else None
     axes.plot(epochs, [entry["train/loss"] for entry in history], label="training", marker=marker)
     axes.plot(epochs, [entry["val/loss"] for entry in history], label="validation", marker=marker)
-    axes.axvline(best_epoch, color="gray", linestyle=":", label=f"chosen: epoch {best_epoch}")
+    if best_epoch is not None:
+        axes.axvline(best_epoch, color=SOFT, linestyle=":", label=f"chosen: epoch {best_epoch:.0f}")
     axes.set(xlabel="epoch", ylabel="loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y")
     axes.legend()
-    figure.savefig(path, dpi=120)
+    save(figure, target)
 
 
+@styled
 def encoder_sheet(
-    frames: np.ndarray, rebuilt: np.ndarray | None, latents: np.ndarray, names: Sequence[str], seed: int, path: Path
+    frames: np.ndarray, rebuilt: np.ndarray | None, latents: np.ndarray, names: Sequence[str], seed: int, target: Target
 ) -> None:
     """A row a frame: input | reconstruction | first three principal components of the latents as RGB | k-means of them.
 
@@ -64,25 +69,30 @@ def encoder_sheet(
         axes[row, -2].imshow(components[row])
         axes[row, -1].imshow(clusters[row], cmap="tab10", vmin=0, vmax=9, interpolation="nearest")
         axes[row, 0].set_ylabel(names[row], fontsize=8)
-    _finish(figure, axes, titles, path)
+    _finish(figure, axes, titles, target)
 
 
+@styled
 def segmentation_sheet(
     frames: np.ndarray,
     truth: np.ndarray,
     predicted: np.ndarray,
     captions: Sequence[str],
     classes: tuple[tuple[str, ...], int],
-    path: Path,
+    target: Target,
 ) -> None:
     """A row a frame: input | truth | prediction, the regions coloured over the frame, with a legend.
 
+    Over the prediction, white lines are the borders of the truth; beside it stands the frame's Dice, the mean over the
+    regions that truth or prediction has, and the lowest of them.
     frames uint8 [N, C, H, W]; truth, predicted [N, H, W] class indices; classes: the names and the background's index.
     """
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
     axes = figure.subplots(len(frames), 3, squeeze=False)
     colours = ListedColormap([region_colour(index) for index in range(len(names))])
+    dice = dice_and_iou(confusion_matrices(truth, predicted, len(names)))[0]
+    dice[:, background] = np.nan
     for row, frame in enumerate(frames):
         for axis, regions in zip(axes[row], (None, truth[row], predicted[row]), strict=True):
             # Under regions the frame is gray, so that their colours are the legend's.
@@ -90,22 +100,46 @@ def segmentation_sheet(
             if regions is not None:
                 shown = np.ma.masked_equal(regions, background)
                 axis.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(names) - 0.5, alpha=0.6, interpolation="nearest")
+        for index in np.unique(truth[row][truth[row] != background]):
+            axes[row, 2].contour(truth[row] == index, [0.5], colors="white", linewidths=0.9)
         axes[row, 0].set_ylabel(captions[row], fontsize=8)
+        axes[row, 2].yaxis.set_label_position("right")
+        axes[row, 2].set_ylabel(_dice_in_words(dice[row], names), fontsize=8)
     patches = [
         Patch(color=colours(index), label=name.replace("_", " "))
         for index, name in enumerate(names)
         if index != background
     ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=9)
-    _finish(figure, axes, ("input", "truth", "prediction"), path)
+    figure.legend(handles=patches, loc="outside lower center", ncols=4)
+    _finish(figure, axes, ("input", "truth", "prediction, truth as white lines"), target)
 
 
+def _dice_in_words(dice: np.ndarray, names: Sequence[str]) -> str:
+    """The mean of one frame's Dice [K] and its lowest region; NaN is left out."""
+    if np.isnan(dice).all():
+        return "no region"
+    lowest = int(np.nanargmin(dice))
+    return f"Dice {np.nanmean(dice):.2f}\n{names[lowest].replace('_', ' ')} {dice[lowest]:.2f}"
+
+
+@styled
+def roc_curves(predictions: Mapping[str, tuple[np.ndarray, np.ndarray]], target: Target) -> None:
+    """The ROC curve of each named pair of labels (1 for sick) and probabilities, both [N]."""
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for name, (labels, probabilities) in predictions.items():
+        _roc_curve(axes, labels, probabilities, name)
+    _finish_roc(axes)
+    save(figure, target)
+
+
+@styled
 def roc_and_confusion(
     labels: np.ndarray,
     probabilities: np.ndarray,
     threshold: float | np.ndarray,
     what: str,
-    path: Path,
+    target: Target,
     auc: Interval | None = None,
 ) -> None:
     """ROC curve and confusion matrix; labels are 1 for sick; both [N]; `what` they are of, such as patients.
@@ -113,38 +147,50 @@ def roc_and_confusion(
     threshold: from which probability on a patient is called sick, of all or of each [N]; auc: the interval of their
     AUC, for the legend.
     """
-    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot([0, 1], [0, 1], color="gray", linestyle=":", label="chance")
+    figure = Figure(figsize=(4.6, 6.8), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=(1.7, 1))
     if len(np.unique(labels)) == 2:
-        false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
         label = f"AUC {sk.roc_auc_score(labels, probabilities):.2f}"
         if auc is not None:
             known = auc.low is not None and auc.high is not None
             label += f"\n95% interval {auc.low:.2f} to {auc.high:.2f}" if known else "\nno interval"
-        # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
-        left.plot(false_alarms, hits, label=label)
+        _roc_curve(top, labels, probabilities, label)
     else:
-        left.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, {len(labels)} {what}", aspect="equal")
-    left.legend(loc="lower right", fontsize=9)
+        top.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
+    _finish_roc(top)
+    top.set_title(f"ROC, {len(labels)} {what}")
     matrix = sk.confusion_matrix(labels, probabilities >= threshold, labels=[0, 1])
-    right.imshow(matrix, cmap="Blues", vmin=0)
+    # Drawn as cells, not as an image, which an SVG would hold as pixels.
+    bottom.pcolormesh(matrix, cmap="Blues", vmin=0, edgecolors=SOFT, linewidth=0.8)
     for (row, col), count in np.ndenumerate(matrix):
         colour = "white" if count > matrix.max() / 2 else "black"
-        right.text(col, row, str(count), ha="center", va="center", fontsize=16, color=colour)
+        bottom.text(col + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=14, color=colour)
     limit = f"threshold {threshold:.3g}" if isinstance(threshold, float) else "threshold of each fold"
-    right.set(xticks=[0, 1], yticks=[0, 1], xlabel="predicted", ylabel="true", title=limit)
-    right.set_xticklabels(["healthy", "sick"])
-    right.set_yticklabels(["healthy", "sick"])
-    figure.savefig(path, dpi=120)
+    bottom.set(xticks=[0.5, 1.5], yticks=[0.5, 1.5], xlabel="predicted", ylabel="true", title=limit)
+    bottom.set_xticklabels(["healthy", "sick"])
+    bottom.set_yticklabels(["healthy", "sick"])
+    bottom.invert_yaxis()
+    save(figure, target)
 
 
-def reliability_diagram(bins: Reliability, what: str, path: Path) -> None:
+def _roc_curve(axes: Any, labels: np.ndarray, probabilities: np.ndarray, label: str) -> None:
+    # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
+    false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
+    axes.plot(false_alarms, hits, label=label)
+
+
+def _finish_roc(axes: Any) -> None:
+    axes.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="chance")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+    axes.legend(loc="lower right")
+
+
+@styled
+def reliability_diagram(bins: Reliability, what: str, target: Target) -> None:
     """Share of sick over mean probability of each bin, with its 95% interval and count; `what` they are of."""
     figure = Figure(figsize=(4.6, 5.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    top.plot([0, 1], [0, 1], color="gray", linestyle=":", label="calibrated")
+    top.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="calibrated")
     # Rounding can put the share a hair outside its interval.
     ends = np.maximum([bins.observed - bins.low, bins.high - bins.observed], 0)
     sizes = " to ".join(str(size) for size in sorted({bins.counts.min(), bins.counts.max()}))
@@ -153,14 +199,15 @@ def reliability_diagram(bins: Reliability, what: str, path: Path) -> None:
     top.errorbar(bins.predicted, bins.observed, yerr=ends, marker="o", capsize=3, label=label)
     top.set(ylabel="share of sick, 95% interval", xlim=(0, 1), ylim=(-0.03, 1.03))
     top.set_title(f"reliability, {bins.counts.sum()} {what}")
-    top.legend(loc="upper left", fontsize=9)
+    top.legend(loc="upper left")
     bottom.vlines(bins.predicted, 0, bins.counts, linewidth=4)
     bottom.set(xlabel="mean probability of the bin", ylabel="in the bin", ylim=(0, 1.2 * bins.counts.max()))
     bottom.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    figure.savefig(path, dpi=120)
+    save(figure, target)
 
 
-def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], path: Path) -> None:
+@styled
+def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], target: Target) -> None:
     """Box plot of the Dice of each image by region, every image a dot; the background is left out.
 
     dice [N, K], NaN where an image lacks the region; classes: the names and the background's index.
@@ -168,23 +215,23 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], path: Pat
     names, background = classes
     regions = [index for index in range(len(names)) if index != background]
     values = [column[~np.isnan(column)] for column in dice.T[regions]]
-    figure = Figure(figsize=(1.15 * len(regions) + 1, 4), layout="constrained")
+    figure = Figure(figsize=(5, 0.5 * len(regions) + 0.9), layout="constrained")
     axes = figure.subplots()
     labels = [
-        f"{names[index].replace('_', chr(10))}\nn = {len(found)}" for index, found in zip(regions, values, strict=True)
+        f"{names[index].replace('_', ' ')}\nn = {len(found)}" for index, found in zip(regions, values, strict=True)
     ]
-    drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, showfliers=False, widths=0.6)
+    shape: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "widths": 0.6}
+    drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, **shape)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=region_colour(index), alpha=0.35)
-        # Dots side by side in the order of the images, so that equal ones are seen.
+        box.set(facecolor=mpl.colors.to_rgba(region_colour(index), 0.45))
+        # Dots beside each other in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
-        axes.plot(spread, values[place - 1], ".", color="black", markersize=4, alpha=0.6)
-    for line in drawn["medians"]:
-        line.set(color="black", linewidth=1.5)
-    axes.set(ylabel="Dice of an image", ylim=(-0.03, 1.03))
-    axes.tick_params(axis="x", labelsize=9)
-    axes.grid(axis="y", alpha=0.3)
-    figure.savefig(path, dpi=120)
+        axes.plot(values[place - 1], spread, ".", color=INK, markersize=4, alpha=0.6)
+    axes.set(xlabel="Dice of an image", xlim=(-0.03, 1.03))
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    save(figure, target)
 
 
 def _show(axis: Any, frame: np.ndarray) -> None:
@@ -195,9 +242,10 @@ def _show(axis: Any, frame: np.ndarray) -> None:
         axis.imshow(frame.transpose(1, 2, 0))
 
 
-def _finish(figure: Figure, axes: np.ndarray, titles: Sequence[str], path: Path) -> None:
+def _finish(figure: Figure, axes: np.ndarray, titles: Sequence[str], target: Target) -> None:
     for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=10)
+        axis.set_title(title)
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=110)
+        axis.spines[:].set_visible(False)
+    save(figure, target)

@@ -17,11 +17,12 @@ from typing import Any
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import DESCRIPTION, description, read_diagnosis
+from src.datasets.exported_names import KnownNames
 from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_code
 from src.errors import UserError
-from src.files import atomic_write, is_complete, read_json, write_json, write_text
+from src.files import atomic_write, composed, is_complete, read_json, write_json, write_text
 from src.importing.frames import Made, Row, Window, write_frame
 from src.importing.plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, PlannedFrame, describe, make_plan
 
@@ -134,22 +135,28 @@ def _write_annotations(plan: Plan, path: PurePath, out: Path, made: Iterable[Pla
     places: dict[str, set[tuple[tuple[str, ...], str]]] = {}  # folders and new name, by the old name
     for frame in made:
         for original in frame.files.values():
-            places.setdefault(frame_stem(original), set()).add((original.parts[:-1], frame.stem))
+            places.setdefault(composed(frame_stem(original)), set()).add((original.parts[:-1], frame.stem))
+    known = KnownNames(places)
     content = read_json(plan.source / path, "the annotations")
-    absent = 0
+    absent: list[str] = []
     for image in content["images"]:
-        name = PurePosixPath(str(image.get("file_name") if isinstance(image, dict) else "").replace("\\", "/"))
-        within = read_clues(PurePosixPath(name.name)).tail is not None  # a database name tells its patient itself
-        known = places.get(frame_stem(name), set())
-        found = {new for folders, new in known if within or _one_place(name.parts[:-1], folders)}
+        file_name = str(image.get("file_name")) if isinstance(image, dict) else ""
+        found = next(filter(None, (_frames_of(path, places[path.name]) for path in known.meant_by(file_name))), set())
         if len(found) == 1:
             image["file_name"] = f"{found.pop()}.jpg"
         else:
-            absent += 1
+            absent.append(file_name)
     write_text(out / path.name, json.dumps(content))
     if absent:
-        log.warning("%s: annotated images without a frame of that name: %d", path.name, absent)
+        called = f"the closest to {absent[0]} is called {known.closest(absent[0])}"
+        log.warning("%s: annotated images without a frame of that name: %d; %s", path.name, len(absent), called)
     return Row(path.as_posix(), path.name)
+
+
+def _frames_of(path: PurePosixPath, known: set[tuple[tuple[str, ...], str]]) -> set[str]:
+    """The new names of these (folders, new name) that an annotated image's path may mean."""
+    within = read_clues(PurePosixPath(path.name)).tail is not None  # a database name tells its patient itself
+    return {new for folders, new in known if within or _one_place(path.parts[:-1], folders)}
 
 
 def _one_place(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

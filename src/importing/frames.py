@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from src.datasets.dmr_dataset import SNAP
+from src.datasets.dmr_dataset import SNAP, is_snapshot
 from src.datasets.formats import Role
+from src.datasets.images import read_image
 from src.datasets.matrices import gray_levels, read_matrix
 from src.datasets.radiometric import read_radiometric
-from src.datasets.snapshots import encode_jpeg, make_snapshot, read_gray
+from src.datasets.snapshots import encode_jpeg, is_of_no_palette, make_snapshot, read_gray
 from src.errors import UserError
 from src.files import atomic_write
 from src.importing.plan import Plan, PlannedFrame
@@ -123,6 +124,8 @@ def _outputs(
         if "heat" not in files and temperatures is None:
             yield _Output(f"{SNAP}.jpg", encode_jpeg(make_snapshot(read_gray(files["gray"]), palette)), "gray")
     if "heat" in files:
+        if not is_snapshot(files["heat"]) and is_of_no_palette(_colours(files["heat"])):
+            remarks.append("pictures in colours of no known palette, taken for heat maps")
         yield _Output(f"{SNAP}.jpg", _bytes(files["heat"]), "heat")
 
 
@@ -136,6 +139,13 @@ def _temperatures(files: dict[Role, Path]) -> tuple[Role, bytes, NDArray[np.floa
     text = io.BytesIO()
     np.savetxt(text, degrees, fmt="%.3f")
     return "radiometric", text.getvalue(), degrees
+
+
+def _colours(path: Path) -> NDArray[np.uint8]:
+    try:
+        return np.asarray(read_image(path).convert("RGB"))
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:

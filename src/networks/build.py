@@ -16,7 +16,7 @@ from src.networks.checkpoint import Checkpoint, State
 from src.networks.decoder_input import Frozen, Pixels
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
-from src.settings import DecoderInput, DecoderKind, Modality, NormalizeLatents
+from src.settings import DecoderInput, DecoderKind, Modality
 
 
 def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path: Path) -> Frozen:
@@ -40,12 +40,10 @@ def region_decoder(
     latent_dim: int,
     classes: int,
     base_channels: int = 64,
-    ensemble: int = 1,
-    normalize: NormalizeLatents = "none",
 ) -> RegionDecoder:
     """The decoder that finds regions in latents of so many channels, with random weights."""
-    width = {"base_channels": base_channels, "ensemble": ensemble} if kind == "unet" else {}
-    return DECODERS[kind](latent_dim, classes, normalize=normalize, **width)
+    width = {"base_channels": base_channels} if kind == "unet" else {}
+    return DECODERS[kind](latent_dim, classes, **width)
 
 
 _LAST = {"unet": "unet.outc.conv.weight", "linear": "linear.weight"}

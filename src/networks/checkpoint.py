@@ -17,7 +17,7 @@ from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
-from src.settings import EncoderKind, Modality, encoder_run_name, with_defaults
+from src.settings import WAS_REMOVED, EncoderKind, Modality, encoder_run_name, removed, with_defaults
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,6 @@ class Checkpoint:
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry a finished epoch: what metrics.jsonl holds."""
     optimizer: dict[str, Any] | None = None
-    average: State | None = None
-    """The averaged weights, where `model` holds those that training goes on with."""
     begun: dict[str, Any] | None = None
     """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
     seconds: float = 0.0
@@ -78,11 +76,14 @@ def load(path: Path) -> Checkpoint:
     content = load_plain(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         del content["format"]
+        content.pop("average", None)  # weights averaged over the steps, which older ones may have
         try:
             checkpoint = Checkpoint(**content)
         except TypeError as error:
             raise UserError(f"{path}: no checkpoint of this version: {error}") from None
         _check_types(checkpoint, path)
+        if gone := removed(checkpoint.settings):
+            raise UserError(f"{path}: was trained with {gone[0]}, which {WAS_REMOVED}")
         return checkpoint
     if _is_state(content) and content:
         return Checkpoint(model=content)
@@ -184,7 +185,6 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
         "optimizer": optimizer is None or isinstance(optimizer, dict),
-        "average": checkpoint.average is None or _is_state(checkpoint.average),
         "begun": checkpoint.begun is None or _is_begun(checkpoint.begun),
         "seconds": isinstance(checkpoint.seconds, float),
     }

@@ -26,7 +26,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from model.unet import UNet
 from src.errors import UserError, run
-from src.evaluation.decision import decision
+from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import atomic_write
 from src.losses import dice_loss
@@ -182,7 +182,7 @@ def least_probability(network: UNet, device: torch.device, workers: int) -> floa
     for frames, classes in batches(0, TESTED, 16, workers):
         maps = network(normalise(frames.to(device))).softmax(1).cpu().numpy()
         for probabilities, truth in zip(maps, classes.numpy(), strict=True):
-            labels = decision(probabilities, "whole", BACKGROUND)(probabilities)
+            labels = chosen_classes(probabilities[None], "whole", BACKGROUND)[0]
             for region in sides:
                 drawn, real = labels == region, truth == region
                 there.append(real.any())

@@ -68,7 +68,12 @@ def _inverse(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def agreements(
-    logits: torch.Tensor, views: Sequence[torch.Tensor], boxes: Sequence[Letterbox], decide: Decide, background: int
+    logits: torch.Tensor,
+    views: Sequence[torch.Tensor],
+    boxes: Sequence[Letterbox],
+    decide: Decide,
+    background: int,
+    least: Sequence[float] = (),
 ) -> list[tuple[float | None, ...]]:
     """Of each frame the mean Dice of each class between its prediction and those of the views, all [B, K, H, W].
 
@@ -77,7 +82,7 @@ def agreements(
     found = []
     for place, box in enumerate(boxes):
         inside = [maps[place : place + 1, :, *box.inside].softmax(1).numpy() for maps in (logits, *views)]
-        own, *others = (chosen_classes(probabilities, decide, background)[0] for probabilities in inside)
+        own, *others = (chosen_classes(probabilities, decide, background, least)[0] for probabilities in inside)
         dice = np.array([_dice(own, other, logits.shape[1]) for other in others])
         known = ~np.isnan(dice)
         sums = np.where(known, dice, 0).sum(0)

@@ -17,7 +17,7 @@ from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
-from src.evaluation.decision import decision
+from src.evaluation.decision import chosen_classes
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility
@@ -164,9 +164,8 @@ class Segmenter:
         agreed: tuple[float | None, ...],
     ) -> Segmentation:
         on_pixels = box.restore(probabilities)
-        # Decided as in testing: a small original has lost the peaks, a large one would take long.
-        seen = probabilities[box.inside].transpose(2, 0, 1)
-        labels = decision(seen, self.trained.decide, self.background)(on_pixels.transpose(2, 0, 1))
+        frame, given = on_pixels.transpose(2, 0, 1)[None], self.trained
+        labels = chosen_classes(frame, given.decide, self.background, given.least)[0]
         chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
         sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from model.heads import ClassificationModel, LatentModel, RegionDecoder, SegmentationModel
@@ -27,7 +27,7 @@ from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.networks.build import classes_of, frozen_input, region_decoder
 from src.networks.checkpoint import Checkpoint
-from src.networks.decoder_input import BreastMaps, decoder_input
+from src.networks.decoder_input import BreastMaps
 from src.networks.levels import NormalisedLevels
 from src.networks.precision import compute_dtype, computing_in
 from src.networks.taught import Taught, read_taught
@@ -37,14 +37,13 @@ from src.prediction.levels import as_levels
 from src.prediction.record import Record, pooled, read_record
 from src.settings import (
     FRAME_SIZE,
-    MOST_UNETS,
     WITHOUT_ENCODER,
+    Augment,
     Decide,
     DecoderInput,
     DecoderKind,
     Head,
     Modality,
-    NormalizeLatents,
     Precision,
     Size,
 )
@@ -89,6 +88,8 @@ class Trained:
     best_epoch: int
     decide: Decide = "argmax"
     """How a segmenter's probabilities become regions."""
+    least: tuple[float, ...] = ()
+    """Of each class the mean probability below which its region is taken to be absent; () of none."""
     sees_levels: bool = False
     """Whether the networks take gray levels, of whichever modality a frame is."""
     taught_on: str = ""
@@ -155,7 +156,7 @@ class Trained:
         averaged = self.model.averaged(logits, lambda: mirrored).float().cpu()
         back = mirrored.flip(-1)[:, list(self.model.mirrored)].float().cpu()
         views = [back, *changed_views(x, logits_of, self.at_once)]
-        return averaged, agreements(averaged, views, boxes, self.decide, self.record.background)
+        return averaged, agreements(averaged, views, boxes, self.decide, self.record.background, self.least)
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
@@ -177,13 +178,9 @@ class _KnownSettings(BaseModel):
     encoder_modality: Modality
     decoder_modality: Modality
     decoder_input: DecoderInput = "latents"
-    coarse_latents: bool = False
-    normalize_latents: NormalizeLatents = "none"
-    flip_average: bool = False
+    augment: Augment = "none"
     decoder: DecoderKind = "unet"
     head: Head = "flat"
-    mirror: bool = False
-    ensemble: int = Field(1, ge=1, le=MOST_UNETS)
     decide: Decide = "argmax"
     image_size: Size | None = None
     precision: Precision = "auto"
@@ -237,7 +234,7 @@ def load_shipped(device: str = "auto", precision: Precision | None = None) -> Tr
     record = Record(taught.class_names, taught.background)
     dtype = compute_dtype(precision, chosen)
     return Trained(
-        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole"),
+        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole", taught.least),
         sees_levels=True,
         taught_on=taught.taught_on,
     )
@@ -249,7 +246,7 @@ def shipped_networks(taught: Taught) -> LatentModel:
     decoder.unet.load_state_dict(taught.state)
     decoder.unet.fold()
     model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
-    model.flip_average, model.mirrored = True, mirrored_classes(taught.class_names)
+    model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.class_names)
     return model
 
 
@@ -267,11 +264,9 @@ def _networks(
     """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
     if settings.head == "spots":
         model = _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
-        model.flip_average = settings.flip_average
+        model.averages_mirrored = settings.augment != "none"
         return model
-    head, normalize = settings.head, settings.normalize_latents
-    frozen = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
-    encoder = decoder_input(frozen, settings.coarse_latents, settings.decoder_input == "both")
+    encoder = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
     classes, first = classes_of(found.model, settings.decoder, path), found.model.get("unet.inc.double_conv.0.weight")
     if settings.decoder == "unet" and (first is None or not first.ndim):
         raise UserError(f"{path}: holds no decoder")
@@ -279,15 +274,15 @@ def _networks(
 
     def make() -> ClassificationModel | RegionDecoder:
         if settings.task == "classification":
-            return ClassificationModel(encoder.latent_dim, size, width, head, settings.mirror, normalize)
-        return region_decoder(settings.decoder, encoder.latent_dim, classes, width, settings.ensemble, normalize)
+            return ClassificationModel(encoder.latent_dim, size, width)
+        return region_decoder(settings.decoder, encoder.latent_dim, classes, width)
 
     decoder = _restored(make, found.model, path)
     for unet in decoder.unets:
         unet.fold()
     # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
     model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
-    model.flip_average, model.mirrored = settings.flip_average, mirrored_classes(names)
+    model.averages_mirrored, model.mirrored = settings.augment != "none", mirrored_classes(names)
     return model
 
 

@@ -36,6 +36,7 @@ from src.settings import (
     RunSettings,
     SegmentationSettings,
     encoder_run_name,
+    removed,
     with_defaults,
 )
 from src.training import distributed
@@ -91,8 +92,7 @@ def run(
         if settings.encoder == "taught":
             raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
         for name in BASELINES:
-            latents = {"coarse_latents": False, "normalize_latents": "none"} if name == "pixels" else {}
-            variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True, **latents}))
+            variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True}))
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)
@@ -245,6 +245,8 @@ def _class_names(settings: DecoderRunSettings) -> list[str]:
 
 def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
     """Whether the settings that a checkpoint records give the run that these give."""
+    if removed(recorded, of_training=True):
+        return False
     known, free = with_defaults(recorded), MAY_CHANGE - {"max_epochs"}
     return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
 

@@ -153,20 +153,10 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     answers[26] = f"The epoch {' or '.join(dict.fromkeys(selected))}, as the settings say." + (
         " In the published protocol it is chosen on the test frames, which is optimistic." if published else ""
     )
-    averaged = [
-        words
-        for key, words in (
-            ("ema", "weights over the steps"),
-            ("flip_average", "logits over a frame and its mirror image"),
-        )
-        if any(run.settings.get(key) for run in runs)
-    ]
-    sizes = sorted({size for run in runs if isinstance(size := run.settings.get("ensemble"), int) and size > 1})
-    if sizes:
-        averaged.insert(0, f"probabilities over {' or '.join(map(str, sizes))} UNets of other first weights")
+    mirrored = any(run.settings.get("augment", "none") != "none" for run in runs)
     answers[27] = (
-        f"{'Several models' if sizes else 'One model'} a run; averaged are {' and '.join(averaged)}."
-        if averaged
+        "One model a run; averaged are logits over a frame and its mirror image."
+        if mirrored
         else "None: one model a run."
     )
     return answers

@@ -101,7 +101,7 @@ class Run:
     @property
     def is_encoded(self) -> bool:
         """Whether it is a pretrained encoder, or a decoder that sees its latents."""
-        latents = self.settings.get("decoder_input", "latents") in ("latents", "both")
+        latents = self.settings.get("decoder_input", "latents") == "latents"
         return self.task == "latent" or (latents and self.settings.get("head") != "spots")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,14 +27,13 @@ from src.losses import dice_loss
 from src.networks import checkpoint as checkpoints
 from src.networks.build import begin_as_taught, frozen_input, region_decoder
 from src.networks.checkpoint import Checkpoint
-from src.networks.decoder_input import Frozen, Seen, decoder_input
+from src.networks.decoder_input import Frozen
 from src.networks.features import TaughtEncoder
 from src.networks.levels import gray_of
 from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.networks.taught import read_taught
 from src.settings import ClassificationSettings, Decide, DecoderSettings, SegmentationSettings
 from src.training import distributed
-from src.training.averaging import update_average
 from src.training.distributed import Losses
 from src.training.engine import Trainable, blank_checkpoint
 from src.training.epoch import (
@@ -97,7 +95,6 @@ def classification_task(
     device: torch.device,
 ) -> DecoderTask[DiagnosisDataset]:
     """Binary cross-entropy on the logit; of each frame the probability of being sick is kept."""
-    encoder = _seen(frozen, settings)
     decoder: ClassificationModel | SpotModel
     if settings.head == "spots":
         torch.manual_seed(settings.seed)  # whatever networks were made before
@@ -106,15 +103,8 @@ def classification_task(
             logger.warning("head: spots computes in float32, whatever precision says: a spot is a few gray levels")
         settings = settings.model_copy(update={"precision": "fp32"})
     else:
-        decoder = ClassificationModel(
-            encoder.latent_dim,
-            image_size,
-            settings.base_channels,
-            settings.head,
-            settings.mirror,
-            settings.normalize_latents,
-        )
-    model = _on_device(encoder, decoder, settings, device)
+        decoder = ClassificationModel(frozen.latent_dim, image_size, settings.base_channels)
+    model = _on_device(frozen, decoder, settings, device)
     return DecoderTask(
         model=model,
         latents=LatentStore(model, settings, device),
@@ -136,12 +126,10 @@ def segmentation_task(
     `classes`: the names and the background's index.
     """
     names, background = classes
-    if settings.augment != "none" or settings.flip_average:
+    if settings.augment != "none":
         refuse_unpaired(names)
-    encoder = _seen(frozen, settings)
-    size = (encoder.latent_dim, len(names), settings.base_channels, settings.ensemble)
-    decoder = region_decoder(settings.decoder, *size, settings.normalize_latents)
-    model = _on_device(encoder, decoder, settings, device)
+    decoder = region_decoder(settings.decoder, frozen.latent_dim, len(names), settings.base_channels)
+    model = _on_device(frozen, decoder, settings, device)
     model.mirrored = mirrored_classes(names)
     weights = torch.tensor(settings.class_weights, device=device)
     # By order of the ids, which another annotation file may have otherwise: to be seen, not guessed.
@@ -150,7 +138,6 @@ def segmentation_task(
 
     def loss(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         target = batch["target"].to(device)
-        target = target.repeat(len(logits) // len(target), 1, 1, 1)  # in training, for each of the ensemble
         cross_entropy = F.cross_entropy(logits, target, weights)
         return cross_entropy + dice_loss(logits, target) if settings.loss == "ce+dice" else cross_entropy
 
@@ -168,23 +155,16 @@ def segmentation_task(
     )
 
 
-def _seen(encoder: Frozen, settings: DecoderSettings) -> Seen:
-    return decoder_input(encoder, settings.coarse_latents, settings.decoder_input == "both")
-
-
 def _on_device(
-    encoder: Seen,
+    encoder: Frozen,
     decoder: Decoder,
     settings: DecoderSettings,
     device: torch.device,
 ) -> LatentModel:
     """Both networks laid out as the device computes fastest."""
     model = LatentModel(encoder.folded(), decoder, encoder.in_channels).to(device)
-    model.flip_average = settings.flip_average
+    model.averages_mirrored = settings.averages_mirrored
     decoder.to(memory_format=memory_layout(compute_dtype(settings.precision, device), device))
-    if settings.compile and device.type == "cuda":
-        model.encoder.compile()
-        decoder.compile()
     return model
 
 
@@ -224,13 +204,9 @@ _SAME_IN_TESTS = (
     "encoder",
     "decoder",
     "decoder_input",
-    "coarse_latents",
-    "normalize_latents",
-    "flip_average",
+    "augment",
     "image_size",
     "head",
-    "mirror",
-    "ensemble",
     "decide",
     "loss",
     "class_weights",
@@ -267,7 +243,6 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
         assert isinstance(decoder, SegmentationModel)
         assert isinstance(parts.train, RegionDataset)
         _begin_as_drawn(decoder, parts.train)
-    average = deepcopy(decoder).requires_grad_(False) if settings.ema else None
     optimizer = kind(decoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     if settings.schedule != "constant" and settings.patience is not None:
@@ -290,7 +265,7 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
     palette = (regrays and assumed_palette(parts.train, parts.test.patients, settings.palette)) or DEFAULT_PALETTE
 
     def losses(batch: Batch) -> Losses:
-        kept = settings.augment == "none" or "variant" in batch
+        kept = settings.augment in ("none", "flip")  # frames and their mirror images come again
         logits = task.logits(parts.train, batch) if kept else task.logits_of_changed(batch)
         return {"loss": task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
 
@@ -306,29 +281,20 @@ def as_trainable(task: DecoderTask[D], parts: Parts[D], settings: DecoderSetting
                 group["lr"] = settings.learning_rate * factor
             if settings.augment == "none":
                 return compute(batch)
-            changed, draws = _drawn(batch, parts.train, settings, progress.generator)
+            draws = _drawn(batch, settings, progress.generator)
             if sees_levels:  # which are changed themselves, not the colours that stand for them
-                changed["frame"] = gray_of(changed["frame"], level_table(palette))
-            return compute(augmented(changed, settings.augment, draws, task.model.mirrored, palette))
+                batch = batch | {"frame": gray_of(batch["frame"], level_table(palette))}
+            return compute(augmented(batch, settings.augment, draws, task.model.mirrored, palette))
 
-        def after(loss: float) -> None:
-            if average is not None:
-                update_average(average, decoder, settings.ema, before + progress.step - 1)
-            after_step(loss)
-
-        return train_one_epoch(step, parts.train, settings, optimizer, progress, after)
-
-    judged = task
-    if average is not None:  # a signal may save the decoder in the midst of validation, so it keeps its own weights
-        judged = replace(task, model=LatentModel(task.model.encoder, average, task.model.encoder_channels))
+        return train_one_epoch(step, parts.train, settings, optimizer, progress, after_step)
 
     def validate() -> Scores:
-        loss, kept = evaluate(judged, parts.validation, while_training=True)
+        loss, kept = evaluate(task, parts.validation, while_training=True)
         return {"loss": loss, **task.summarise(parts.validation, kept)}
 
     score = {"score": task.score, "errors": "frame_accuracy"}.get(settings.select_by)
     keeps_last = settings.select_by == "last"
-    return Trainable(decoder, optimizer, steps, train_epoch, validate, average, score, keeps_last)
+    return Trainable(decoder, optimizer, steps, train_epoch, validate, score, keeps_last)
 
 
 def _begin_as_drawn(decoder: SegmentationModel, dataset: RegionDataset) -> None:
@@ -342,25 +308,11 @@ def _begin_as_drawn(decoder: SegmentationModel, dataset: RegionDataset) -> None:
         )
 
 
-def _drawn(
-    batch: Batch, dataset: FrameDataset, settings: DecoderSettings, generator: torch.Generator
-) -> tuple[Batch, torch.Tensor]:
-    """The batch and how its frames are to be changed, [B, DRAWS of the kind] in -1..1.
-
-    Where the settings ask for so many variants of a frame, the batch says which each is, `variant` int64 [B]; what a
-    variant is depends on the seed and on the frame's place in the cache alone.
-    """
+def _drawn(batch: Batch, settings: DecoderSettings, generator: torch.Generator) -> torch.Tensor:
+    """How the batch's frames are to be changed, [B, DRAWS of the kind] in -1..1."""
     total = int(batch["total"])  # all processes draw for the whole batch, as the sampler does
-    own, count = distributed.own_share(total), DRAWS[settings.augment]
-    if not settings.augment_variants:
-        return dict(batch), (torch.rand(total, count, generator=generator) * 2 - 1)[own]
-    variants = torch.randint(settings.augment_variants, (total,), generator=generator)[own]
-    rows = [dataset.rows[index] for index in batch["index"].tolist()]
-    draws = [
-        np.random.default_rng([settings.seed, row, variant]).uniform(-1, 1, count)
-        for row, variant in zip(rows, variants.tolist(), strict=True)
-    ]
-    return batch | {"variant": variants}, torch.from_numpy(np.array(draws, np.float32).reshape(-1, count))
+    drawn = torch.rand(total, DRAWS[settings.augment], generator=generator) * 2 - 1
+    return drawn[distributed.own_share(total)]
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.settings import RunSettings, Settings, with_defaults
+from src.settings import WAS_REMOVED, RunSettings, Settings, removed, with_defaults
 from src.training import distributed
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
@@ -73,8 +73,6 @@ class Trainable:
     steps_per_epoch: int
     train_epoch: Callable[[Progress, AfterStep], Scores]
     validate: Callable[[], Scores]
-    average: nn.Module | None = None
-    """The model with averaged weights, if those are what is validated and kept as the best."""
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
     keeps_last: bool = False
@@ -94,8 +92,6 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
     if state.optimizer is not None:
         task.model.load_state_dict(state.model)
         task.optimizer.load_state_dict(state.optimizer)
-        if task.average is not None:
-            task.average.load_state_dict(state.average or {})
     writes = distributed.writes()
     steps = settings.max_epochs * task.steps_per_epoch
     with (
@@ -184,7 +180,7 @@ def _one_epoch(
 def _write_copies(state: Checkpoint, run: RunFolder) -> None:
     """What follows from last.pty, which was written before: a run killed in between writes it when it is resumed."""
     if state.best_epoch == state.epoch and state.begun is None:
-        checkpoints.save(run.best, replace(state, model=state.average or state.model, optimizer=None, average=None))
+        checkpoints.save(run.best, replace(state, optimizer=None))
     lines = [json.dumps(without_nan(entry)) + "\n" for entry in state.history]
     write_text(run.logs / "metrics.jsonl", "".join(lines))
 
@@ -236,6 +232,7 @@ def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
         for key, value in blank.settings.items()
         if key not in may_change and then_settings.get(key) != value
     ]
+    changed += [f"{found}, which {WAS_REMOVED}" for found in removed(state.settings, of_training=True)]
     for what, then, now in (
         (
             "patients trained on",
@@ -290,7 +287,6 @@ def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
         state,
         model=task.model.state_dict(),
         optimizer=task.optimizer.state_dict(),
-        average=None if task.average is None else task.average.state_dict(),
         seconds=clock.seconds(),
     )
 

@@ -1,4 +1,4 @@
-"""Latents of a frozen encoder, kept: each frame is encoded once, and each of its variants that come again."""
+"""Latents of a frozen encoder, kept: each frame is encoded once, and its mirror image where that comes again."""
 
 import logging
 import shutil
@@ -18,17 +18,17 @@ from src.training import distributed
 logger = logging.getLogger(__name__)
 
 
-Key = tuple[int, int | None]
-"""A frame's row in the frame cache and the number of its variant, None for the frame as it is."""
+Key = tuple[int, bool]
+"""A frame's row in the frame cache, and whether it is its mirror image."""
 
 
 class LatentStore:
     """Encodes batches, and keeps the latents of as many frames as the settings' memory and disk hold.
 
-    Frames are told apart by their row in the frame cache, so that all parts of a run's data share one store, and their
-    changed variants by number, where the batch gives one in `variant`. Latents
-    are kept in the number format they were computed in, so that keeping them changes no result. The file on disk has
-    no name: it is gone when the process is, however that ends.
+    Frames are told apart by their row in the frame cache, so that all parts of a run's data share one store, and from
+    their mirror images by `flipped` bool [B], where the batch has it. Latents are kept in the number format they were
+    computed in, so that keeping them changes no result. The file on disk has no name: it is gone when the process is,
+    however that ends.
     """
 
     def __init__(self, model: LatentModel, settings: DecoderSettings, device: torch.device) -> None:
@@ -47,8 +47,8 @@ class LatentStore:
         rows = [dataset.rows[index] for index in batch["index"].tolist()]
         if not rows:  # one of several processes may have no share of a batch
             return self.encode(batch["frame"])
-        variants = batch["variant"].tolist() if "variant" in batch else [None] * len(rows)
-        keys = list(zip(rows, variants, strict=True))
+        flipped = batch["flipped"].tolist() if "flipped" in batch else [False] * len(rows)
+        keys = list(zip(rows, flipped, strict=True))
         latents = {key: self._kept(key) for key in set(keys) if key in self.in_memory or key in self.on_disk}
         for place, key in enumerate(keys):
             if key not in latents:  # one frame at a time: what a frame becomes does not depend on its batch

@@ -11,7 +11,7 @@ import torch
 
 from src.datasets.torch_datasets import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
-from src.losses import contrastive_loss, info_nce, pretraining_loss
+from src.losses import pretraining_loss
 from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.precision import compute_dtype, computing_in
@@ -42,7 +42,6 @@ _SAME_IN_TESTS = {
     "ssim_threshold",
     "temperature",
     "lambda_contrastive_loss",
-    "contrastive",
     "model_setting",
 }
 
@@ -83,7 +82,6 @@ class Pretraining:
             rebuilt.float(),
             self.settings.contrastive_weight,
             self.settings.temperature,
-            {"pooled": contrastive_loss, "per_anchor": info_nce}[self.settings.contrastive],
         )
 
     def _places(self, x: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -50,7 +50,7 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """settings.yaml, train.log, metrics.jsonl, TensorBoard events."""
+        """settings.yaml, train.log, warnings.jsonl, metrics.jsonl, TensorBoard events."""
         return self.root / "logs"
 
     @property
@@ -100,13 +100,16 @@ class RunFolder:
             for folder in folders:
                 remove_partial(folder)
             to_file = _LogFile(self.logs / "train.log", encoding="utf-8", errors="backslashreplace")
+            warnings = _LogFile(self.logs / "warnings.jsonl", encoding="utf-8")
         except OSError as error:
             raise UserError(f"{self.root}: cannot write the run folder: {error.strerror or error}") from None
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        warnings.setFormatter(_JsonLine())
+        warnings.setLevel(logging.WARNING)
         to_console = logging.StreamHandler()
         to_console.setFormatter(logging.Formatter("%(message)s"))
         to_console.setLevel(logging.INFO)
-        logging.basicConfig(level=logging.INFO, handlers=[to_file, to_console], force=True)
+        logging.basicConfig(level=logging.INFO, handlers=[to_file, warnings, to_console], force=True)
         logging.captureWarnings(True)
         for package in ("src", "model"):
             logging.getLogger(package).setLevel(logging.DEBUG)
@@ -210,6 +213,13 @@ class _LogFile(logging.FileHandler):
         if isinstance(error, OSError):
             raise UserError(f"{self.baseFilename}: cannot write: {error.strerror or error}") from None
         super().handleError(record)
+
+
+class _JsonLine(logging.Formatter):
+    """A message as an object a line, for programs to read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"level": record.levelname, "message": record.getMessage()})
 
 
 def _git_commit() -> str | None:

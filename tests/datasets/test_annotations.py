@@ -1,6 +1,7 @@
 """Regions: classes by category id, drawn in the file's order, averaged without bias; damage costs one entry only."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,14 @@ def test_background_may_be_any_category(tmp_path: Path) -> None:
     assert set(np.unique(classes)) == {0, 3}
 
 
-def test_later_shapes_overwrite_earlier_ones(tmp_path: Path) -> None:
+def test_small_shapes_lie_above_large_ones_whatever_their_order(tmp_path: Path) -> None:
     breast, nipple = shape(1, box(100, 100, 300, 300)), shape(3, box(180, 180, 220, 220))
-    assert drawn(tmp_path, coco(breast, nipple))[200, 200] == 2
-    assert drawn(tmp_path, coco(nipple, breast))[200, 200] == 0
+    mask = coco_mask.encode(np.asfortranarray(drawn(tmp_path, coco(breast)) == 0, np.uint8))
+    as_mask = breast | {"segmentation": mask | {"counts": mask["counts"].decode()}}
+    for large in (breast, as_mask):
+        for shapes in ((large, nipple), (nipple, large)):
+            classes = drawn(tmp_path, coco(*shapes))
+            assert ((classes == 2).sum(), (classes == 0).sum()) == (40 * 40, 200 * 200 - 40 * 40)
 
 
 def test_a_polygon_that_leaves_the_image_keeps_its_shape_inside(tmp_path: Path) -> None:
@@ -86,6 +91,60 @@ def test_a_polygon_that_leaves_the_image_keeps_its_shape_inside(tmp_path: Path) 
     rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     inside = columns + np.abs(rows - 240) <= 200
     assert ((classes == 0) != inside).mean() < 0.002
+
+
+def renumbered(content: dict[str, Any], shift: int = 0, kind: Callable[[int], Any] = int) -> dict[str, Any]:
+    """The same file with other category ids, and with all its numbers as another exporter writes them."""
+    for item in content["categories"]:
+        item["id"] = kind(item["id"] + shift)
+    for item in content["annotations"]:
+        item |= {"category_id": kind(item["category_id"] + shift), "image_id": kind(item["image_id"])}
+    for item in content["images"]:
+        item |= {key: kind(item[key]) for key in ("id", "height", "width")}
+    return content
+
+
+GROUP = {"id": 0, "name": "torso", "supercategory": "none"}
+
+
+@pytest.mark.parametrize("kind", [int, float, str, lambda number: f" {number}.0"])
+@pytest.mark.parametrize("shift", [0, -1])
+@pytest.mark.parametrize("extra", [None, GROUP, {"id": 0, "name": "_background_"}, {"id": "0", "name": "none"}])
+def test_ids_and_sizes_as_exporters_write_them(
+    tmp_path: Path, kind: Callable[[int], Any], shift: int, extra: dict[str, Any] | None
+) -> None:
+    shapes = (shape(1, box(0, 0, 100, 100)), shape(4, box(200, 200, 300, 300)))
+    plain, _ = read(tmp_path, coco(*shapes))
+    content = renumbered(coco(*shapes), 0 if extra else shift, kind)
+    if extra:
+        content["categories"] = [extra, *(item | {"supercategory": "torso"} for item in content["categories"])]
+    annotations, reasons = read(tmp_path, content)
+    assert reasons == {}
+    assert (annotations.class_names, annotations.background) == (plain.class_names, plain.background)
+    assert [image.as_plain() for image in annotations.images] == [image.as_plain() for image in plain.images]
+
+
+def test_a_class_of_id_0_that_is_drawn_or_no_exporters_own_is_a_class(tmp_path: Path) -> None:
+    for extra, category in ((GROUP, 0), ({"id": 0, "name": "right_nipple"}, 1)):
+        content = coco(shape(category, box(0, 0, 100, 100)))
+        content["categories"] = [extra, *(item | {"supercategory": "torso"} for item in content["categories"])]
+        assert read(tmp_path, content)[0].class_names == (extra["name"], *NAMES)
+
+
+def test_the_background_is_found_whatever_its_letters(tmp_path: Path) -> None:
+    assert read(tmp_path, coco(GOOD), "roi")[0].background == 4
+    content = coco(GOOD)
+    content["categories"].append({"id": 6, "name": "roi"})
+    with pytest.raises(UserError, match="no category is named 'Roi'"):
+        read(tmp_path, content, "Roi")
+
+
+def test_image_ids_may_be_text(tmp_path: Path) -> None:
+    content = coco(GOOD | {"image_id": "c0ffee"}, GOOD | {"image_id": "decaf"})
+    content["images"][0]["id"] = "c0ffee"
+    annotations, reasons = read(tmp_path, content)
+    assert len(annotations.images[0].shapes) == 1
+    assert reasons == {"annotations whose image id is not in the file": ["annotation 2"]}
 
 
 def test_background_is_not_drawn(tmp_path: Path) -> None:
@@ -242,7 +301,9 @@ NO_SIZE = "annotated images without id, file_name, height or width"
     ("broken", "reason"),
     [
         ({"height": None}, NO_SIZE),
-        ({"width": "640"}, NO_SIZE),
+        ({"width": "wide"}, NO_SIZE),
+        ({"width": 640.5}, NO_SIZE),
+        ({"width": True}, NO_SIZE),
         ({"file_name": 3}, NO_SIZE),
         ({"height": 0}, NO_SIZE),
         ({"id": [9]}, NO_SIZE),
@@ -352,6 +413,56 @@ NO_FRAME, SEVERAL = "annotated images without a frame of that name", "annotated 
 )
 def test_image_without_a_frame_of_its_own_is_skipped(name: str, reason: str) -> None:
     assert matched(name) == ({}, {reason: [name]})
+
+
+DATABASE = "T0001.1.1.S.2012-10-01.00"
+EXPORTED = (
+    f"{DATABASE}_snap.jpg",
+    DATABASE,
+    f"{DATABASE}.png",
+    f"{DATABASE}.jpg.png",
+    f"{DATABASE}.JPG",
+    f"images/{DATABASE}.jpg",
+    f"C:\\data\\{DATABASE}.jpg",
+    f"90fbb0c7-{DATABASE}.jpg",
+    f"12345678-{DATABASE}.jpg",
+    f"upload/3/a1b2c3d4-{DATABASE}_snap.jpg",
+    f"{DATABASE}_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg",
+    f"{DATABASE.replace('.', '-')}_jpg.rf.Zk3qWmN8.jpg",
+    f"/data/local-files/?d=DMR/0001/{DATABASE}.jpg",
+    f"https://host/a/{DATABASE}.jpg?token=1.2",
+    f"s3://bucket/{DATABASE}.jpg",
+    f"my%20files%2F{DATABASE}.jpg",
+    DATABASE.lower() + ".jpg",
+    DATABASE.replace(".", "_") + ".jpg",
+)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_the_names_that_exporters_make_are_understood(name: str) -> None:
+    frames = [Frame("0001", Path(f"0001/{stem}.jpg"), stem) for stem in (DATABASE, "other")]
+    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(name, 4, 4, [(0, [])]),))
+    skipped = Skipped()
+    assert list(match_frames({"gray": frames, "heat": []}, annotated, skipped)) == frames[:1]
+    assert skipped.reasons == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("20210405-12.jpg", ["12"]),  # a date, not a hash
+        ("a-b.jpg", ["a.b", "a_b"]),  # either could be meant
+        ("12.jpg", ["112"]),
+        ("one_mask.jpg", ["one"]),
+        ("rf.12345678.jpg", ["rf"]),
+    ],
+)
+def test_a_name_that_is_not_certain_is_not_guessed(name: str, frames: list[str]) -> None:
+    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(name, 4, 4, [(0, [])]),))
+    skipped = Skipped()
+    listed = [Frame("0001", Path(f"0001/{stem}.jpg"), stem) for stem in frames]
+    assert match_frames({"gray": listed, "heat": []}, annotated, skipped) == {}
+    assert skipped.reasons == {NO_FRAME: [name]}
 
 
 def test_a_folder_is_a_patient_where_other_paths_name_patients() -> None:

@@ -53,7 +53,7 @@ def test_a_mirror_swaps_left_and_right() -> None:
 @pytest.mark.parametrize("names", [("L breast", "R breast"), ("left_breast", "right_breast", "left_nipple")])
 def test_classes_without_partner_are_not_mirrored(names: tuple[str, ...]) -> None:
     refuse_unpaired(NAMES)
-    with pytest.raises(UserError, match="mirror frames, but"):
+    with pytest.raises(UserError, match="mirrors frames, but"):
         refuse_unpaired(names)
 
 

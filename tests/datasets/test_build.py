@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from src.datasets import splits
-from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits, pretrained_on
+from src.datasets.build import Parts, build_diagnoses, build_frames, build_regions, draw_splits
 from src.datasets.torch_datasets import FrameDataset, as_input
 from src.errors import UserError
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
@@ -130,27 +130,6 @@ def test_transductive_encoder_sees_test_patients(cohort: Folder) -> None:
 def test_transductive_does_not_concern_the_decoders(cohort: Folder, task: str) -> None:
     parts = build(task, cohort.root, transductive=True)
     assert not (patients(parts.train) | patients(parts.validation)) & set(parts.split.test)
-
-
-def test_encoder_trains_on_both_modalities_of_its_own_training_patients(cohort: Folder) -> None:
-    cohort.frame("0021", visit=2)
-    for number in (30, 31):  # without a heat map, so none of the encoder's own patients
-        cohort.patient(f"{number:04d}", "Healthy", snap=False)
-    parts = build("latent", cohort.root, both_modalities=True)
-    assert pretrained_on(settings_for("latent", cohort.root), parts.train) is parts.train
-    both = pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train)
-    own = len(parts.train)
-    assert both.names[:own] == parts.train.names
-    beside = both.frames[own:]
-    assert {frame.patient for frame in beside} == set(parts.train.patients)
-    assert not any(frame.path.stem.endswith("_snap") for frame in beside)
-    assert len(beside) == own + ("0021" in parts.train.patients)
-    batch = both.everything()["frame"]
-    assert_allclose(batch[own:, 0], batch[own:, 2])  # gray, in three channels
-    with pytest.raises(UserError, match="no training patient has a frame of the other one"):
-        pretrained_on(settings_for("latent", cohort.root, both_modalities=True), parts.train.of_patients(["none"]))
-    levels = [40 + 7 * int(frame.patient) % 200 for frame in both.frames]
-    assert_allclose(batch.double().mean((1, 2, 3)), levels, atol=2)
 
 
 @pytest.mark.parametrize("first", BUILDS)
@@ -380,3 +359,76 @@ def test_one_diagnosis_only_says_which_scores_there_will_not_be(
     build("classification", cohort.root)
     assert "train: only one diagnosis among its patients: nothing to tell apart" in caplog.text
     assert "validation: only one diagnosis among its patients: scores that need both, such as AUC" in caplog.text
+
+
+def names_nobody_has(cohort: Folder, *mended: int) -> None:
+    """An annotation file for patients 1 to 6 that only these of them have."""
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    names = {
+        f"T{number:04d}.1.1.S.2012-10-01.{'00' if number in mended else '77'}.jpg": number for number in range(1, 7)
+    }
+    cohort.regions({name: [(1, square if number % 2 else [])] for name, number in names.items()})
+
+
+def test_a_run_that_cannot_begin_says_what_it_left_out_and_leaves_no_split(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    names_nobody_has(cohort)
+    with pytest.raises(UserError, match="0 patients can be used"):
+        build("segmentation", cohort.root)
+    assert "annotated images without a frame of that name: 3" in caplog.messages
+    assert "annotations without a polygon or mask: 3" in caplog.messages
+    assert not (cohort.root.parent / "out" / "split.json").exists()
+    names_nobody_has(cohort, 1, 3, 5)
+    assert len(patients(build("segmentation", cohort.root, test_ratio=0.4, seed=1).test)) == 1
+
+
+def test_the_name_that_was_expected_is_told(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    cohort.regions({"0003 first.jpg": [(1, [[4, 4, 16, 4, 16, 16, 4, 16]])]})
+    with pytest.raises(UserError, match="0 patients can be used"):
+        build("segmentation", cohort.root)
+    assert any(
+        re.fullmatch(
+            r"annotated images that must be called as their frame, such as 0.*jpg, not 0003 first.jpg: 1", line
+        )
+        for line in caplog.messages
+    )
+
+
+def test_a_region_without_a_pixel_is_named_with_its_frame(cohort: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    outside, tiny = [[41, 4, 45, 4, 45, 9]], [[4.1, 4.1, 4.2, 4.1, 4.2, 4.2]]
+    lost = {1: [(1, square), (2, square)], 2: [(1, square), (2, outside)], 3: [(1, square), (2, tiny)]}
+    shapes = {number: lost.get(number, [(1, square)]) for number in range(1, 11)}
+    cohort.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": found for number, found in shapes.items()})
+    with caplog.at_level(logging.DEBUG):
+        build("segmentation", cohort.root)
+    (line,) = [text for text in caplog.messages if text.startswith("regions of which no pixel") and "_snap.jpg" in text]
+    assert re.findall(r"T(000\d)[^:]*: (\w+)", line) == [
+        ("0001", "left_breast"),
+        ("0002", "right_breast"),
+        ("0003", "right_breast"),
+    ]
+
+
+def test_a_split_of_earlier_annotations_is_named(cohort: Folder) -> None:
+    build("latent", cohort.root)
+    names_nobody_has(cohort)
+    with pytest.raises(UserError, match=r"out/split.json was drawn before: .* delete it"):
+        build("segmentation", cohort.root)
+
+
+@pytest.mark.parametrize(("task", "protocol"), [("segmentation", "kfold"), ("classification", "published")])
+def test_trials_that_cannot_be_trained_are_refused_before_the_first(
+    cohort: Folder, caplog: pytest.LogCaptureFixture, task: str, protocol: str
+) -> None:
+    names_nobody_has(cohort, 1, 3, 5)
+    for number in range(3, 21):
+        cohort.description(f"{number:04d}", "Diagnosis: unknown")
+    with pytest.raises(UserError, match="test patients; at least 1 test patient and 2 others"):
+        draw_splits(settings_for(task, cohort.root, protocol=protocol, folds=4))
+    segments = task == "segmentation"
+    assert (
+        "annotations without a polygon or mask: 3" if segments else "patients whose diagnosis is 'unknown': 19"
+    ) in (caplog.messages)
+    assert not list(cohort.root.parent.glob("out/**/split*.json"))

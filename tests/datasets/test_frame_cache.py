@@ -11,19 +11,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from torch import nn
 
-from model.heads import LatentModel
 from src.datasets import frame_cache, images
 from src.datasets.annotations import AnnotatedImage
-from src.datasets.frame_cache import FrameCache, joined, open_cache, read_frame
+from src.datasets.frame_cache import FrameCache, open_cache, read_frame
 from src.datasets.source import Frame, Skipped
-from src.datasets.torch_datasets import RegionDataset, as_input
+from src.datasets.torch_datasets import RegionDataset
 from src.errors import UserError
 from src.settings import Modality
 
@@ -45,27 +42,6 @@ def opened(root: Path, modality: Modality = "gray") -> tuple[FrameCache, dict[st
     frames = [Frame("0001", path.relative_to(root), path.stem) for path in sorted(root.rglob("*.jpg"))]
     skipped = Skipped()
     return open_cache(root.parent / "cache", root, frames, modality, SIZE, skipped), skipped.reasons
-
-
-@pytest.mark.parametrize(("own", "other"), [("gray", "heat"), ("heat", "gray")])
-def test_joined_frames_are_what_a_decoder_of_the_other_modality_shows_the_encoder(
-    tmp_path: Path, own: Modality, other: Modality
-) -> None:
-    for number in range(3):
-        save(tmp_path / "frames" / f"{number}.jpg", noise(*SIZE, 3, seed=number))
-    caches = [opened(tmp_path / "frames", modality)[0] for modality in (own, other)]
-    both = joined(*caches)
-    assert both.shape == caches[0].shape
-    model = LatentModel(nn.Identity(), nn.Identity(), both.shape[0])  # type: ignore[arg-type]
-    expected = model.encode(as_input(caches[1].read(range(3)))).flatten(0, 1)
-    behind = range(3, len(both.frames))
-    shown = [row for row in range(3) for _ in range(len(behind) // 3)]
-    torch.testing.assert_close(as_input(both.read(behind)), expected)
-    assert [both.frames[row] for row in behind] == [caches[1].frames[row] for row in shown]
-    order = np.random.default_rng(0).permutation(len(both.frames))
-    expected = torch.cat((as_input(caches[0].read(range(3))), expected))
-    torch.testing.assert_close(as_input(both.read(order)), expected[order])
-    assert [both.box(row) for row in behind] == [caches[1].box(row) for row in shown]
 
 
 def test_gray_frame_is_kept_as_it_is(tmp_path: Path) -> None:

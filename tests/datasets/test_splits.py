@@ -303,6 +303,18 @@ def test_folds_deal_every_patient_once_and_keep_strata_and_groups(
             assert abs(sum(strata[patient] == stratum for patient in fold) - size / count) <= 1 + pairs
 
 
+@settings(max_examples=60)
+@given(st.integers(2, 6), SEEDS, COHORTS.filter(lambda strata: len(strata) >= 6))
+def test_every_fold_has_its_part_of_the_annotated_and_of_the_sick(
+    count: int, seed: int, strata: dict[str, tuple[int | None, bool]]
+) -> None:
+    dealt = folds(strata, count, seed)
+    annotated = [sum(strata[patient][1] for patient in fold) for fold in dealt]
+    sick = [sum(strata[patient][0] == 1 for patient in fold) for fold in dealt]
+    assert max(annotated) - min(annotated) <= 1
+    assert max(sick) - min(sick) <= 1
+
+
 def test_folds_need_as_many_patients() -> None:
     with pytest.raises(ValueError, match="cannot be dealt"):
         folds(dict.fromkeys("abc", 0), 4, 1)

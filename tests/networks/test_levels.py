@@ -19,7 +19,7 @@ from src.prediction.inputs import from_array
 from src.training.engine import same_weights
 
 RUN = "dmr_runs_seg_h_enc_h_dec"
-LEVELS = [*TINY_DECODER, "decoder_input=levels", "augment=strong", "precision=fp32", "flip_average=true"]
+LEVELS = [*TINY_DECODER, "decoder_input=levels", "augment=strong", "precision=fp32"]
 LEVELS += ["max_epochs=2", "min_steps_per_epoch=2", "patience=null", "select_by=last"]
 DRAWN = [*LEVELS, "init=drawn", "base_channels=16", "learning_rate=0.000001"]
 
@@ -58,7 +58,6 @@ def test_what_does_not_fit_the_weights_that_ship_is_one_line(
 ) -> None:
     for settings, words in (
         (["init=drawn", "decoder_input=pixels"], "goes with decoder_input: levels"),
-        (["init=drawn", "decoder_input=levels", "ensemble=2"], "ensemble: 1"),
         ([*LEVELS, "init=drawn"], "base_channels: 2 here, 16 in"),
     ):
         with pytest.raises(SystemExit):

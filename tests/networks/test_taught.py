@@ -16,13 +16,15 @@ from src.networks.features import TaughtEncoder, features_of
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import SHIPPED, Taught, read_taught, write_taught
 
+LEAST = (0.0, 0.5, 0.0)
+
 
 @pytest.fixture
 def taught() -> Taught:
     torch.manual_seed(1)
     state = UNet(1, 3, 2).state_dict()
     names = ("left_breast", "right_breast", "ROI")
-    return Taught(state, names, 2, 2, (48, 64), "nothing", torch.randn(8), torch.rand(8) + 0.5)
+    return Taught(state, names, 2, 2, (48, 64), "nothing", torch.randn(8), torch.rand(8) + 0.5, LEAST)
 
 
 def test_what_is_written_is_read(taught: Taught, tmp_path: Path) -> None:
@@ -44,6 +46,8 @@ def test_what_is_written_is_read(taught: Taught, tmp_path: Path) -> None:
         ({"base_channels": "4"}, {}),
         ({"background": "skin"}, {}),
         ({"image_size": "48"}, {}),
+        ({"least": "0,0"}, {}),
+        ({"least": "0,0,nan"}, {}),
         ({}, {"outc.conv.bias": torch.full((3,), torch.nan)}),
         ({}, {"features.std": torch.zeros(8)}),
         ({}, {"features.mean": torch.zeros(9)}),
@@ -56,7 +60,7 @@ def test_what_does_not_belong_together_is_one_line(
     path = tmp_path / "w.safetensors"
     write_taught(taught, path)
     metadata = {"classes": "left_breast,right_breast,ROI", "background": "ROI", "base_channels": "2"}
-    metadata |= {"image_size": "48,64", "taught_on": "nothing"}
+    metadata |= {"image_size": "48,64", "taught_on": "nothing", "least": "0,0,0"}
     save_file(load_file(path) | tensors, path, metadata | said)
     with pytest.raises(UserError, match=r"w\.safetensors: damaged"):
         read_taught(path)

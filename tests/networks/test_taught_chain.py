@@ -111,7 +111,6 @@ def test_an_encoder_of_the_other_kind_is_one_line(
     for flags, words in (
         (["encoder=cuts", "decoder=linear", *TINY], "encoder: taught there, cuts in the settings; this makes one"),
         ([*LINEAR, "decoder_input=random"], "encoder: taught: goes with decoder_input: latents, levels or pixels"),
-        ([*LINEAR, "ensemble=2"], "decoder: linear: goes with ensemble: 1"),
     ):
         with pytest.raises(SystemExit):
             run_here("main_seg.py", *places(phantom, tmp_path), *flags, "--encoder-ckpt-root", str(root))
@@ -131,7 +130,7 @@ def test_folds_take_the_encoder_that_ships_and_diagnoses_see_its_latents(
         encoder = checkpoints.load(trial / RUN / "checkpoints" / "dmr_run.pty").encoder
         assert same_weights(encoder, dict(TaughtEncoder.from_taught(read_taught()).state_dict()))
         assert not (trial / "dmr_runs").exists()  # nothing is pretrained
-    settings = [*TINY, "encoder=taught", "base_channels=2", "head=top", "strata=[]"]
+    settings = [*TINY, "encoder=taught", "base_channels=2", "strata=[]"]
     run_here("main_binary.py", *places(phantom, root), *settings)
     assert 0 <= load_classifier(root / CLASSIFIER, "cpu").predict(np.zeros((48, 64), np.uint8)).probability <= 1
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -59,9 +60,24 @@ def test_what_is_taught_can_be_read_and_its_features_are_standardised(tmp_path: 
     mean, std = feature_statistics(network, CPU, 0)
     assert mean.shape == std.shape == (8,)
     assert (std > 0).all()
-    taught = Taught(network.state_dict(), CLASSES, BACKGROUND, 2, (120, 160), "a few torsos", mean, std)
+    said = (BACKGROUND, 2, (120, 160), "a few torsos", mean, std, (0.0,) * len(CLASSES))
+    taught = Taught(network.state_dict(), CLASSES, *said)
     write_taught(taught, tmp_path / "regions.safetensors")
     read = read_taught(tmp_path / "regions.safetensors")
     assert (read.class_names, read.base_channels, read.taught_on) == (CLASSES, 2, "a few torsos")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(read.state[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
+
+
+def test_the_least_probability_divides_nipples_found_from_invented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    nipple = CLASSES.index("left_nipple")
+    classes = torch.full((2, 20, 20), BACKGROUND)
+    classes[0, 5:9, 5:9] = nipple  # there; in the second frame it is not
+    logits = torch.zeros(2, len(CLASSES), 20, 20)
+    logits[:, BACKGROUND] = 9
+    for frame, probability in enumerate((0.9, 0.7)):
+        logits[frame, :, 5:9, 5:9] = np.log((1 - probability) / 7)
+        logits[frame, nipple, 5:9, 5:9] = np.log(probability)
+    monkeypatch.setattr(teach, "batches", lambda *_: [(torch.zeros(2, 1, 20, 20), classes)])
+    found = teach.least_probability(lambda frames: logits, CPU, 0)  # type: ignore[arg-type]
+    assert 0.7 < found <= 0.9

@@ -184,10 +184,10 @@ def test_what_cannot_be_done_is_one_line(make_run: MakeRun, folder: Path, tmp_pa
         (run, "segmentation", folder, folder / "o", "may not lie in the input"),
         (run, "classification", folder, tmp_path / "o", "a run of segmentation"),
         (tmp_path, "segmentation", folder, tmp_path / "o", "no trained run"),
-        (run, "segmentation", folder, tmp_path / "o", "decide: argmax then, dice now"),
+        (run, "segmentation", folder, tmp_path / "o", "decide: argmax then, whole now"),
     ]
     for at, task, source, output, words in cases:
-        asked = {"decide": "dice" if "dice" in words else "argmax", "max_epochs": 3, "dataset_path": "/elsewhere"}
+        asked = {"decide": "whole" if "whole" in words else "argmax", "max_epochs": 3, "dataset_path": "/elsewhere"}
         with pytest.raises(UserError, match=words) as caught:
             predict_files(at, task, source, output, "cpu", asked if task == "segmentation" else None)
         assert "\n" not in str(caught.value)
