@@ -14,7 +14,7 @@ from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
 from src.training.latent_export import export_latents
 from src.training.memory import peak_memory_mb
-from src.training.pretraining import Pretraining, encode_for_pictures, refuse_other_losses
+from src.training.pretraining import Pretraining, encode_for_pictures
 from src.training.run_folder import RunFolder
 from src.training.taught import take_taught
 
@@ -49,7 +49,7 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "test":
-        refuse_other_losses(checkpoints.load(run.best).settings, settings, run.best)
+        checkpoints.refuse_other_networks(checkpoints.load(run.best).settings, settings, run.best)
     else:
         blank = blank_checkpoint(settings, parts)
         state = resumed(run, blank) if arguments.resume else blank

@@ -27,7 +27,7 @@ SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_e
 PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "select_by=score", "max_epochs=2"]
 SHARED += ["min_steps_per_epoch=2"]
-REGIONS = ["loss=ce+dice", "decide=whole"]
+REGIONS = ["loss=ce+dice"]
 DIAGNOSIS = ["strata=[]"]
 ALONE = ["decoder_input=pixels", "baseline=true"]
 
@@ -49,8 +49,8 @@ def test_a_run_is_tested_with_the_networks_it_was_trained_with(
     before = (root / SEGMENTER / "results" / "metrics.json").read_bytes()
     places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, *REGIONS]
     with pytest.raises(SystemExit):
-        run_here("main_seg.py", "--mode", "test", "--set", *places, "augment=none", "decide=argmax")
-    assert "augment: full then, none now; decide: whole then, argmax now" in capsys.readouterr().err
+        run_here("main_seg.py", "--mode", "test", "--set", *places, "augment=none", "decide=whole")
+    assert "augment: full then, none now; decide: argmax then, whole now" in capsys.readouterr().err
     assert (root / SEGMENTER / "results" / "metrics.json").read_bytes() == before
 
 
@@ -118,7 +118,7 @@ def test_frames_of_another_aspect_are_scored_as_they_are_predicted(
             image.resize((120, 160)).save(path, quality=95)  # portrait; the drawn regions stretch with it
     places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", *TINY_DECODER, f"precision={precision}"]
     length = ["learning_rate=0.01", "min_steps_per_epoch=6", "max_epochs=2", "patience=null", "select_by=last"]
-    run_here("main_seg.py", *places, "decoder_input=pixels", "decide=whole", "precision=fp32", *length)
+    run_here("main_seg.py", *places, "decoder_input=pixels", "precision=fp32", *length)
     run = tmp_path / SEGMENTER
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     assert any(coco_mask.area({"size": [48, 64], "counts": line["predicted"].encode()}) for line in lines)

@@ -11,9 +11,13 @@ import pytest
 from src.errors import UserError
 from src.settings import (
     REPOSITORY,
+    TASKS,
     ClassificationSettings,
+    Kind,
     LatentSettings,
+    RunSettings,
     SegmentationSettings,
+    fields_of,
     removed,
     with_defaults,
 )
@@ -141,6 +145,15 @@ def test_only_what_changed_a_network_keeps_it_from_being_used() -> None:
     assert removed({"flip_average": True}) == ["flip_average: True"]
     assert removed({"ensemble": 2, "decide": "dice"}) == ["ensemble: 2", "decide: dice"]
     assert removed({"ema": 0.9, "ensemble": 2}, of_training=True) == ["ema: 0.9"]
+
+
+@pytest.mark.parametrize("kind", TASKS.values(), ids=lambda kind: kind.__name__)
+def test_every_key_says_what_it_belongs_to(kind: type[RunSettings]) -> None:
+    of_each = [fields_of(kind, one) for one in Kind]
+    assert sum(map(len, of_each)) == len(kind.model_fields) - 1  # none in two
+    assert set().union(*of_each) == kind.model_fields.keys() - {"task"}
+    assert {"output_root", "num_workers"} <= fields_of(kind, Kind.MACHINE)
+    assert "learning_rate" not in fields_of(kind, Kind.MACHINE, Kind.NETWORK, Kind.LENGTH)
 
 
 def test_every_key_is_explained() -> None:

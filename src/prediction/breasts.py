@@ -14,7 +14,6 @@ from src.networks.checkpoint import Checkpoint
 from src.networks.decoder_input import BreastMaps
 from src.prediction.trained import breast_maps, load_trained
 from src.settings import BASELINES, WITHOUT_ENCODER, ClassificationSettings
-from src.training.decoding import refuse_other_networks
 from src.training.engine import blank_checkpoint
 from src.training.run_folder import RunFolder
 
@@ -32,7 +31,7 @@ def frozen_breasts(
     channels, *size = parts.train.cache.shape
     if mode == "test":
         trained = checkpoints.load(run.best)
-        refuse_other_networks(trained.settings, settings, run)
+        checkpoints.refuse_other_networks(trained.settings, settings, run.best)
         return breast_maps(trained, channels, (size[0], size[1]), run.best), trained
     folder = RunFolder((root or settings.output_root) / settings.segmenter_name)
     if not folder.is_finished:

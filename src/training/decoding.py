@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -178,7 +178,7 @@ def frozen_encoder(
     """
     if mode == "test":
         trained = checkpoints.load(run.best)
-        refuse_other_networks(trained.settings, settings, run)
+        checkpoints.refuse_other_networks(trained.settings, settings, run.best)
         _refuse_other_classes(trained, parts.train, run)
         return frozen_input(settings.decoder_input, settings.encoder_modality, trained, run.best), trained
     if not settings.needs_encoder:
@@ -198,24 +198,6 @@ def frozen_encoder(
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
     blank = blank_checkpoint(settings, parts)
     return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
-
-
-_SAME_IN_TESTS = (
-    "encoder",
-    "decoder",
-    "decoder_input",
-    "augment",
-    "image_size",
-    "head",
-    "decide",
-    "loss",
-    "class_weights",
-)
-
-
-def refuse_other_networks(recorded: dict[str, Any], settings: DecoderSettings, run: RunFolder) -> None:
-    """`UserError` where a run would be tested with other networks than it was trained, and predicts, with."""
-    checkpoints.refuse_other_settings(recorded, settings.model_dump(mode="json", include=set(_SAME_IN_TESTS)), run.best)
 
 
 def _refuse_other_classes(trained: Checkpoint, dataset: FrameDataset, run: RunFolder) -> None:

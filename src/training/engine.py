@@ -23,24 +23,13 @@ from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.settings import WAS_REMOVED, RunSettings, Settings, removed, with_defaults
+from src.settings import TASKS, WAS_REMOVED, Kind, RunSettings, Settings, fields_of, removed, with_defaults
 from src.training import distributed
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests
 
 logger = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    "max_epochs",
-    "num_workers",
-    "output_root",
-    "cache_folder",
-    "latent_memory_mb",
-    "latent_disk_mb",
-    "checkpoint_activations",
-}
-"""Settings that change no finished epoch."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -225,8 +214,9 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
 def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
     """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
-    # A schedule is spread over all epochs: with more of them, those before would have had other learning rates.
-    may_change = MAY_CHANGE if blank.settings.get("schedule", "constant") == "constant" else MAY_CHANGE - {"max_epochs"}
+    may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE, Kind.LENGTH)
+    if blank.settings.get("schedule", "constant") != "constant":  # it is spread over all epochs, those before too
+        may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE)
     changed = [
         f"{key}: {then_settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()

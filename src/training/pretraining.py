@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +10,6 @@ import torch
 from src.datasets.torch_datasets import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import pretraining_loss
-from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.precision import compute_dtype, computing_in
 from src.patches import PatchSampler, windows
@@ -30,25 +27,6 @@ from src.training.epoch import (
     steps_per_epoch,
     train_one_epoch,
 )
-
-_SAME_IN_TESTS = {
-    "encoder",
-    "image_size",
-    "num_kernels",
-    "patch_size",
-    "sampled_patches_per_image",
-    "neighborhood",
-    "candidates",
-    "ssim_threshold",
-    "temperature",
-    "lambda_contrastive_loss",
-    "model_setting",
-}
-
-
-def refuse_other_losses(recorded: dict[str, Any], settings: LatentSettings, path: Path) -> None:
-    """`UserError` where an encoder would be tested on other frames or by other losses than it was trained with."""
-    checkpoints.refuse_other_settings(recorded, settings.model_dump(mode="json", include=_SAME_IN_TESTS), path)
 
 
 class Pretraining:
