@@ -1,16 +1,32 @@
 """The settings of all three scripts: their types, their defaults, and what each means. `settings_file` reads them."""
 
-import re
 from collections.abc import Mapping
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from src.errors import is_printable
+from src.settings_fields import REPOSITORY as REPOSITORY
+from src.settings_fields import (
+    DecoderName,
+    InputFolder,
+    LossName,
+    Names,
+    OfData,
+    OfLength,
+    OfLoss,
+    OfMachine,
+    OfNetwork,
+    OfPlace,
+    OfTraining,
+    OutputFolder,
+    PathText,
+    Ratio,
+    Size,
+    Views,
+    Weights,
+)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
 DecoderInput = Literal["latents", "random", "pixels", "levels"]
@@ -21,7 +37,6 @@ BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw
 Augment = Literal["none", "flip", "full", "strong"]
 Init = Literal["random", "drawn"]
 EncoderKind = Literal["cuts", "taught"]
-DecoderKind = Literal["unet", "linear"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "spots"]
 Decide = Literal["argmax", "whole"]
@@ -29,73 +44,6 @@ Protocol = Literal["holdout", "kfold", "published"]
 SelectBy = Literal["loss", "score", "errors", "last"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
-
-
-def _check_ratio(text: str) -> str:
-    parts = text.split(":")
-    if len(parts) != 2 or not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part) and float(part) > 0 for part in parts):
-        raise ValueError("two positive numbers joined by a colon, such as '7:3', are accepted")
-    return text
-
-
-def _resolve(path: Path) -> Path:
-    try:
-        path = path.expanduser()
-    except RuntimeError:  # '~name' of nobody
-        raise ValueError("a path whose home folder exists is accepted") from None
-    if not is_printable(str(path)):
-        raise ValueError("a path without control characters is accepted")
-    return path if path.is_absolute() else REPOSITORY / path
-
-
-def _check_folder(path: Path) -> Path:
-    path = _resolve(path)
-    try:
-        found = path.is_dir()
-    except OSError as error:  # a name of more than 255 bytes, or a folder that may not be looked into
-        raise ValueError(f"an existing folder is accepted ({error.strerror})") from None
-    if not found:
-        raise ValueError(f"an existing folder is accepted, there is none at {path}")
-    return path
-
-
-def _as_name(value: Any) -> Any:
-    """A patient's folder may be called 1234, which YAML reads as a number."""
-    return str(value) if type(value) is int else value
-
-
-Ratio = Annotated[str, AfterValidator(_check_ratio)]
-# YAML has neither paths nor tuples, so these two take what it has instead.
-PathText = Annotated[Path, Field(strict=False)]
-OutputFolder = Annotated[PathText, AfterValidator(_resolve)]
-InputFolder = Annotated[PathText, AfterValidator(_check_folder)]
-Side = Annotated[int, Field(ge=16, le=4096)]
-Size = Annotated[tuple[Side, Side], Field(strict=False)]
-Views = Annotated[tuple[int, ...], Field(strict=False)]
-Names = Annotated[tuple[Annotated[str, BeforeValidator(_as_name)], ...], Field(strict=False)]
-Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)]
-
-
-class Kind(Enum):
-    """What a field belongs to, from which follows where it must be equal and where it may be another."""
-
-    NETWORK = "what the networks are, see and answer: the same in a test"
-    LOSS = "what is minimised: the same in a test"
-    DATA = "of the collection: one for an encoder and all decoders on it"
-    PLACE = "where the collection lies: as DATA, but a prediction reads frames of its own"
-    TRAINING = "how weights are found: the same when a run is resumed"
-    LENGTH = "for how long: a resumed run may go on for longer"
-    MACHINE = "where and how fast it is computed: changes no finished epoch"
-
-
-T = TypeVar("T")
-OfNetwork = Annotated[T, Kind.NETWORK]
-OfLoss = Annotated[T, Kind.LOSS]
-OfData = Annotated[T, Kind.DATA]
-OfPlace = Annotated[T, Kind.PLACE]
-OfTraining = Annotated[T, Kind.TRAINING]
-OfLength = Annotated[T, Kind.LENGTH]
-OfMachine = Annotated[T, Kind.MACHINE]
 
 
 class Settings(BaseModel):
@@ -169,6 +117,16 @@ class Settings(BaseModel):
         return "split.json"
 
     @property
+    def frame_size(self) -> tuple[int, int]:
+        """(rows, columns) of the frames of this run."""
+        return self.image_size or FRAME_SIZE[self.frame_modality]
+
+    @property
+    def frame_modality(self) -> Modality:
+        """The modality of the frames this run reads."""
+        raise NotImplementedError
+
+    @property
     def train_share(self) -> float:
         """Fraction of the patients outside the test set that are trained on."""
         train, validation = (float(part) for part in self.train_val_ratio.split(":"))
@@ -205,10 +163,10 @@ class LatentSettings(Settings):
     def _patch_is_odd_and_fits(self) -> "LatentSettings":
         if self.patch_size % 2 == 0:
             raise ValueError(f"patch_size: {self.patch_size}: an odd number is accepted")
-        size = self.image_size or FRAME_SIZE[self.modality]
-        if self.patch_size >= min(size):
+        rows, columns = self.frame_size
+        if self.patch_size >= min(rows, columns):
             raise ValueError(
-                f"patch_size: {self.patch_size}: less than the {size[0]} rows and {size[1]} columns of the frames is "
+                f"patch_size: {self.patch_size}: less than the {rows} rows and {columns} columns of the frames is "
                 "accepted"
             )
         return self
@@ -315,6 +273,11 @@ class DecoderSettings(Settings):
         return self.decoder_input not in WITHOUT_ENCODER
 
     @property
+    def sees_breasts(self) -> bool:
+        """Whether the decoder sees what a segmenter finds, in place of latents."""
+        return False
+
+    @property
     def pretrains_encoder(self) -> bool:
         """Whether these are latents of an encoder that was pretrained on frames, not of the one that ships."""
         return self.needs_encoder and self.encoder != "taught"
@@ -355,6 +318,11 @@ class ClassificationSettings(DecoderSettings):
         return self
 
     @property
+    def sees_breasts(self) -> bool:
+        """As in any decoder's settings."""
+        return self.head == "spots"
+
+    @property
     def split_name(self) -> str:
         """As everywhere, but in the published protocol, which divides folders by the decoder's frames in them."""
         return f"split_{self.task}_{self.decoder_modality}.json" if self.protocol == "published" else super().split_name
@@ -370,10 +338,10 @@ class SegmentationSettings(DecoderSettings):
 
     task: Literal["segmentation"]
     """Tells the three kinds of settings apart."""
-    loss: OfLoss[Literal["ce", "ce+dice"]] = "ce"
-    """Cross-entropy, alone or with the soft Dice loss of each frame added."""
-    decoder: OfNetwork[DecoderKind] = "unet"
-    """unet, or linear: one layer from a pixel's latent to its class."""
+    loss: OfLoss[LossName] = "ce"
+    """A name of the registry in src/losses.py: cross-entropy, alone or with the soft Dice loss of each frame added."""
+    decoder: OfNetwork[DecoderName] = "unet"
+    """A name of the registry in model/__init__.py: unet, or linear, one layer from a pixel's latent to its class."""
     init: OfTraining[Init] = "random"
     """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
     go with decoder_input: levels and the base_channels and the names of the classes that they have."""
@@ -418,16 +386,6 @@ TASKS: dict[str, type[RunSettings]] = {
 }
 
 
-def fields_of(settings: type[Settings], *kinds: Kind) -> set[str]:
-    """The names of the fields that belong to any of these."""
-    # By identity: what else pydantic keeps there need not be comparable.
-    return {
-        name
-        for name, field in settings.model_fields.items()
-        if any(one is kind for one in field.metadata for kind in kinds)
-    }
-
-
 def encoder_run_name(modality: Modality) -> str:
     """Folder of the encoder's run below an output root."""
     return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
@@ -440,30 +398,5 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
         return dict(recorded)
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
     if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
-        blank["baseline"] = recorded.get("decoder_input") in BASELINES
+        blank["baseline"] = recorded.get("decoder_input") in tuple(BASELINES)
     return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
-
-
-_OF_TRAINING = {"ema": 0.0, "both_modalities": False, "contrastive": "pooled", "augment_variants": 0, "compile": False}
-_OF_NETWORKS = {
-    "coarse_latents": False,
-    "normalize_latents": "none",
-    "mirror": False,
-    "ensemble": 1,
-    "flip_average": False,
-}
-REMOVED: dict[str, Any] = _OF_TRAINING | _OF_NETWORKS
-"""Settings that were measured not to help and are gone, with the value that stood for their absence."""
-REMOVED_VALUES = {"head": "top", "decoder_input": "both", "decide": "dice"}
-"""Values that went with them."""
-WAS_REMOVED = "was removed, since it was measured not to help (docs/results.md); commit dd46a75 has it"
-
-
-def removed(recorded: Mapping[str, Any], of_training: bool = False) -> list[str]:
-    """What recorded settings ask for of networks, or of their training, that is gone, each as 'key: value'."""
-    if of_training:
-        return [f"{key}: {recorded[key]}" for key, value in _OF_TRAINING.items() if recorded.get(key, value) != value]
-    absent = _OF_NETWORKS | {"flip_average": recorded.get("augment", "none") != "none"}  # as it is today
-    found = [key for key, value in absent.items() if recorded.get(key, value) != value]
-    found += [key for key, value in REMOVED_VALUES.items() if recorded.get(key) == value]
-    return [f"{key}: {recorded[key]}" for key in found]

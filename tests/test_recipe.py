@@ -20,7 +20,7 @@ from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.prediction.trained import Task, load_trained
-from src.training import decoding
+from src.training import decoder_trainer
 from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
@@ -183,13 +183,13 @@ def test_kept_latents_of_mirrored_frames_are_those_computed_anew(segmenter: Call
 def test_the_last_epoch_is_kept_where_the_settings_say_so(
     segmenter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses, evaluate = [3.0, 1.0, 2.0, 4.0], decoding.evaluate
+    losses, evaluate = [3.0, 1.0, 2.0, 4.0], decoder_trainer.evaluate
 
     def worse_again(task: Any, dataset: Any, while_training: bool = False) -> tuple[float, np.ndarray]:
         loss, kept = evaluate(task, dataset, while_training)
         return (losses[next(epochs)] if while_training else loss), kept
 
-    monkeypatch.setattr(decoding, "evaluate", worse_again)
+    monkeypatch.setattr(decoder_trainer, "evaluate", worse_again)
     for select_by, best in (("last", 4), ("loss", 2)):
         epochs = iter(range(4))
         run = segmenter(f"select_by={select_by}", "patience=null", "max_epochs=4")

@@ -13,15 +13,14 @@ from src.settings import (
     REPOSITORY,
     TASKS,
     ClassificationSettings,
-    Kind,
     LatentSettings,
     RunSettings,
     SegmentationSettings,
-    fields_of,
-    removed,
     with_defaults,
 )
+from src.settings_fields import Kind, fields_of
 from src.settings_file import load
+from src.settings_gone import removed
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]
@@ -131,6 +130,10 @@ def test_what_was_removed_is_told_from_what_never_was(write_yaml: Writer, tmp_pa
     text = complaint(write_yaml("task: classification", *lines, line))
     assert line.partition(":")[0] in text
     assert "was removed, since it was measured not to help" in text
+
+
+def test_a_missing_value_is_no_removed_one(write_yaml: Writer, latent: list[str]) -> None:
+    assert "a whole number >= 1 is accepted" in complaint(write_yaml(*latent, "batch_size: null"))
 
 
 def test_settings_recorded_by_older_versions_have_todays_defaults() -> None:

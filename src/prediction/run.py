@@ -32,7 +32,8 @@ from src.prediction.predictors import (
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
 from src.prediction.trained import Frame, Task, Trained
-from src.settings import TASKS, Kind, fields_of
+from src.settings import TASKS
+from src.settings_fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

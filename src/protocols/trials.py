@@ -32,16 +32,15 @@ from src.settings import (
     BASELINES,
     ClassificationSettings,
     DecoderRunSettings,
-    Kind,
     LatentSettings,
     RunSettings,
     SegmentationSettings,
     Settings,
     encoder_run_name,
-    fields_of,
-    removed,
     with_defaults,
 )
+from src.settings_fields import Kind, fields_of
+from src.settings_gone import removed
 from src.training import distributed
 from src.training.engine import choose_device, same_weights
 from src.training.regressions import REGRESSIONS
