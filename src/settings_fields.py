@@ -8,9 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-from model import DECODERS
 from src.errors import is_printable
-from src.losses import LOSSES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -49,10 +47,14 @@ def _as_name(value: Any) -> Any:
 
 
 def _check_decoder(name: str) -> str:
+    from model import DECODERS  # not above: the commands that need no network would wait for torch
+
     return _one_of(DECODERS, name)
 
 
 def _check_loss(name: str) -> str:
+    from src.losses import LOSSES
+
     return _one_of(LOSSES, name)
 
 
