@@ -21,8 +21,11 @@ from src.prediction.run import predict_files
 from src.protocols import trials as protocols
 from src.settings import ClassificationSettings
 from src.training import distributed
-from src.training.decoding import as_trainable, classification_task, evaluate, frozen_encoder
+from src.training.decoder_task import evaluate
+from src.training.decoder_trainer import DecoderTrainer
+from src.training.diagnosis import DiagnosisTask
 from src.training.engine import choose_device, fit, make_repeatable, resumed
+from src.training.frozen import frozen_encoder
 from src.training.memory import peak_memory_mb
 from src.training.regressions import run_regressions
 from src.training.run_folder import RunFolder
@@ -57,9 +60,9 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
         shortcuts.record(run.results / "audit.json")
 
     # ---------------------------------------------------------------- model
-    frozen = frozen_breasts if settings.head == "spots" else frozen_encoder
+    frozen = frozen_breasts if settings.sees_breasts else frozen_encoder
     encoder, blank = frozen(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = classification_task(encoder, settings, parts.train.image_size, device)
+    task = DiagnosisTask(encoder, settings, device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
@@ -67,7 +70,7 @@ def train_and_test(settings: ClassificationSettings, arguments: cli.Arguments) -
         if distributed.writes():
             run.begin(settings, sys.argv, state is blank, task.latents.dtype)
             parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings), run, settings, state)
+        fit(DecoderTrainer(task, parts, settings), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

@@ -5,16 +5,16 @@ import time
 
 from src import cli
 from src.datasets.build import build_frames
-from src.encoder import CUTSEncoder
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.networks import checkpoint as checkpoints
+from src.networks.build import new_encoder
 from src.settings import LatentSettings
 from src.training import distributed
 from src.training.engine import blank_checkpoint, choose_device, fit, make_repeatable, resumed
 from src.training.latent_export import export_latents
 from src.training.memory import peak_memory_mb
-from src.training.pretraining import Pretraining, encode_for_pictures, refuse_other_losses
+from src.training.pretraining import EncoderTrainer, Pretraining, encode_for_pictures
 from src.training.run_folder import RunFolder
 from src.training.taught import take_taught
 
@@ -43,20 +43,19 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
     if settings.encoder == "taught":
         take_taught(settings, arguments, run, parts, device)
         return
-    channels = parts.train.cache.shape[0]
-    encoder = CUTSEncoder(channels, settings.num_kernels, settings.patch_size).to(device)
+    encoder = new_encoder(settings).to(device)
     pretraining = Pretraining(encoder, settings, device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "test":
-        refuse_other_losses(checkpoints.load(run.best).settings, settings, run.best)
+        checkpoints.refuse_other_networks(checkpoints.load(run.best).settings, settings, run.best)
     else:
         blank = blank_checkpoint(settings, parts)
         state = resumed(run, blank) if arguments.resume else blank
         if distributed.writes():
             run.begin(settings, sys.argv, state is blank, pretraining.dtype)
             parts.save_split(run.split)
-        fit(pretraining.trainable(parts.train, parts.validation), run, settings, state)
+        fit(EncoderTrainer(pretraining, parts.train, parts.validation), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

@@ -17,9 +17,12 @@ from src.prediction.run import predict_files
 from src.protocols import trials as protocols
 from src.settings import SegmentationSettings
 from src.training import distributed
-from src.training.decoding import as_trainable, evaluate, frozen_encoder, predicted_classes, segmentation_task
+from src.training.decoder_task import evaluate
+from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import choose_device, fit, make_repeatable, resumed
+from src.training.frozen import frozen_encoder
 from src.training.memory import peak_memory_mb
+from src.training.regions import RegionTask
 from src.training.run_folder import RunFolder
 
 
@@ -52,7 +55,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = segmentation_task(encoder, settings, classes, device)
+    task = RegionTask(encoder, settings, classes, device)
 
     # ---------------------------------------------------------------- training
     if arguments.mode == "train":
@@ -60,7 +63,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
         if distributed.writes():
             run.begin(settings, sys.argv, state is blank, task.latents.dtype)
             parts.save_split(run.split)
-        fit(as_trainable(task, parts, settings), run, settings, state)
+        fit(DecoderTrainer(task, parts, settings), run, settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():
@@ -72,7 +75,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
         scores[f"{part}/loss"], confusion = evaluate(task, dataset)
         found = region_scores(confusion.sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
-    truth, predicted = predicted_classes(task, parts.test, settings.decide)
+    truth, predicted = task.predicted_classes(parts.test)
     by_image, intervals = judge_segmenter(parts.test.patients, truth, predicted, confusion, classes, settings.seed)
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
     write_intervals(run.results / "intervals.json", intervals)

@@ -11,10 +11,11 @@ from src.encoder import CUTSEncoder
 from src.phantom.dataset import write_phantom
 from src.settings import REPOSITORY, LatentSettings, SegmentationSettings
 from src.settings_file import load
-from src.training.decoding import DecoderTask, as_trainable, segmentation_task
+from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import Trainable
 from src.training.epoch import Progress, epoch_generator
-from src.training.pretraining import Pretraining
+from src.training.pretraining import EncoderTrainer, Pretraining
+from src.training.regions import RegionTask
 
 CPU = torch.device("cpu")
 PATIENTS = 25  # 16 of them are trained on in segmentation: one batch
@@ -54,14 +55,14 @@ def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> Pretra
     parts = build_frames(settings)
     torch.manual_seed(0)
     work = Pretraining(CUTSEncoder(parts.train.cache.shape[0], settings.num_kernels), settings, CPU)
-    return PretrainingWork(work, parts, work.trainable(parts.train, parts.validation))
+    return PretrainingWork(work, parts, EncoderTrainer(work, parts.train, parts.validation))
 
 
 @dataclass
 class SegmentationWork:
     """A segmentation decoder on phantom frames with the published settings but for `overrides`."""
 
-    task: DecoderTask[RegionDataset]
+    task: RegionTask
     parts: Parts[RegionDataset]
     trainable: Trainable
 
@@ -77,5 +78,5 @@ def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> Segme
     assert isinstance(settings, SegmentationSettings)
     parts = build_regions(settings)
     encoder = encoder_of(parts.train.cache.shape[0])
-    task = segmentation_task(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
-    return SegmentationWork(task, parts, as_trainable(task, parts, settings))
+    task = RegionTask(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
+    return SegmentationWork(task, parts, DecoderTrainer(task, parts, settings))

@@ -15,7 +15,9 @@ from typing import Any, get_args
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from model import DECODERS  # noqa: E402
 from src import settings  # noqa: E402
+from src.losses import LOSSES  # noqa: E402
 
 BEGIN, END = "<!-- drawn by docs/generate.py -->", "<!-- end -->"
 CLASSES = {
@@ -43,6 +45,8 @@ WORDS = {
     "Views": "list of whole numbers",
     "Names": "list of names",
     "Weights": "list of numbers",
+    "DecoderName": ", ".join(f"`{name}`" for name in DECODERS),
+    "LossName": ", ".join(f"`{name}`" for name in LOSSES),
 }
 
 
@@ -71,7 +75,10 @@ def _as_written(cls: type) -> dict[str, tuple[str, str]]:
         for one, after in pairwise(bodies.get(base.__name__, [])):
             if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 meaning = " ".join(str(after.value.value).split()).replace("|", "\\|")
-                found.setdefault(ast.unparse(one.target), (ast.unparse(one.annotation), meaning))
+                written = one.annotation
+                if isinstance(written, ast.Subscript) and ast.unparse(written.value).startswith("Of"):
+                    written = written.slice  # without what the field belongs to
+                found.setdefault(ast.unparse(one.target), (ast.unparse(written), meaning))
     return found
 
 

@@ -1,9 +1,6 @@
-"""Decoders that work on latents."""
+"""Networks that decide on latents, and the registry of those that find regions."""
 
-from model.heads import LinearSegmentation, SegmentationModel
+from model.heads import LinearSegmentation, RegionDecoder, SegmentationModel
 
-DECODERS: dict[str, type[SegmentationModel] | type[LinearSegmentation]] = {
-    "unet": SegmentationModel,
-    "linear": LinearSegmentation,
-}
+DECODERS: dict[str, type[RegionDecoder]] = {"unet": SegmentationModel, "linear": LinearSegmentation}
 """Those that find regions, by the setting `decoder`."""

@@ -1,12 +1,12 @@
 """What the UNet's maps become, and how frames of one modality reach an encoder of the other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from model.spots import SpotModel
-from model.unet import Latents, UNet
+from model.unet import UNet
 
 
 class ClassificationModel(nn.Module):
@@ -17,12 +17,7 @@ class ClassificationModel(nn.Module):
         self.unet = UNet(in_channels, 1, base_channels)
         self.project = nn.Linear(image_size[0] * image_size[1], 1)
 
-    @property
-    def unets(self) -> list[UNet]:
-        """The one that there is."""
-        return [self.unet]
-
-    def forward(self, z: Latents) -> torch.Tensor:
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B]."""
         maps = self.unet(z).float().flatten(1)
         with torch.autocast(maps.device.type, enabled=False):  # one logit sums thousands of products: float32
@@ -30,43 +25,43 @@ class ClassificationModel(nn.Module):
         return logits[:, 0]
 
 
-class SegmentationModel(nn.Module):
-    """UNet to one map a class."""
+class RegionDecoder(nn.Module):
+    """What finds regions: z [B, L, H, W] -> logits [B, classes, H, W].
+
+    Training, test, prediction and export take any subclass that `model.DECODERS` names; BatchNorms and memory are seen
+    to in each `UNet` of it.
+    """
 
     def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
         super().__init__()
+
+
+class SegmentationModel(RegionDecoder):
+    """UNet to one map a class."""
+
+    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
+        super().__init__(in_channels, num_classes, base_channels)
         self.unet = UNet(in_channels, num_classes, base_channels)
 
-    @property
-    def unets(self) -> list[UNet]:
-        """The one that there is."""
-        return [self.unet]
-
-    def forward(self, z: Latents) -> torch.Tensor:
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]."""
         logits: torch.Tensor = self.unet(z)
         return logits
 
 
-class LinearSegmentation(nn.Module):
+class LinearSegmentation(RegionDecoder):
     """One linear layer from each latent to its pixel's class: what latents that know anatomy need no more than."""
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__()
+    def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
+        super().__init__(in_channels, num_classes, base_channels)
         self.linear = nn.Conv2d(in_channels, num_classes, 1)
 
-    @property
-    def unets(self) -> list[UNet]:
-        """None."""
-        return []
-
-    def forward(self, z: Latents) -> torch.Tensor:
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         """z [B, L, H, W] -> logits [B, classes, H, W]."""
-        logits: torch.Tensor = self.linear(z() if callable(z) else z)
+        logits: torch.Tensor = self.linear(z)
         return logits
 
 
-RegionDecoder = SegmentationModel | LinearSegmentation
 Decoder = ClassificationModel | RegionDecoder | SpotModel
 
 
@@ -90,20 +85,18 @@ class LatentModel(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, C, H, W] in -1..1 -> the decoder's logits, [B] or [B, classes, H, W]."""
-
-        def logits(x: torch.Tensor) -> torch.Tensor:
-            return self.decode(self.encode(x), x.shape[1])
-
-        return self.averaged(logits(x), lambda: logits(x.flip(-1)))
-
-    def averaged(self, logits: torch.Tensor, of_mirrored: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The logits of frames, averaged with those of their mirror images where `averages_mirrored` says so."""
+        logits = self.decode(self.encode(x), x.shape[1])
         if not self.averages_mirrored:
             return logits
-        other = of_mirrored()
-        if other.ndim > 1:
-            other = other.flip(-1)[:, list(self.mirrored)]
-        return (logits + other) / 2
+        return self.averaged(logits, self.decode(self.encode(x.flip(-1)), x.shape[1]))
+
+    def averaged(self, logits: torch.Tensor, of_mirrored: torch.Tensor) -> torch.Tensor:
+        """The mean of the logits of frames and of those of their mirror images, both [B] or [B, classes, H, W]."""
+        return (logits + self.mirrored_back(of_mirrored)) / 2
+
+    def mirrored_back(self, logits: torch.Tensor) -> torch.Tensor:
+        """The logits of mirror images as those of the frames."""
+        return logits.flip(-1)[:, list(self.mirrored)] if logits.ndim > 1 else logits
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -117,13 +110,12 @@ class LatentModel(nn.Module):
         z: torch.Tensor = self.encoder(x.flatten(0, 1))
         return z.view(*x.shape[:2], *z.shape[1:])
 
-    def decode(self, z: Latents, channels: int) -> torch.Tensor:
-        """Latents of frames with so many channels -> logits, averaged over each frame's N images, [B] or [B, K, H, W].
+    def decode(self, z: torch.Tensor, channels: int) -> torch.Tensor:
+        """Latents z [B, N, L, H, W] of frames with so many channels -> logits, averaged over each frame's N images.
 
-        z [B, N, L, H, W], or a function that gives it and may be called twice (`UNet.forward`).
+        They are [B] or [B, K, H, W].
         """
-        load = z if callable(z) else lambda: z
-        logits: torch.Tensor = self.decoder(lambda: load().flatten(0, 1))
+        logits: torch.Tensor = self.decoder(z.flatten(0, 1))
         images = self.images(channels)
         if images == 1:
             return logits

@@ -72,7 +72,6 @@ class SpotModel(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """z [B, 3, H, W], or a function that gives it -> logits [B]."""
-        z = z() if callable(z) else z
         with torch.autocast(z.device.type, enabled=False):  # products of a thousand values: float32
             return self.read(self.strengths(self.shaped(z.float())))
 

@@ -10,9 +10,6 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
 
-Latents = torch.Tensor | Callable[[], torch.Tensor]
-"""Latents, or a function that gives them as often as they are needed, so that they need not stay in memory."""
-
 
 class DoubleConv(nn.Module):
     """Twice: 3 x 3 convolution without bias, BatchNorm, ReLU."""
@@ -123,21 +120,17 @@ class UNet(nn.Module):
             if isinstance(module, DoubleConv):
                 module.frugal = frugal
 
-    def forward(self, x: Latents) -> torch.Tensor:
-        """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16.
-
-        Where activations are computed again, a function that gives x is called again too.
-        """
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16."""
         logits: torch.Tensor = self.outc(self.decoded(x)[-1])
         return logits
 
-    def decoded(self, x: Latents) -> list[torch.Tensor]:
+    def decoded(self, x: torch.Tensor) -> list[torch.Tensor]:
         """What the four decoder levels give, from the coarsest on; the last one, [B, base, H, W], is what `outc` sees.
 
         x as in `forward`; the others are [B, 4 base, H // 8, W // 8], [B, 2 base, H // 4, ...], [B, base, H // 2, ...].
         """
-        load = x if callable(x) else lambda: x
-        skips = [self._run(self.inc, load=load)]
+        skips = [self._run(self.inc, x)]
         for down in (self.down1, self.down2, self.down3, self.down4):
             skips.append(self._run(down, skips[-1]))
         found = [skips.pop()]
@@ -145,18 +138,11 @@ class UNet(nn.Module):
             found.append(self._run(up, found[-1], skips.pop()))
         return found[1:]
 
-    def _run(
-        self, block: nn.Module, *maps: torch.Tensor, load: Callable[[], torch.Tensor] | None = None
-    ) -> torch.Tensor:
-        """A block's output for the maps, or for what `load` gives."""
-
-        def run(*maps: torch.Tensor) -> torch.Tensor:
-            y: torch.Tensor = block(load()) if load else block(*maps)
-            return y
-
+    def _run(self, block: nn.Module, *maps: torch.Tensor) -> torch.Tensor:
         if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-            return _computed_again(run, block, *maps)
-        return run(*maps)
+            return _computed_again(block, block, *maps)
+        y: torch.Tensor = block(*maps)
+        return y
 
     def fold(self) -> None:
         """Put each BatchNorm into the convolution before it, for good: faster in prediction; only in eval mode."""

@@ -1,5 +1,7 @@
 """What pretraining and the decoders minimise."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -28,6 +30,23 @@ def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     overlap = (probabilities * target).sum((2, 3))
     total = (probabilities + target).sum((2, 3))
     return (1 - (2 * overlap + 1) / (total + 1)).mean()
+
+
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of soft targets with class weights [K], mean over pixels; logits and target as in `dice_loss`."""
+    return F.cross_entropy(logits, target, weights)
+
+
+def cross_entropy_and_dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """`cross_entropy` and `dice_loss`, added."""
+    return cross_entropy(logits, target, weights) + dice_loss(logits, target)
+
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "ce": cross_entropy,
+    "ce+dice": cross_entropy_and_dice,
+}
+"""What the decoders of regions minimise, by the setting `loss`: of logits, target and the class weights."""
 
 
 def pretraining_loss(

@@ -1,15 +1,32 @@
 """The settings of all three scripts: their types, their defaults, and what each means. `settings_file` reads them."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from src.errors import is_printable
+from src.settings_fields import REPOSITORY as REPOSITORY
+from src.settings_fields import (
+    DecoderName,
+    InputFolder,
+    LossName,
+    Names,
+    OfData,
+    OfLength,
+    OfLoss,
+    OfMachine,
+    OfNetwork,
+    OfPlace,
+    OfTraining,
+    OutputFolder,
+    PathText,
+    Ratio,
+    Size,
+    Views,
+    Weights,
+)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
 DecoderInput = Literal["latents", "random", "pixels", "levels"]
@@ -20,7 +37,6 @@ BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw
 Augment = Literal["none", "flip", "full", "strong"]
 Init = Literal["random", "drawn"]
 EncoderKind = Literal["cuts", "taught"]
-DecoderKind = Literal["unet", "linear"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "spots"]
 Decide = Literal["argmax", "whole"]
@@ -30,104 +46,59 @@ FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120,
 """(rows, columns) of the database's frames, which a run has by default."""
 
 
-def _check_ratio(text: str) -> str:
-    parts = text.split(":")
-    if len(parts) != 2 or not all(re.fullmatch(r"\d{1,9}(\.\d{1,9})?", part) and float(part) > 0 for part in parts):
-        raise ValueError("two positive numbers joined by a colon, such as '7:3', are accepted")
-    return text
-
-
-def _resolve(path: Path) -> Path:
-    try:
-        path = path.expanduser()
-    except RuntimeError:  # '~name' of nobody
-        raise ValueError("a path whose home folder exists is accepted") from None
-    if not is_printable(str(path)):
-        raise ValueError("a path without control characters is accepted")
-    return path if path.is_absolute() else REPOSITORY / path
-
-
-def _check_folder(path: Path) -> Path:
-    path = _resolve(path)
-    try:
-        found = path.is_dir()
-    except OSError as error:  # a name of more than 255 bytes, or a folder that may not be looked into
-        raise ValueError(f"an existing folder is accepted ({error.strerror})") from None
-    if not found:
-        raise ValueError(f"an existing folder is accepted, there is none at {path}")
-    return path
-
-
-def _as_name(value: Any) -> Any:
-    """A patient's folder may be called 1234, which YAML reads as a number."""
-    return str(value) if type(value) is int else value
-
-
-Ratio = Annotated[str, AfterValidator(_check_ratio)]
-# YAML has neither paths nor tuples, so these two take what it has instead.
-PathText = Annotated[Path, Field(strict=False)]
-OutputFolder = Annotated[PathText, AfterValidator(_resolve)]
-InputFolder = Annotated[PathText, AfterValidator(_check_folder)]
-Side = Annotated[int, Field(ge=16, le=4096)]
-Size = Annotated[tuple[Side, Side], Field(strict=False)]
-Views = Annotated[tuple[int, ...], Field(strict=False)]
-Names = Annotated[tuple[Annotated[str, BeforeValidator(_as_name)], ...], Field(strict=False)]
-Weights = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(strict=False)]
-
-
 class Settings(BaseModel):
     """What every run reads."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False)
 
-    dataset_name: str = "dmr"
+    dataset_name: OfData[str] = "dmr"
     """Which kind of collection lies at `dataset_path`, a name of the registry in src/datasets/__init__.py."""
-    dataset_path: InputFolder = Path("data/DMR")
+    dataset_path: OfPlace[InputFolder] = Path("data/DMR")
     """The data folder (layout: data/README.md); a relative path starts at the repository."""
-    annotation_file: PathText = Path("52_instances_default.json")
+    annotation_file: OfPlace[PathText] = Path("52_instances_default.json")
     """COCO regions; relative to `dataset_path`. It also decides which patients count as annotated in the split."""
-    background: str = "ROI"
+    background: OfData[str] = "ROI"
     """Name of the category in the annotation file that stands for everything no region covers."""
-    image_size: Size | None = None
+    image_size: OfNetwork[Size | None] = None
     """(rows, columns) of the frames of this run; by default 480 x 640 for gray and 120 x 160 for heat."""
-    views: Views = ()
+    views: OfData[Views] = ()
     """DMR's view numbers to use (1 is frontal); empty means all."""
-    palette: str | None = None
+    palette: OfData[str | None] = None
     """What the heat maps are drawn in, a name of OpenCV's palettes such as jet; null recognises it from the training
     frames, of which it takes ten, and assumes jet otherwise. Gray frames have none."""
-    patients: Names = ()
+    patients: OfData[Names] = ()
     """Names of the patients to use, a part of the data folder; empty means all. The split is drawn among them."""
-    output_root: OutputFolder = Path()
+    output_root: OfMachine[OutputFolder] = Path()
     """Where the run folders, the shared split and the decoded frames go; a relative path starts at the repository."""
-    cache_folder: OutputFolder | None = None
+    cache_folder: OfMachine[OutputFolder | None] = None
     """Where decoded frames go; null: dmr_cache below output_root."""
-    seed: int = Field(2021, ge=0, lt=2**32)
+    seed: OfData[int] = Field(2021, ge=0, lt=2**32)
     """Of the split, the first weights and everything that is drawn in training."""
-    test_ratio: float = Field(0.2, gt=0, lt=1)
+    test_ratio: OfData[float] = Field(0.2, gt=0, lt=1)
     """Fraction of all patients that are tested on, the same ones in all runs below `output_root`."""
-    train_val_ratio: Ratio = "8:2"
+    train_val_ratio: OfTraining[Ratio] = "8:2"
     """How the other patients are divided into those to train on and those to choose the best epoch on."""
-    transductive: bool = False
+    transductive: OfData[bool] = False
     """Let the encoder be pretrained on frames of test patients too (never their labels)."""
-    encoder: EncoderKind = "cuts"
+    encoder: OfNetwork[EncoderKind] = "cuts"
     """cuts: pretrained on frames of patients, as published. taught: the network that ships, taught on drawn torsos
     alone, without its last layer; it takes frames of either modality, is never trained, and saw no patient."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: OfTraining[int] = Field(16, ge=1)
     """Frames in one optimiser step."""
-    min_steps_per_epoch: int = Field(5, ge=1)
+    min_steps_per_epoch: OfTraining[int] = Field(5, ge=1)
     """Where the frames do not fill so many batches, an epoch takes them all in turn, shuffled, until they do; 1 never
     takes a frame twice."""
-    max_epochs: int = Field(200, ge=1)
+    max_epochs: OfLength[int] = Field(200, ge=1)
     """Training ends after this many epochs at the latest."""
-    patience: int | None = Field(None, ge=1)
+    patience: OfTraining[int | None] = Field(None, ge=1)
     """Stop after this many epochs that are no better on validation; null never stops early."""
-    learning_rate: float = Field(gt=0)
+    learning_rate: OfTraining[float] = Field(gt=0)
     """Step size of the optimiser, at the highest where there is a schedule; the encoder's is AdamW."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: OfTraining[float] = Field(0.0, ge=0)
     """How far the optimiser draws the weights to zero."""
-    precision: Precision = "auto"
+    precision: OfTraining[Precision] = "auto"
     """Number format of convolutions and matrix products: auto takes bf16 where the hardware is faster in it."""
-    num_workers: int = Field(0, ge=0)
+    num_workers: OfMachine[int] = Field(0, ge=0)
     """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
 
     @property
@@ -146,6 +117,16 @@ class Settings(BaseModel):
         return "split.json"
 
     @property
+    def frame_size(self) -> tuple[int, int]:
+        """(rows, columns) of the frames of this run."""
+        return self.image_size or FRAME_SIZE[self.frame_modality]
+
+    @property
+    def frame_modality(self) -> Modality:
+        """The modality of the frames this run reads."""
+        raise NotImplementedError
+
+    @property
     def train_share(self) -> float:
         """Fraction of the patients outside the test set that are trained on."""
         train, validation = (float(part) for part in self.train_val_ratio.split(":"))
@@ -157,35 +138,35 @@ class LatentSettings(Settings):
 
     task: Literal["latent"]
     """Tells the three kinds of settings apart."""
-    modality: Modality
+    modality: OfNetwork[Modality]
     """Frames to pretrain on: one channel (gray) or three (heat)."""
-    num_kernels: int = Field(16, ge=1)
+    num_kernels: OfNetwork[int] = Field(16, ge=1)
     """Channels of the encoder's first layer; each of the other three doubles them, a latent has 8 times as many."""
-    patch_size: int = Field(5, ge=3)
+    patch_size: OfNetwork[int] = Field(5, ge=3)
     """Side of the patches that are compared and reconstructed, in pixels; odd."""
-    sampled_patches_per_image: int = Field(16, ge=2)
+    sampled_patches_per_image: OfLoss[int] = Field(16, ge=2)
     """Anchors drawn in each frame at each step."""
-    neighborhood: int = Field(5, ge=1)
+    neighborhood: OfLoss[int] = Field(5, ge=1)
     """A positive lies within this many rows and columns of its anchor."""
-    candidates: int = Field(10, ge=1)
+    candidates: OfLoss[int] = Field(10, ge=1)
     """Neighbours of an anchor among which the most similar one becomes its positive."""
-    ssim_threshold: float = Field(0.5, ge=-1, le=1)
+    ssim_threshold: OfLoss[float] = Field(0.5, ge=-1, le=1)
     """Where no candidate's structural similarity exceeds this, the diagonal neighbour is the positive."""
-    temperature: float = Field(0.5, gt=0)
+    temperature: OfLoss[float] = Field(0.5, gt=0)
     """Divides the cosine similarities in the contrastive loss."""
-    lambda_contrastive_loss: float = Field(0.01, ge=0, le=1)
+    lambda_contrastive_loss: OfLoss[float] = Field(0.01, ge=0, le=1)
     """Weight of the contrastive loss; the reconstruction loss has the rest."""
-    model_setting: Literal["full", "no_recon", "no_contrastive"] = "full"
+    model_setting: OfLoss[Literal["full", "no_recon", "no_contrastive"]] = "full"
     """Both losses, or one alone whatever `lambda_contrastive_loss` says."""
 
     @model_validator(mode="after")
     def _patch_is_odd_and_fits(self) -> "LatentSettings":
         if self.patch_size % 2 == 0:
             raise ValueError(f"patch_size: {self.patch_size}: an odd number is accepted")
-        size = self.image_size or FRAME_SIZE[self.modality]
-        if self.patch_size >= min(size):
+        rows, columns = self.frame_size
+        if self.patch_size >= min(rows, columns):
             raise ValueError(
-                f"patch_size: {self.patch_size}: less than the {size[0]} rows and {size[1]} columns of the frames is "
+                f"patch_size: {self.patch_size}: less than the {rows} rows and {columns} columns of the frames is "
                 "accepted"
             )
         return self
@@ -209,46 +190,46 @@ class LatentSettings(Settings):
 class DecoderSettings(Settings):
     """What the two decoders share."""
 
-    encoder_modality: Modality
+    encoder_modality: OfNetwork[Modality]
     """Frames that the encoder was pretrained on; without one, those whose number of channels the decoder takes."""
-    decoder_modality: Modality
+    decoder_modality: OfNetwork[Modality]
     """Frames of this run, which reach the encoder in its own number of channels."""
-    protocol: Protocol = "holdout"
+    protocol: OfData[Protocol] = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
     code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic
     (src/protocols/trials.py)."""
-    decoder_input: DecoderInput = "latents"
+    decoder_input: OfNetwork[DecoderInput] = "latents"
     """latents of the pretrained encoder, the latents of a random encoder of its size, or the pixels, which need no
     encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard deviation 1, heat maps read
     back through the palette of the training frames, which the run keeps."""
-    baseline: bool = False
+    baseline: OfTraining[bool] = False
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
-    folds: int = Field(5, ge=2)
+    folds: OfData[int] = Field(5, ge=2)
     """Parts of the patients in kfold."""
-    augment: Augment = "none"
+    augment: OfNetwork[Augment] = "none"
     """Change training frames, anew in each step. flip: left and right, and their regions with them. full: also
     rotation, scale, shift, gain and offset of the gray levels. strong: all of these further, and aspect, gamma, blur
     and noise (src/datasets/augmentation.py). All mirror frames, so what was trained with one of them answers with the
     average of its logits over a frame and its mirror image."""
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: OfTraining[Literal["adam", "adamw"]] = "adam"
     """adamw keeps `weight_decay` apart from the gradients."""
-    schedule: Schedule = "constant"
+    schedule: OfTraining[Schedule] = "constant"
     """Learning rate over the steps of all `max_epochs`: onecycle climbs to `learning_rate` and falls to nothing, cosine
     falls from it. Early stopping would cut it off, so it goes with `patience: null`."""
-    select_by: SelectBy = "loss"
+    select_by: OfTraining[SelectBy] = "loss"
     """Which epoch is kept: that of the least validation loss, that of the highest validation Dice or AUC, for the
     diagnosis that of the fewest frames on the wrong side of a probability of .5 (`patience` goes by the same), or the
     last, as a schedule that ends at rest allows where validation frames are few."""
-    train_patients: int | None = Field(None, ge=1)
+    train_patients: OfData[int | None] = Field(None, ge=1)
     """Train on so many of the training patients, fewer being among more, for learning curves; null: on all of them."""
-    base_channels: int = Field(64, ge=1)
+    base_channels: OfNetwork[int] = Field(64, ge=1)
     """Channels of the UNet's first level; the lowest has 8 times as many."""
-    latent_memory_mb: int = Field(2048, ge=0)
+    latent_memory_mb: OfMachine[int] = Field(2048, ge=0)
     """Memory for latents of the frozen encoder, which are kept so that each frame is encoded once; 0 keeps none."""
-    latent_disk_mb: int = Field(20_480, ge=0)
+    latent_disk_mb: OfMachine[int] = Field(20_480, ge=0)
     """Disk below output_root for the latents that memory does not hold; at most half of what is free; 0 keeps none."""
-    checkpoint_activations: Literal["auto", "on", "off"] = "auto"
+    checkpoint_activations: OfMachine[Literal["auto", "on", "off"]] = "auto"
     """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
 
     @model_validator(mode="after")
@@ -292,6 +273,11 @@ class DecoderSettings(Settings):
         return self.decoder_input not in WITHOUT_ENCODER
 
     @property
+    def sees_breasts(self) -> bool:
+        """Whether the decoder sees what a segmenter finds, in place of latents."""
+        return False
+
+    @property
     def pretrains_encoder(self) -> bool:
         """Whether these are latents of an encoder that was pretrained on frames, not of the one that ships."""
         return self.needs_encoder and self.encoder != "taught"
@@ -317,11 +303,11 @@ class ClassificationSettings(DecoderSettings):
 
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
-    head: Head = "flat"
+    head: OfNetwork[Head] = "flat"
     """flat: a UNet, and a linear layer over all pixels of its map. spots is no UNet (`base_channels` says nothing) and
     sees no latents: it takes what is usual out of the breasts that the segmenter of the same case finds, and looks for
     warm spots in what is left (model/spots.py)."""
-    strata: Names = ("year",)
+    strata: OfTraining[Names] = ("year",)
     """Traits (src/audit/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
 
@@ -330,6 +316,11 @@ class ClassificationSettings(DecoderSettings):
         if self.head == "spots" and self.decoder_input != "latents":
             raise ValueError("head: spots: sees no latents: decoder_input goes with head: flat")
         return self
+
+    @property
+    def sees_breasts(self) -> bool:
+        """As in any decoder's settings."""
+        return self.head == "spots"
 
     @property
     def split_name(self) -> str:
@@ -347,17 +338,17 @@ class SegmentationSettings(DecoderSettings):
 
     task: Literal["segmentation"]
     """Tells the three kinds of settings apart."""
-    loss: Literal["ce", "ce+dice"] = "ce"
-    """Cross-entropy, alone or with the soft Dice loss of each frame added."""
-    decoder: DecoderKind = "unet"
-    """unet, or linear: one layer from a pixel's latent to its class."""
-    init: Init = "random"
+    loss: OfLoss[LossName] = "ce"
+    """A name of the registry in src/losses.py: cross-entropy, alone or with the soft Dice loss of each frame added."""
+    decoder: OfNetwork[DecoderName] = "unet"
+    """A name of the registry in model/__init__.py: unet, or linear, one layer from a pixel's latent to its class."""
+    init: OfTraining[Init] = "random"
     """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
     go with decoder_input: levels and the base_channels and the names of the classes that they have."""
-    decide: Decide = "argmax"
+    decide: OfNetwork[Decide] = "argmax"
     """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or, whole, the
     same without stray pieces (src/evaluation/decision.py). A trained run keeps its own."""
-    class_weights: Weights = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
+    class_weights: OfLoss[Weights] = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 
     @model_validator(mode="after")
@@ -407,30 +398,5 @@ def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
         return dict(recorded)
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
     if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
-        blank["baseline"] = recorded.get("decoder_input") in BASELINES
+        blank["baseline"] = recorded.get("decoder_input") in tuple(BASELINES)
     return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
-
-
-_OF_TRAINING = {"ema": 0.0, "both_modalities": False, "contrastive": "pooled", "augment_variants": 0, "compile": False}
-_OF_NETWORKS = {
-    "coarse_latents": False,
-    "normalize_latents": "none",
-    "mirror": False,
-    "ensemble": 1,
-    "flip_average": False,
-}
-REMOVED: dict[str, Any] = _OF_TRAINING | _OF_NETWORKS
-"""Settings that were measured not to help and are gone, with the value that stood for their absence."""
-REMOVED_VALUES = {"head": "top", "decoder_input": "both", "decide": "dice"}
-"""Values that went with them."""
-WAS_REMOVED = "was removed, since it was measured not to help (docs/results.md); commit dd46a75 has it"
-
-
-def removed(recorded: Mapping[str, Any], of_training: bool = False) -> list[str]:
-    """What recorded settings ask for of networks, or of their training, that is gone, each as 'key: value'."""
-    if of_training:
-        return [f"{key}: {recorded[key]}" for key, value in _OF_TRAINING.items() if recorded.get(key, value) != value]
-    absent = _OF_NETWORKS | {"flip_average": recorded.get("augment", "none") != "none"}  # as it is today
-    found = [key for key, value in absent.items() if recorded.get(key, value) != value]
-    found += [key for key, value in REMOVED_VALUES.items() if recorded.get(key) == value]
-    return [f"{key}: {recorded[key]}" for key in found]

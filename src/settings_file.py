@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from src.errors import UserError, one_line
 from src.files import read_plain
-from src.settings import REMOVED, REMOVED_VALUES, REPOSITORY, TASKS, WAS_REMOVED, RunSettings
+from src.settings import REPOSITORY, TASKS, RunSettings
+from src.settings_gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
 
 _YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
 _OF_PUBLISHED_CODE = {"model_save_path", "output_save_path", "log_folder", "random_seed"}
@@ -139,9 +140,10 @@ def _explain(
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
     quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
-    if (first["type"] == "extra_forbidden" and key in REMOVED) or REMOVED_VALUES.get(key) == value:
+    unknown = first["type"] == "extra_forbidden"
+    if (unknown and key in REMOVED) or (key in REMOVED_VALUES and REMOVED_VALUES[key] == value):
         text = f"{where}: {quoted}: {WAS_REMOVED}; leave it out"
-    elif first["type"] == "extra_forbidden":
+    elif unknown:
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
         text = f"{where}: {quoted}: nothing reads this key; {hint}"

@@ -23,7 +23,7 @@ from src.networks.build import begin_as_taught, frozen_input
 from src.networks.checkpoint import Checkpoint
 from src.networks.taught import read_taught
 from src.prediction import levels
-from src.training.decoding import predicted_classes, segmentation_task
+from src.training.regions import RegionTask
 
 TINY = (
     "image_size=[32, 40]",
@@ -139,15 +139,11 @@ def test_the_weights_that_ship_are_scored_as_a_run_is(
     parts, run = bench.parts, tmp_path / "as_trained"
     settings = bench.settings(RECOMMENDED).model_copy(update={"precision": "fp32"})
     classes = parts.train.class_names, parts.train.background
-    checkpoint = Checkpoint({}, palette="jet")
-    task = segmentation_task(
-        frozen_input("levels", "heat", checkpoint, run),
-        settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 16}),
-        classes,
-        torch.device("cpu"),
-    )
-    begin_as_taught(task.model.decoder.unet, read_taught(), classes)
-    maps = [predicted_classes(task, part, "whole") for part in annotated_parts(parts)]
+    settings = settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 16})
+    frozen = frozen_input(settings, Checkpoint({}, palette="jet"), run)
+    task = RegionTask(frozen, settings, classes, torch.device("cpu"))
+    begin_as_taught(task.model.decoder, read_taught(), classes)
+    maps = [task.predicted_classes(part) for part in annotated_parts(parts)]
     confusion = sum(confusion_matrices(*each, len(classes[0])).sum(0) for each in maps)
     assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=2e-3)
 

@@ -7,7 +7,8 @@ import pytest
 
 from src.settings import REPOSITORY
 
-BASE = {"settings", "settings_file", "cli", "errors", "files", "encoder", "patches", "losses", "model"}
+SETTINGS = {"settings", "settings_fields", "settings_file", "settings_gone"}
+BASE = SETTINGS | {"cli", "errors", "files", "encoder", "patches", "losses", "model"}
 FLOORS: dict[str, set[str]] = {
     "datasets": set(),
     "evaluation": {"datasets"},

@@ -142,15 +142,15 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one_with_any_number_of_worker
 
 STOPPED_IN_VALIDATION = """
 import os, runpy, signal, sys
-from src.training import decoding
-evaluate, times = decoding.evaluate, 0
+from src.training import decoder_trainer
+evaluate, times = decoder_trainer.evaluate, 0
 def counted(*arguments, **named):
     global times
     times += 1
     if times == 2:
         os.kill(os.getpid(), signal.SIGTERM)
     return evaluate(*arguments, **named)
-decoding.evaluate = counted
+decoder_trainer.evaluate = counted
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -20,14 +20,14 @@ from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.prediction.trained import Task, load_trained
-from src.training import decoding
+from src.training import decoder_trainer
 from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 PIXELS = "baselines/raw_pixels"
 SHARED = ["augment=full", "optimizer=adamw", "schedule=cosine", "select_by=score", "max_epochs=2"]
 SHARED += ["min_steps_per_epoch=2"]
-REGIONS = ["loss=ce+dice", "decide=whole"]
+REGIONS = ["loss=ce+dice"]
 DIAGNOSIS = ["strata=[]"]
 ALONE = ["decoder_input=pixels", "baseline=true"]
 
@@ -49,8 +49,8 @@ def test_a_run_is_tested_with_the_networks_it_was_trained_with(
     before = (root / SEGMENTER / "results" / "metrics.json").read_bytes()
     places = [f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER, *SHARED, *REGIONS]
     with pytest.raises(SystemExit):
-        run_here("main_seg.py", "--mode", "test", "--set", *places, "augment=none", "decide=argmax")
-    assert "augment: full then, none now; decide: whole then, argmax now" in capsys.readouterr().err
+        run_here("main_seg.py", "--mode", "test", "--set", *places, "augment=none", "decide=whole")
+    assert "augment: full then, none now; decide: argmax then, whole now" in capsys.readouterr().err
     assert (root / SEGMENTER / "results" / "metrics.json").read_bytes() == before
 
 
@@ -94,8 +94,8 @@ def test_predictions_are_those_that_were_scored(root: Path, phantom: Path, name:
     run = root / name
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     for frame in {line["frame"] for line in lines}:
-        picture = np.asarray(Image.open(phantom / frame))
-        labels = segmenter.predict(np.asarray(Image.fromarray(picture).resize((64, 48), Image.Resampling.BOX))).labels
+        pixels, _, _ = read_frame(phantom / frame, "heat", (48, 64))
+        labels = segmenter.predict(np.ascontiguousarray(pixels.transpose(1, 2, 0))).labels
         for line in lines:
             if line["frame"] == frame:
                 scored = coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}).astype(bool)
@@ -118,7 +118,7 @@ def test_frames_of_another_aspect_are_scored_as_they_are_predicted(
             image.resize((120, 160)).save(path, quality=95)  # portrait; the drawn regions stretch with it
     places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", *TINY_DECODER, f"precision={precision}"]
     length = ["learning_rate=0.01", "min_steps_per_epoch=6", "max_epochs=2", "patience=null", "select_by=last"]
-    run_here("main_seg.py", *places, "decoder_input=pixels", "decide=whole", "precision=fp32", *length)
+    run_here("main_seg.py", *places, "decoder_input=pixels", "precision=fp32", *length)
     run = tmp_path / SEGMENTER
     segmenter, lines = load_segmenter(run, "cpu"), lines_of(run)
     assert any(coco_mask.area({"size": [48, 64], "counts": line["predicted"].encode()}) for line in lines)
@@ -183,13 +183,13 @@ def test_kept_latents_of_mirrored_frames_are_those_computed_anew(segmenter: Call
 def test_the_last_epoch_is_kept_where_the_settings_say_so(
     segmenter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses, evaluate = [3.0, 1.0, 2.0, 4.0], decoding.evaluate
+    losses, evaluate = [3.0, 1.0, 2.0, 4.0], decoder_trainer.evaluate
 
     def worse_again(task: Any, dataset: Any, while_training: bool = False) -> tuple[float, np.ndarray]:
         loss, kept = evaluate(task, dataset, while_training)
         return (losses[next(epochs)] if while_training else loss), kept
 
-    monkeypatch.setattr(decoding, "evaluate", worse_again)
+    monkeypatch.setattr(decoder_trainer, "evaluate", worse_again)
     for select_by, best in (("last", 4), ("loss", 2)):
         epochs = iter(range(4))
         run = segmenter(f"select_by={select_by}", "patience=null", "max_epochs=4")

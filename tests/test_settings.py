@@ -11,13 +11,16 @@ import pytest
 from src.errors import UserError
 from src.settings import (
     REPOSITORY,
+    TASKS,
     ClassificationSettings,
     LatentSettings,
+    RunSettings,
     SegmentationSettings,
-    removed,
     with_defaults,
 )
+from src.settings_fields import Kind, fields_of
 from src.settings_file import load
+from src.settings_gone import removed
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]
@@ -129,6 +132,10 @@ def test_what_was_removed_is_told_from_what_never_was(write_yaml: Writer, tmp_pa
     assert "was removed, since it was measured not to help" in text
 
 
+def test_a_missing_value_is_no_removed_one(write_yaml: Writer, latent: list[str]) -> None:
+    assert "a whole number >= 1 is accepted" in complaint(write_yaml(*latent, "batch_size: null"))
+
+
 def test_settings_recorded_by_older_versions_have_todays_defaults() -> None:
     recorded = {"task": "segmentation", "decoder_input": "pixels", "ensemble": 1, "flip_average": True}
     assert with_defaults(recorded)["decide"] == "argmax"
@@ -141,6 +148,15 @@ def test_only_what_changed_a_network_keeps_it_from_being_used() -> None:
     assert removed({"flip_average": True}) == ["flip_average: True"]
     assert removed({"ensemble": 2, "decide": "dice"}) == ["ensemble: 2", "decide: dice"]
     assert removed({"ema": 0.9, "ensemble": 2}, of_training=True) == ["ema: 0.9"]
+
+
+@pytest.mark.parametrize("kind", TASKS.values(), ids=lambda kind: kind.__name__)
+def test_every_key_says_what_it_belongs_to(kind: type[RunSettings]) -> None:
+    of_each = [fields_of(kind, one) for one in Kind]
+    assert sum(map(len, of_each)) == len(kind.model_fields) - 1  # none in two
+    assert set().union(*of_each) == kind.model_fields.keys() - {"task"}
+    assert {"output_root", "num_workers"} <= fields_of(kind, Kind.MACHINE)
+    assert "learning_rate" not in fields_of(kind, Kind.MACHINE, Kind.NETWORK, Kind.LENGTH)
 
 
 def test_every_key_is_explained() -> None:

@@ -34,7 +34,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 torch.nn.init.normal_(module.running_mean, std=0.1)
                 torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
         settings = {"task": task, "encoder_modality": encoder, "decoder_modality": decoder, "image_size": list(SIZE)}
-        settings["precision"] = precision
+        settings |= {"precision": precision, "base_channels": 2}
         checkpoints.save(run.best, Checkpoint(head.state_dict(), settings, encoder=cuts.state_dict(), best_epoch=3))
         generator = np.random.default_rng(2)
         frames = generator.normal(size=(40, 32))

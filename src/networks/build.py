@@ -1,33 +1,63 @@
-"""From settings and checkpoints to networks: what stands before a decoder, and where a decoder begins."""
+"""From settings and checkpoints to networks, for training, test, prediction and export alike: the one place."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from torch import nn
 
 from model import DECODERS
-from model.heads import RegionDecoder
+from model.heads import ClassificationModel, Decoder, LatentModel, SegmentationModel
+from model.spots import SpotModel
 from model.unet import UNet
+from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.snapshots import DEFAULT_PALETTE
+from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
+from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.networks.decoder_input import Frozen, Pixels
+from src.networks.decoder_input import BreastMaps, Frozen, Pixels
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
-from src.settings import DecoderInput, DecoderKind, Modality
+from src.settings import (
+    TASKS,
+    DecoderRunSettings,
+    DecoderSettings,
+    LatentSettings,
+    SegmentationSettings,
+    with_defaults,
+)
+from src.settings_fields import Kind, fields_of
+
+BREASTS = ("left_breast", "right_breast")
+N = TypeVar("N", bound=nn.Module)
 
 
-def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path: Path) -> Frozen:
+def new_encoder(settings: LatentSettings) -> CUTSEncoder:
+    """The encoder that is to be pretrained, with random weights."""
+    return CUTSEncoder(CHANNELS[settings.modality], settings.num_kernels, settings.patch_size)
+
+
+def random_encoder(like: CUTSEncoder) -> CUTSEncoder:
+    """A frozen encoder of the size of another, with random weights."""
+    return CUTSEncoder(like.in_channels, like.num_kernels).freeze()
+
+
+def frozen_input(settings: DecoderSettings, found: Checkpoint, path: Path) -> Frozen:
     """What a decoder sees through: the encoder that its checkpoint holds, or the frames themselves.
 
-    `modality` is the encoder's. Raises `UserError` where the checkpoint of `path` holds no encoder that fits.
+    Raises `UserError` where the checkpoint of `path` holds no encoder that fits.
     """
-    if seen == "pixels":
-        return Pixels(CHANNELS[modality])
+    if settings.decoder_input == "pixels":
+        return Pixels(CHANNELS[settings.encoder_modality])
     palette = found.palette or DEFAULT_PALETTE
-    if seen == "levels":
+    if settings.decoder_input == "levels":
         return NormalisedLevels(palette)
     encoder = checkpoints.as_encoder(found.encoder or {}, path, palette)
     if encoder.in_channels not in (None, *CHANNELS.values()):
@@ -35,39 +65,115 @@ def frozen_input(seen: DecoderInput, modality: Modality, found: Checkpoint, path
     return encoder
 
 
-def region_decoder(
-    kind: DecoderKind,
-    latent_dim: int,
-    classes: int,
-    base_channels: int = 64,
-) -> RegionDecoder:
-    """The decoder that finds regions in latents of so many channels, with random weights."""
-    width = {"base_channels": base_channels} if kind == "unet" else {}
-    return DECODERS[kind](latent_dim, classes, **width)
+def new_decoder(settings: DecoderRunSettings, latent_dim: int, classes: int) -> Decoder:
+    """The settings' decoder on latents of so many channels, with random weights; `classes`: of regions."""
+    if isinstance(settings, SegmentationSettings):
+        return DECODERS[settings.decoder](latent_dim, classes, settings.base_channels)
+    if settings.head == "spots":
+        return SpotModel()
+    return ClassificationModel(latent_dim, settings.frame_size, settings.base_channels)
 
 
-_LAST = {"unet": "unet.outc.conv.weight", "linear": "linear.weight"}
-"""The weights that have a row for each class."""
+def networks(settings: DecoderRunSettings, frozen: Frozen, decoder: Decoder, names: Sequence[str]) -> LatentModel:
+    """Both together, as training, test and prediction use them; `names`: the classes, none for a diagnosis."""
+    model = LatentModel(frozen.folded(), decoder, frozen.in_channels)
+    model.averages_mirrored, model.mirrored = settings.averages_mirrored, mirrored_classes(names)
+    return model
 
 
-def classes_of(state: State, kind: DecoderKind, path: Path) -> int:
-    """How many classes the weights of such a decoder tell apart; `UserError` where they are of another."""
-    last = state.get(_LAST[kind])
-    if last is None or last.ndim != 4:
+def trained_networks(found: Checkpoint, names: Sequence[str], path: Path) -> LatentModel:
+    """The networks of a checkpoint of a decoder, in eval mode, BatchNorms folded; their sizes are its settings'.
+
+    names: the classes, none for a diagnosis. Raises `UserError` where they do not fit together.
+    """
+    settings = network_settings(found, path)
+    frozen = breast_maps(found, settings, path) if settings.sees_breasts else frozen_input(settings, found, path)
+    decoder = _restored(lambda: new_decoder(settings, frozen.latent_dim, len(names)), found.model, path)
+    for unet in [module for module in decoder.modules() if isinstance(module, UNet)]:
+        unet.fold()
+    # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
+    return networks(settings, frozen, decoder.to(memory_format=torch.channels_last), names).eval()
+
+
+def network_settings(found: Checkpoint, path: Path) -> DecoderRunSettings:
+    """What the checkpoint of a decoder, of whichever version, says of its networks; other fields are not to be asked.
+
+    Raises `UserError` where it is none of a decoder, or a value is impossible.
+    """
+    kind = TASKS.get(str(found.settings.get("task")))
+    if kind is None or not issubclass(kind, DecoderSettings):
         raise UserError(f"{path}: holds no decoder")
-    return len(last)
+    try:
+        known = _of_networks(kind).model_validate(with_defaults(found.settings))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{path}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
+    return kind.model_construct(**dict(known))
 
 
-def begin_as_taught(unet: UNet, taught: Taught, classes: tuple[Sequence[str], int]) -> None:
+@cache
+def _of_networks(kind: type[DecoderRunSettings]) -> type[BaseModel]:
+    """The fields of the settings that networks are made of, and the number format that they compute in."""
+    names = fields_of(kind, Kind.NETWORK) | {"task", "precision"}
+    fields: dict[str, Any] = {name: (kind.model_fields[name].annotation, kind.model_fields[name]) for name in names}
+    return create_model("OfNetworks", __config__=ConfigDict(strict=True), **fields)
+
+
+def _restored(make: Callable[[], N], state: State, path: Path) -> N:
+    """A network in eval mode with these weights; `UserError` where they are of another."""
+    try:
+        with torch.device("meta"):  # what the settings claim may need more memory than there is
+            claimed = make()
+        refuse_misfit(claimed, state)
+    except (ValueError, RuntimeError, TypeError) as error:  # the last: a width that is no size of anything
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    network = make()
+    checkpoints.restore(network, state, path)
+    return network.eval().requires_grad_(False)
+
+
+def breast_maps(found: Checkpoint, settings: DecoderSettings, path: Path) -> BreastMaps:
+    """What a classifier with `head: spots` sees through: the segmenter that its checkpoint, or a blank one, holds.
+
+    Raises `UserError` where it holds none, or one that knows no breasts.
+    """
+    if found.segmenter is None:
+        raise UserError(f"{path}: holds no segmenter, which head: spots needs")
+    names, palette = found.segmenter["names"], found.segmenter["palette"]
+    sides = [place for name in BREASTS for place, known in enumerate(names) if known.lower() == name]
+    if len(sides) != len(BREASTS):
+        raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
+    if palette not in PALETTES:
+        raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
+    model, of_segmenter = found.segmenter["model"], found.segmenter["settings"]
+    if of_segmenter.get("task") != "segmentation":
+        raise UserError(f"{path}: its segmenter is none")
+    segmenter = trained_networks(Checkpoint(model, of_segmenter, encoder=found.encoder, palette=palette), names, path)
+    return BreastMaps(segmenter, CHANNELS[settings.decoder_modality], (sides[0], sides[1]), palette)
+
+
+def shipped_networks(taught: Taught) -> LatentModel:
+    """The taught network in eval mode on normalised levels, BatchNorms folded, averaged over mirror images."""
+    decoder = SegmentationModel(1, len(taught.class_names), taught.base_channels).eval().requires_grad_(False)
+    decoder.unet.load_state_dict(taught.state)
+    decoder.unet.fold()
+    model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
+    model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.class_names)
+    return model
+
+
+def begin_as_taught(decoder: nn.Module, taught: Taught, classes: tuple[Sequence[str], int]) -> None:
     """Give a UNet on levels the weights that ship; `classes`: the names and the background's index.
 
     The maps of its last layer are put in the order of the names, whatever their ids are; the backgrounds of both
-    count as one class. Raises `UserError` where widths or names differ.
+    count as one class. Raises `UserError` where decoder, widths or names differ.
     """
-    if unet.base_channels != taught.base_channels:
+    if not isinstance(decoder, SegmentationModel):
+        raise UserError("init: drawn: goes with decoder: unet")
+    if decoder.unet.base_channels != taught.base_channels:
         raise UserError(
-            f"init: drawn: base_channels: {unet.base_channels} here, {taught.base_channels} in {taught.path}; say "
-            f"base_channels={taught.base_channels} or init=random"
+            f"init: drawn: base_channels: {decoder.unet.base_channels} here, {taught.base_channels} in {taught.path}; "
+            f"say base_channels={taught.base_channels} or init=random"
         )
     names, background = classes
     known = [name.lower() for name in taught.class_names]
@@ -79,4 +185,4 @@ def begin_as_taught(unet: UNet, taught: Taught, classes: tuple[Sequence[str], in
         )
     order = torch.tensor([known.index(name) for name in wanted])
     last = {name: value[order] for name, value in taught.state.items() if name.startswith("outc.")}
-    unet.load_state_dict(taught.state | last)
+    decoder.unet.load_state_dict(taught.state | last)

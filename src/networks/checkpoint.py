@@ -17,7 +17,9 @@ from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
-from src.settings import WAS_REMOVED, EncoderKind, Modality, encoder_run_name, removed, with_defaults
+from src.settings import EncoderKind, Modality, Settings, encoder_run_name, with_defaults
+from src.settings_fields import Kind, fields_of
+from src.settings_gone import WAS_REMOVED, removed
 
 logger = logging.getLogger(__name__)
 
@@ -242,6 +244,12 @@ def load_encoder(
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
+
+
+def refuse_other_networks(recorded: Mapping[str, Any], settings: Settings, path: Path) -> None:
+    """`UserError` where a run would be tested with other networks, or by another loss, than it was trained with."""
+    fixed = fields_of(type(settings), Kind.NETWORK, Kind.LOSS)
+    refuse_other_settings(recorded, settings.model_dump(mode="json", include=fixed), path)
 
 
 def refuse_other_settings(recorded: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:

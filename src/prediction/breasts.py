@@ -10,11 +10,11 @@ from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.torch_datasets import DiagnosisDataset, assumed_palette
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
+from src.networks.build import breast_maps
 from src.networks.checkpoint import Checkpoint
 from src.networks.decoder_input import BreastMaps
-from src.prediction.trained import breast_maps, load_trained
+from src.prediction.trained import load_trained
 from src.settings import BASELINES, WITHOUT_ENCODER, ClassificationSettings
-from src.training.decoding import refuse_other_networks
 from src.training.engine import blank_checkpoint
 from src.training.run_folder import RunFolder
 
@@ -29,11 +29,11 @@ def frozen_breasts(
     To train, the segmenter is that of the same case below `root` (the settings' output_root by default), refused if its
     run did not leave out all test patients of this one; to test, it is the very one that the run was trained on.
     """
-    channels, *size = parts.train.cache.shape
+    size = parts.train.image_size
     if mode == "test":
         trained = checkpoints.load(run.best)
-        refuse_other_networks(trained.settings, settings, run)
-        return breast_maps(trained, channels, (size[0], size[1]), run.best), trained
+        checkpoints.refuse_other_networks(trained.settings, settings, run.best)
+        return breast_maps(trained, settings, run.best), trained
     folder = RunFolder((root or settings.output_root) / settings.segmenter_name)
     if not folder.is_finished:
         flags = [f"--gray_{name}" for name in ("encoder", "decoder") if getattr(settings, f"{name}_modality") == "gray"]
@@ -43,8 +43,8 @@ def frozen_breasts(
             "--cfg-path, output_root, --protocol, --folds and --seeds"
         )
     segmenter = load_trained(folder.root, "segmentation", "cpu")
-    if segmenter.size != (size[0], size[1]):
-        raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {(size[0], size[1])}")
+    if segmenter.size != size:
+        raise UserError(f"{folder.root}: finds regions in frames of {segmenter.size}, not of {size}")
     found = checkpoints.load(folder.best)
     left_out = set(splits.load(folder.split).test) - set(found.patients)
     seen = sorted(set(parts.test.patients) - left_out)
@@ -68,4 +68,4 @@ def frozen_breasts(
         encoder_patients=found.encoder_patients,
         segmenter=frozen,
     )
-    return breast_maps(blank, channels, (size[0], size[1]), folder.best), blank
+    return breast_maps(blank, settings, folder.best), blank

@@ -22,7 +22,7 @@ from src.errors import DeviceError, UserError
 from src.evaluation.typicality import Typicality, fit_typicality
 from src.files import atomic_write
 from src.networks.checkpoint import load_plain
-from src.training.decoding import DecoderTask
+from src.training.decoder_task import DecoderTask
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

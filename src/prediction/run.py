@@ -32,13 +32,12 @@ from src.prediction.predictors import (
 from src.prediction.sheet import Card, card, sheet
 from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
 from src.prediction.trained import Frame, Task, Trained
-from src.training.engine import MAY_CHANGE
+from src.settings import TASKS
+from src.settings_fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-_FREE = MAY_CHANGE | {"dataset_path", "annotation_file"}
-"""Settings that a prediction may name otherwise than its run's training did: they have no say in it."""
 Read = tuple[Thermogram, Frame]
 
 
@@ -117,7 +116,8 @@ def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, An
         return load_segmenter(device=device)
     best = RunFolder(run).best
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
-    relevant = {name: value for name, value in asked.items() if name not in _FREE}
+    free = fields_of(TASKS[task], Kind.MACHINE, Kind.LENGTH, Kind.PLACE)  # which have no say in it
+    relevant = {name: value for name, value in asked.items() if name not in free}
     checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
     return predictor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -10,44 +10,25 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from model.heads import ClassificationModel, LatentModel, RegionDecoder, SegmentationModel
-from model.spots import SpotModel
-from src.datasets.augmentation import mirrored_classes
-from src.datasets.frame_cache import CHANNELS
+from model.heads import LatentModel, RegionDecoder
 from src.datasets.letterbox import Letterbox
-from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
+from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.source import Skipped
 from src.datasets.torch_datasets import as_input
-from src.encoder import refuse_misfit
 from src.errors import UserError
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
-from src.networks.build import classes_of, frozen_input, region_decoder
-from src.networks.checkpoint import Checkpoint
-from src.networks.decoder_input import BreastMaps
-from src.networks.levels import NormalisedLevels
+from src.networks.build import network_settings, shipped_networks, trained_networks
 from src.networks.precision import compute_dtype, computing_in
-from src.networks.taught import Taught, read_taught
+from src.networks.taught import read_taught
 from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
 from src.prediction.record import Record, pooled, read_record
-from src.settings import (
-    FRAME_SIZE,
-    WITHOUT_ENCODER,
-    Augment,
-    Decide,
-    DecoderInput,
-    DecoderKind,
-    Head,
-    Modality,
-    Precision,
-    Size,
-)
-from src.training.decoding import PIXELS_AT_ONCE
+from src.settings import WITHOUT_ENCODER, Decide, Modality, Precision, SegmentationSettings
+from src.training.decoder_task import PIXELS_AT_ONCE
 from src.training.engine import choose_device
 from src.training.run_folder import RunFolder
 
@@ -55,7 +36,6 @@ Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]
 """What the networks take, [C, H, W] in 0..255, and where the picture lies in it."""
 N = TypeVar("N", bound=nn.Module)
 Task = Literal["classification", "segmentation"]
-BREASTS = ("left_breast", "right_breast")
 SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": "main_seg.py"}
 
 
@@ -149,14 +129,15 @@ class Trained:
         def logits_of(x: torch.Tensor) -> torch.Tensor:
             return self.model.decode(self.model.encode(x), x.shape[1])
 
-        logits = self.model.decode(z, x.shape[1])
-        if not isinstance(self.model.decoder, RegionDecoder):
-            return self.model.averaged(logits, lambda: logits_of(x.flip(-1))).float().cpu(), []
+        logits, finds_regions = self.model.decode(z, x.shape[1]), isinstance(self.model.decoder, RegionDecoder)
+        if not (finds_regions or self.model.averages_mirrored):
+            return logits.float().cpu(), []
         mirrored = logits_of(x.flip(-1))
-        averaged = self.model.averaged(logits, lambda: mirrored).float().cpu()
-        back = mirrored.flip(-1)[:, list(self.model.mirrored)].float().cpu()
-        views = [back, *changed_views(x, logits_of, self.at_once)]
-        return averaged, agreements(averaged, views, boxes, self.decide, self.record.background, self.least)
+        answer = (self.model.averaged(logits, mirrored) if self.model.averages_mirrored else logits).float().cpu()
+        if not finds_regions:
+            return answer, []
+        views = [self.model.mirrored_back(mirrored).float().cpu(), *changed_views(x, logits_of, self.at_once)]
+        return answer, agreements(answer, views, boxes, self.decide, self.record.background, self.least)
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
@@ -167,23 +148,6 @@ class Trained:
         if not isinstance(found, dict):
             raise UserError(f"{path}: no scores of a run, this file holds {type(found).__name__}")
         return found
-
-
-class _KnownSettings(BaseModel):
-    """What predicting needs of the settings in a checkpoint, which may be of another version."""
-
-    model_config = ConfigDict(strict=True)
-
-    task: Task
-    encoder_modality: Modality
-    decoder_modality: Modality
-    decoder_input: DecoderInput = "latents"
-    augment: Augment = "none"
-    decoder: DecoderKind = "unet"
-    head: Head = "flat"
-    decide: Decide = "argmax"
-    image_size: Size | None = None
-    precision: Precision = "auto"
 
 
 def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
@@ -204,22 +168,21 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
-    settings = _known_settings(found, run.best)
-    modality = settings.decoder_modality
-    rows, columns = settings.image_size or FRAME_SIZE[modality]
-    chosen = choose_device(device)
+    settings, chosen = network_settings(found, run.best), choose_device(device)
     # A spot is a few gray levels: it is looked for in float32, as in training.
-    dtype = torch.float32 if settings.head == "spots" else compute_dtype(settings.precision, chosen)
+    dtype = torch.float32 if settings.sees_breasts else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
-    model = _networks(found, settings, (rows, columns), record.class_names, run.best)
-    if task == "segmentation" and len(record.class_names) != classes_of(found.model, settings.decoder, run.best):
+    if found.class_names not in ([], list(record.class_names)):  # older ones do not name them
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
-    model = model.to(chosen)
+    model = trained_networks(found, record.class_names, run.best).to(chosen)
     sees_levels = model.encoder_channels is None
     if sees_levels:
         record = replace(record, palette=found.palette or record.palette)
-    given = (run, model, modality, (rows, columns), chosen, dtype, record, found.best_epoch, settings.decide)
-    return Trained(*given, sees_levels=sees_levels)
+    return Trained(
+        *(run, model, settings.frame_modality, settings.frame_size, chosen, dtype, record, found.best_epoch),
+        decide=settings.decide if isinstance(settings, SegmentationSettings) else "argmax",
+        sees_levels=sees_levels,
+    )
 
 
 def load_shipped(device: str = "auto", precision: Precision | None = None) -> Trained:
@@ -238,90 +201,3 @@ def load_shipped(device: str = "auto", precision: Precision | None = None) -> Tr
         sees_levels=True,
         taught_on=taught.taught_on,
     )
-
-
-def shipped_networks(taught: Taught) -> LatentModel:
-    """The taught network in eval mode on normalised levels, BatchNorms folded, averaged over mirror images."""
-    decoder = SegmentationModel(1, len(taught.class_names), taught.base_channels).eval().requires_grad_(False)
-    decoder.unet.load_state_dict(taught.state)
-    decoder.unet.fold()
-    model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
-    model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.class_names)
-    return model
-
-
-def _known_settings(found: Checkpoint, path: Path) -> _KnownSettings:
-    try:
-        return _KnownSettings.model_validate(found.settings)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{path}: its settings: {problem['loc'][0]}: {problem['msg'].lower()}") from None
-
-
-def _networks(
-    found: Checkpoint, settings: _KnownSettings, size: tuple[int, int], names: Sequence[str], path: Path
-) -> LatentModel:
-    """Encoder and decoder in eval mode, BatchNorms folded; their sizes are those of the weights."""
-    if settings.head == "spots":
-        model = _spot_networks(found, CHANNELS[settings.decoder_modality], size, path)
-        model.averages_mirrored = settings.augment != "none"
-        return model
-    encoder = frozen_input(settings.decoder_input, settings.encoder_modality, found, path)
-    classes, first = classes_of(found.model, settings.decoder, path), found.model.get("unet.inc.double_conv.0.weight")
-    if settings.decoder == "unet" and (first is None or not first.ndim):
-        raise UserError(f"{path}: holds no decoder")
-    width = 1 if first is None else len(first)
-
-    def make() -> ClassificationModel | RegionDecoder:
-        if settings.task == "classification":
-            return ClassificationModel(encoder.latent_dim, size, width)
-        return region_decoder(settings.decoder, encoder.latent_dim, classes, width)
-
-    decoder = _restored(make, found.model, path)
-    for unet in decoder.unets:
-        unet.fold()
-    # Channels last is what the folded encoder hands over; without training it is the fastest on CPUs too.
-    model = LatentModel(encoder.folded(), decoder.to(memory_format=torch.channels_last), encoder.in_channels).eval()
-    model.averages_mirrored, model.mirrored = settings.augment != "none", mirrored_classes(names)
-    return model
-
-
-def _restored(make: Callable[[], N], state: checkpoints.State, path: Path) -> N:
-    """A network in eval mode with these weights; `UserError` where they are of another."""
-    try:
-        with torch.device("meta"):  # what the shapes claim may need more memory than there is
-            claimed = make()
-        refuse_misfit(claimed, state)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: {error}") from None
-    network = make()
-    checkpoints.restore(network, state, path)
-    return network.eval().requires_grad_(False)
-
-
-def _spot_networks(found: Checkpoint, channels: int, size: tuple[int, int], path: Path) -> LatentModel:
-    """A classifier with `head: spots`, and the segmenter before it."""
-    decoder = _restored(SpotModel, found.model, path)
-    return LatentModel(breast_maps(found, channels, size, path), decoder, channels).eval()
-
-
-def breast_maps(found: Checkpoint, channels: int, size: tuple[int, int], path: Path) -> BreastMaps:
-    """What a classifier with `head: spots` sees through: the segmenter that its checkpoint, or a blank one, holds.
-
-    Raises `UserError` where it holds none, or one that knows no breasts.
-    """
-    if found.segmenter is None:
-        raise UserError(f"{path}: holds no segmenter, which head: spots needs")
-    names, palette = found.segmenter["names"], found.segmenter["palette"]
-    sides = [place for name in BREASTS for place, known in enumerate(names) if known.lower() == name]
-    if len(sides) != len(BREASTS):
-        raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
-    if palette not in PALETTES:
-        raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
-    model, settings = found.segmenter["model"], found.segmenter["settings"]
-    segmenter = Checkpoint(model, settings, encoder=found.encoder, palette=palette)
-    known = _known_settings(segmenter, path)
-    networks = _networks(segmenter, known, size, names, path)
-    if classes_of(segmenter.model, known.decoder, path) != len(names):
-        raise UserError(f"{path}: its segmenter finds other classes than {', '.join(names)}")
-    return BreastMaps(networks, channels, (sides[0], sides[1]), palette)

@@ -35,12 +35,14 @@ from src.settings import (
     LatentSettings,
     RunSettings,
     SegmentationSettings,
+    Settings,
     encoder_run_name,
-    removed,
     with_defaults,
 )
+from src.settings_fields import Kind, fields_of
+from src.settings_gone import removed
 from src.training import distributed
-from src.training.engine import MAY_CHANGE, choose_device, same_weights
+from src.training.engine import choose_device, same_weights
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
@@ -48,23 +50,7 @@ logger = logging.getLogger(__name__)
 
 S = TypeVar("S", ClassificationSettings, SegmentationSettings)
 
-_DATA = (
-    "dataset_name",
-    "dataset_path",
-    "annotation_file",
-    "background",
-    "views",
-    "patients",
-    "palette",
-    "test_ratio",
-    "precision",
-    "num_workers",
-    "transductive",
-    "seed",
-    "output_root",
-    "cache_folder",
-    "encoder",
-)
+_OF_DECODER = fields_of(Settings, Kind.DATA, Kind.PLACE, Kind.MACHINE) | {"encoder", "precision"}
 """What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
 
@@ -139,7 +125,7 @@ def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, sever
             if settings.needs_encoder:
                 seen = "head: spots" if _sees_through_segmenter(settings) else f"encoder: {settings.encoder}"
             raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
-        taken = sorted(cli.named(arguments.encoder_overrides) & set(_DATA))
+        taken = sorted(cli.named(arguments.encoder_overrides) & set(_OF_DECODER))
         if taken:
             raise UserError(
                 f"--encoder-set: {', '.join(taken)}: an encoder takes it from its decoder's settings (--set)"
@@ -247,7 +233,7 @@ def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
     """Whether the settings that a checkpoint records give the run that these give."""
     if removed(recorded, of_training=True):
         return False
-    known, free = with_defaults(recorded), MAY_CHANGE - {"max_epochs"}
+    known, free = with_defaults(recorded), fields_of(type(settings), Kind.MACHINE)
     return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
 
 
@@ -284,7 +270,7 @@ def _pretrain(
     overrides = (*arguments.encoder_overrides, f"dataset_path={json.dumps(str(settings.dataset_path))}")
     ours = replace(arguments, overrides=overrides, encoder=settings.encoder_modality)
     latent = cli.latent_settings(ours)
-    latent = latent.model_copy(update={name: getattr(settings, name) for name in _DATA})
+    latent = latent.model_copy(update={name: getattr(settings, name) for name in _OF_DECODER})
     folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
     if folder.is_finished and _made_with(latent, checkpoints.load(folder.last).settings):
         return

@@ -6,9 +6,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,24 +23,15 @@ from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.settings import WAS_REMOVED, RunSettings, Settings, removed, with_defaults
+from src.settings import TASKS, RunSettings, Settings, with_defaults
+from src.settings_fields import Kind, fields_of
+from src.settings_gone import WAS_REMOVED, removed
 from src.training import distributed
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests
 
 logger = logging.getLogger(__name__)
-
-MAY_CHANGE = {
-    "max_epochs",
-    "num_workers",
-    "output_root",
-    "cache_folder",
-    "latent_memory_mb",
-    "latent_disk_mb",
-    "checkpoint_activations",
-}
-"""Settings that change no finished epoch."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -63,20 +54,25 @@ def make_repeatable(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-@dataclass
-class Trainable:
+class Trainable(ABC):
     """What `fit` needs to know of a task."""
 
     model: nn.Module
     """Whose weights are saved."""
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
-    train_epoch: Callable[[Progress, AfterStep], Scores]
-    validate: Callable[[], Scores]
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
-    keeps_last: bool = False
+    keeps_last = False
     """Each epoch counts as better than those before it."""
+
+    @abstractmethod
+    def train_epoch(self, progress: Progress, after_step: AfterStep) -> Scores:
+        """The steps that are left of an epoch; returns the losses' means."""
+
+    @abstractmethod
+    def validate(self) -> Scores:
+        """`loss`, and further scores of the validation frames."""
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
@@ -225,8 +221,9 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
 def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
     """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
-    # A schedule is spread over all epochs: with more of them, those before would have had other learning rates.
-    may_change = MAY_CHANGE if blank.settings.get("schedule", "constant") == "constant" else MAY_CHANGE - {"max_epochs"}
+    may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE, Kind.LENGTH)
+    if blank.settings.get("schedule", "constant") != "constant":  # it is spread over all epochs, those before too
+        may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE)
     changed = [
         f"{key}: {then_settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +10,6 @@ import torch
 from src.datasets.torch_datasets import Batch, FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.losses import pretraining_loss
-from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.precision import compute_dtype, computing_in
 from src.patches import PatchSampler, windows
@@ -30,25 +27,6 @@ from src.training.epoch import (
     steps_per_epoch,
     train_one_epoch,
 )
-
-_SAME_IN_TESTS = {
-    "encoder",
-    "image_size",
-    "num_kernels",
-    "patch_size",
-    "sampled_patches_per_image",
-    "neighborhood",
-    "candidates",
-    "ssim_threshold",
-    "temperature",
-    "lambda_contrastive_loss",
-    "model_setting",
-}
-
-
-def refuse_other_losses(recorded: dict[str, Any], settings: LatentSettings, path: Path) -> None:
-    """`UserError` where an encoder would be tested on other frames or by other losses than it was trained with."""
-    checkpoints.refuse_other_settings(recorded, settings.model_dump(mode="json", include=_SAME_IN_TESTS), path)
 
 
 class Pretraining:
@@ -102,22 +80,27 @@ class Pretraining:
 
         return mean_losses(steps())
 
-    def trainable(self, train: FrameDataset, validation: FrameDataset) -> Trainable:
-        """The task as `fit` takes it: AdamW on the encoder."""
-        settings = self.settings
-        optimizer = torch.optim.AdamW(
-            self.encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
 
-        compute = distributed.share_work(self.encoder, self.losses)
+class EncoderTrainer(Trainable):
+    """Trains the encoder of a pretraining: AdamW."""
 
-        def train_epoch(progress: Progress, after_step: AfterStep) -> Scores:
-            self.encoder.train()
-            self.generator = progress.generator
-            return train_one_epoch(compute, train, settings, optimizer, progress, after_step)
+    def __init__(self, pretraining: Pretraining, train: FrameDataset, validation: FrameDataset) -> None:
+        self.pretraining, self.train, self.validation = pretraining, train, validation
+        self.model, self.settings = pretraining.encoder, pretraining.settings
+        rate, decay = self.settings.learning_rate, self.settings.weight_decay
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=decay)
+        self.steps_per_epoch = steps_per_epoch(len(train), self.settings)
+        self.train_step = distributed.share_work(self.model, pretraining.losses)
 
-        steps = steps_per_epoch(len(train), settings)
-        return Trainable(self.encoder, optimizer, steps, train_epoch, lambda: self.evaluate(validation))
+    def train_epoch(self, progress: Progress, after_step: AfterStep) -> Scores:
+        """The steps that are left of an epoch; returns the losses' means."""
+        self.model.train()
+        self.pretraining.generator = progress.generator
+        return train_one_epoch(self.train_step, self.train, self.settings, self.optimizer, progress, after_step)
+
+    def validate(self) -> Scores:
+        """The losses of the validation frames."""
+        return self.pretraining.evaluate(self.validation)
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from src.errors import UserError
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.files import without_nan, write_json
-from src.training.decoding import DecoderTask, small_batches
+from src.training.decoder_task import DecoderTask, small_batches
 
 REGRESSIONS = ("latent_regression", "gray_regression")
 """On the mean of each latent over the frame; on mean and spread of the gray levels."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.unet import UNet
+from model.heads import SegmentationModel
 from src.errors import UserError
 from src.networks.build import begin_as_taught
 from src.networks.taught import read_taught
@@ -15,18 +15,18 @@ def test_classes_are_matched_by_name() -> None:
     names = [name.upper() for name in taught.class_names[::-1]]
     background = len(names) - 1 - taught.background
     names[background] = "everything else"
-    unet = UNet(1, 8, taught.base_channels)
-    begin_as_taught(unet, taught, (names, background))
+    decoder = SegmentationModel(1, 8, taught.base_channels)
+    begin_as_taught(decoder, taught, (names, background))
     levels = torch.randn(1, 1, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(unet.eval()(levels).flip(1), taught.unet()(levels))
+        torch.testing.assert_close(decoder.eval()(levels).flip(1), taught.unet()(levels))
 
 
 def test_other_widths_and_names_are_one_line_that_names_both() -> None:
     taught = read_taught()
     classes = (taught.class_names, taught.background)
     with pytest.raises(UserError, match=r"base_channels: 8 here, 16 in .*regions\.safetensors"):
-        begin_as_taught(UNet(1, 8, 8), taught, classes)
+        begin_as_taught(SegmentationModel(1, 8, 8), taught, classes)
     for names in (taught.class_names[:-1], (*taught.class_names[:-1], "throat")):
         with pytest.raises(UserError, match=r"has the classes left_breast.*has left_breast.*neck"):
-            begin_as_taught(UNet(1, len(names), 16), taught, (names, taught.background))
+            begin_as_taught(SegmentationModel(1, len(names), 16), taught, (names, taught.background))

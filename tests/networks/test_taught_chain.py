@@ -22,7 +22,7 @@ from src.training.engine import same_weights
 RUN, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 LENGTH = ["max_epochs=8", "min_steps_per_epoch=5", "patience=null", "select_by=last", "precision=fp32"]
 LINEAR = [*TINY, "encoder=taught", "decoder=linear", "optimizer=adamw", "learning_rate=0.01", "weight_decay=0.05"]
-LINEAR += ["loss=ce+dice", *LENGTH]
+LINEAR += ["loss=ce+dice", "decide=whole", *LENGTH]
 
 
 def places(phantom: Path, root: Path) -> list[str]:
