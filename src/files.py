@@ -1,5 +1,6 @@
 """Files that are whole or absent, read without waiting or filling the memory; folders with one writer at a time."""
 
+import codecs
 import errno
 import fcntl
 import json
@@ -103,6 +104,33 @@ def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
     return content
 
 
+_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def decoded(content: bytes, otherwise: str | None = None) -> str:
+    """The text of a file in UTF-8 or, as its byte order mark or the zeros between its letters tell, UTF-16 or 32.
+
+    What is neither is read as `otherwise` (such as latin-1), or raises UnicodeDecodeError. No mark is left in the text.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    begin = content[:200]
+    if encoding is None and len(begin) >= 4 and b"\0" in begin:
+        # Text in Latin letters, whose every second byte is zero.
+        encoding = next((f"utf-16-{end}" for end, odd in (("le", 1), ("be", 0)) if not any(begin[odd::2])), None)
+    try:
+        text = content.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        if otherwise is None:
+            raise
+        text = content.decode(encoding or otherwise, "replace")
+    return text.lstrip("\ufeff")
+
+
 def composed(text: str) -> str:
     """A name in Unicode's composed form: an accent counts alike whether it is a part of its letter or beside it."""
     return unicodedata.normalize("NFC", text)
@@ -171,7 +199,7 @@ def without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
 def read_json(path: Path, what: str) -> Any:
     """Read JSON; `UserError` names `what` was looked for where it is missing or broken."""
     try:
-        return json.loads(read_plain(path).decode("utf-8"))
+        return json.loads(decoded(read_plain(path)))
     except OSError as error:
         refuse_failing_device(error, path)
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None

@@ -18,6 +18,7 @@ from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import DeviceError, UserError
+from src.files import composed
 from src.settings import (
     FRAME_SIZE,
     ClassificationSettings,
@@ -175,7 +176,8 @@ class _Collection:
         # Labels are read for every task, since all tasks share one stratified split, but what is wrong with them
         # concerns only the task that needs them.
         classifies, segments = (isinstance(settings, kind) for kind in (ClassificationSettings, SegmentationSettings))
-        self.diagnoses = self.source.diagnoses(self.skipped if classifies else Skipped())
+        told = self.source.diagnoses(self.skipped if classifies else Skipped())
+        self.diagnoses = {composed(patient): diagnosis for patient, diagnosis in told.items()}
         self.annotations: Annotations | None = None
         self.regions: dict[Frame, AnnotatedImage] = {}
         self._read_regions(settings, segments)
