@@ -3,6 +3,7 @@
 import codecs
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import math
@@ -10,7 +11,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -19,8 +20,14 @@ from src.errors import UserError, refuse_failing_device
 logger = logging.getLogger(__name__)
 
 _PARTIAL = ".partial"
+_LONG = 100  # bytes of a name, to which the process's number and the suffix are added
+_OF_THE_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 _LOCKS: dict[Path, IO[bytes]] = {}
 """Files that this process holds locked: closing one would free it."""
+
+
+class NameRefusedError(UserError):
+    """A file system took no file of this name; others it may take."""
 
 
 def lock(path: Path, wait: bool = False) -> bool:
@@ -146,9 +153,11 @@ def is_link(path: Path, root: Path) -> bool:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` once it is complete and on disk; on an error nothing changes there.
 
-    Raises `UserError` where the folder cannot be written or the disk is full.
+    Raises `UserError` where the folder cannot be written or the disk is full, `NameRefusedError` where it is the name.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    # No name that is allowed may be too long for the moment in which it is written.
+    name = path.name if len(os.fsencode(path.name)) <= _LONG else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    beside = path.with_name(f".{name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
@@ -158,13 +167,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(_cannot_write(path, error)) from None
+        kind = NameRefusedError if error.errno in _OF_THE_NAME else UserError
+        raise kind(_cannot_write(path, error)) from None
     except RuntimeError as error:  # what torch makes of an error of the file that it writes to
         if not isinstance(error.__context__, OSError):
             raise
         raise UserError(_cannot_write(path, error.__context__)) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder's name is refused, there is none
+            beside.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
