@@ -199,7 +199,8 @@ class _Collection:
     def _note_expected_names(self, skipped: Skipped) -> None:
         """Of the images without a frame, what the first one would have to be called: one line tells them all."""
         names = list(skipped.reasons.get(NO_FRAME, ()))
-        frames = {frame.name: frame.path for frames in self.source.all_frames.values() for frame in frames}
+        listed = self.source.all_frames
+        frames = {frame.name: frame.path for frame in (*listed["heat"], *listed["gray"])}
         if names and (closest := KnownNames(frames).closest(names[0])):
             reason = f"annotated images that must be called as their frame, such as {frames[closest].as_posix()}"
             for name in names:
