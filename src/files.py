@@ -1,7 +1,9 @@
 """Files that are whole or absent, read without waiting or filling the memory; folders with one writer at a time."""
 
+import codecs
 import errno
 import fcntl
+import hashlib
 import json
 import logging
 import math
@@ -9,7 +11,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -18,8 +20,14 @@ from src.errors import UserError, refuse_failing_device
 logger = logging.getLogger(__name__)
 
 _PARTIAL = ".partial"
+_LONG = 100  # bytes of a name, to which the process's number and the suffix are added
+_OF_THE_NAME = {errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 _LOCKS: dict[Path, IO[bytes]] = {}
 """Files that this process holds locked: closing one would free it."""
+
+
+class NameRefusedError(UserError):
+    """A file system took no file of this name; others it may take."""
 
 
 def lock(path: Path, wait: bool = False) -> bool:
@@ -103,6 +111,33 @@ def read_plain(path: Path, limit: int = TEXT_LIMIT) -> bytes:
     return content
 
 
+_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def decoded(content: bytes, otherwise: str | None = None) -> str:
+    """The text of a file in UTF-8 or, as its byte order mark or the zeros between its letters tell, UTF-16 or 32.
+
+    What is neither is read as `otherwise` (such as latin-1), or raises UnicodeDecodeError. No mark is left in the text.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    begin = content[:200]
+    if encoding is None and len(begin) >= 4 and b"\0" in begin:
+        # Text in Latin letters, whose every second byte is zero.
+        encoding = next((f"utf-16-{end}" for end, odd in (("le", 1), ("be", 0)) if not any(begin[odd::2])), None)
+    try:
+        text = content.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        if otherwise is None:
+            raise
+        text = content.decode(encoding or otherwise, "replace")
+    return text.lstrip("\ufeff")
+
+
 def composed(text: str) -> str:
     """A name in Unicode's composed form: an accent counts alike whether it is a part of its letter or beside it."""
     return unicodedata.normalize("NFC", text)
@@ -118,9 +153,11 @@ def is_link(path: Path, root: Path) -> bool:
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A binary file that appears at `path` once it is complete and on disk; on an error nothing changes there.
 
-    Raises `UserError` where the folder cannot be written or the disk is full.
+    Raises `UserError` where the folder cannot be written or the disk is full, `NameRefusedError` where it is the name.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    # No name that is allowed may be too long for the moment in which it is written.
+    name = path.name if len(os.fsencode(path.name)) <= _LONG else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    beside = path.with_name(f".{name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
@@ -130,13 +167,15 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise UserError(_cannot_write(path, error)) from None
+        kind = NameRefusedError if error.errno in _OF_THE_NAME else UserError
+        raise kind(_cannot_write(path, error)) from None
     except RuntimeError as error:  # what torch makes of an error of the file that it writes to
         if not isinstance(error.__context__, OSError):
             raise
         raise UserError(_cannot_write(path, error.__context__)) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder's name is refused, there is none
+            beside.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
@@ -171,7 +210,7 @@ def without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:
 def read_json(path: Path, what: str) -> Any:
     """Read JSON; `UserError` names `what` was looked for where it is missing or broken."""
     try:
-        return json.loads(read_plain(path).decode("utf-8"))
+        return json.loads(decoded(read_plain(path)))
     except OSError as error:
         refuse_failing_device(error, path)
         raise UserError(f"{path}: cannot read {what}: {error.strerror or error}") from None

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from src.errors import UserError, one_line
-from src.files import read_plain
+from src.files import decoded, read_plain
 from src.settings import REPOSITORY, TASKS, RunSettings
 from src.settings_gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
 
@@ -79,7 +79,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
     """
     path = Path(path)
     try:
-        text = read_plain(path, _YAML_LIMIT).decode("utf-8")
+        text = decoded(read_plain(path, _YAML_LIMIT))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the settings: {getattr(error, 'strerror', None) or error}") from None
     values = _read_yaml(text, str(path))
@@ -122,7 +122,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises `UserError` where the file cannot be read or holds something else.
     """
     try:
-        content = _read_yaml(read_plain(path, _YAML_LIMIT).decode("utf-8"), str(path))
+        content = _read_yaml(decoded(read_plain(path, _YAML_LIMIT)), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot read the run's settings: {error}") from None
     if not isinstance(content, dict):

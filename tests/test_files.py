@@ -1,6 +1,7 @@
 """Files are whole or as they were, a folder has one writer at a time, and reading neither waits nor overflows."""
 
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -12,13 +13,27 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from src import files
 from src.datasets.images import read_image
 from src.errors import DeviceError, UserError
-from src.files import alone_in, atomic_write, is_link, lock, open_plain, read_json, read_plain, unlock, write_text
+from src.files import (
+    alone_in,
+    atomic_write,
+    decoded,
+    is_link,
+    lock,
+    open_plain,
+    read_json,
+    read_plain,
+    unlock,
+    write_text,
+)
 from src.settings import REPOSITORY
+from src.settings_file import load
 
 HOLD = (
     "import sys; from pathlib import Path; from src.files import lock; print(lock(Path(sys.argv[1]))); sys.stdin.read()"
@@ -176,3 +191,29 @@ def test_a_link_is_one_at_any_depth(tmp_path: Path) -> None:
     assert not is_link(tmp_path / "a" / "b" / "file", tmp_path)
     assert is_link(tmp_path / "c" / "b" / "file", tmp_path)
     assert not is_link(tmp_path / "c" / "b" / "file", tmp_path / "c")
+
+
+TEXT = '{"id": 1, "name": "Jos\N{LATIN SMALL LETTER E WITH ACUTE}"}'
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_text_is_text_whatever_marks_it_begins_with(tmp_path: Path, encoding: str) -> None:
+    assert decoded(TEXT.encode(encoding)) == TEXT
+    (tmp_path / "a.json").write_bytes(TEXT.encode(encoding))
+    assert read_json(tmp_path / "a.json", "the test") == json.loads(TEXT)
+    (tmp_path / "a.yaml").write_bytes("task: latent\nmodality: gray\nlearning_rate: 1e-3\n".encode(encoding))
+    assert load(tmp_path / "a.yaml", [f"dataset_path={tmp_path}"]).task == "latent"
+
+
+def test_text_in_no_known_encoding_is_refused_or_read_otherwise() -> None:
+    with pytest.raises(UnicodeDecodeError):
+        decoded("é".encode("latin-1"))
+    assert decoded("é".encode("latin-1"), "latin-1") == "é"
+    assert decoded(b"\xff\xfea", "latin-1") == "\N{REPLACEMENT CHARACTER}"  # half a letter of UTF-16
+    assert decoded(b"") == ""
+
+
+@given(st.text().filter(lambda text: not text.startswith("\ufeff")), st.sampled_from(("utf-8-sig", "utf-16", "utf-32")))
+def test_every_text_with_a_mark_is_read_back(text: str, encoding: str) -> None:
+    assert decoded(text.encode(encoding)) == text

@@ -170,7 +170,7 @@ def _class_names(
     """The class names in the order of their ids, the first id, and the place of the background among them."""
     listed = [(_number(item.get("id")), item.get("name"), item.get("supercategory")) for item in categories]
     by_id = {number: composed(name).strip() for number, name, _ in listed if isinstance(name, str)}
-    groups = {group for number, _, group in listed if number != 0}
+    groups = [group for number, _, group in listed if number != 0]  # of any type
     extra = by_id.get(0, background)
     if len(by_id) > 1 and 0 not in used and extra != background and (extra in groups or _NO_CLASS.fullmatch(extra)):
         listed = [entry for entry in listed if entry[0] != 0]

@@ -18,6 +18,7 @@ from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
 from src.errors import DeviceError, UserError
+from src.files import composed
 from src.settings import (
     FRAME_SIZE,
     ClassificationSettings,
@@ -175,7 +176,8 @@ class _Collection:
         # Labels are read for every task, since all tasks share one stratified split, but what is wrong with them
         # concerns only the task that needs them.
         classifies, segments = (isinstance(settings, kind) for kind in (ClassificationSettings, SegmentationSettings))
-        self.diagnoses = self.source.diagnoses(self.skipped if classifies else Skipped())
+        told = self.source.diagnoses(self.skipped if classifies else Skipped())
+        self.diagnoses = {composed(patient): diagnosis for patient, diagnosis in told.items()}
         self.annotations: Annotations | None = None
         self.regions: dict[Frame, AnnotatedImage] = {}
         self._read_regions(settings, segments)
@@ -197,7 +199,8 @@ class _Collection:
     def _note_expected_names(self, skipped: Skipped) -> None:
         """Of the images without a frame, what the first one would have to be called: one line tells them all."""
         names = list(skipped.reasons.get(NO_FRAME, ()))
-        frames = {frame.name: frame.path for frames in self.source.all_frames.values() for frame in frames}
+        listed = self.source.all_frames
+        frames = {frame.name: frame.path for frame in (*listed["heat"], *listed["gray"])}
         if names and (closest := KnownNames(frames).closest(names[0])):
             reason = f"annotated images that must be called as their frame, such as {frames[closest].as_posix()}"
             for name in names:

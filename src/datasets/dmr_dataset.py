@@ -4,16 +4,16 @@
 either case of letters), and `description.html` holds the diagnosis.
 """
 
-import codecs
 import html
 import re
 from datetime import date
 from pathlib import Path, PurePath
 from typing import ClassVar
 
+from src.datasets.labels import label_of
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
 from src.errors import refuse_failing_device
-from src.files import open_plain
+from src.files import composed, decoded, open_plain
 from src.settings import Modality
 
 SNAP = "_snap"
@@ -39,7 +39,7 @@ def is_snapshot(path: PurePath) -> bool:
 
 def frame_name(path: Path) -> str:
     """What a gray frame and its snapshot are both called."""
-    return path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem
+    return composed(path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem)
 
 
 def _view_and_day(name: str) -> tuple[int | None, date | None]:
@@ -60,10 +60,7 @@ def read_diagnosis(path: Path) -> str:
     """
     with open_plain(path) as file:
         content = file.read(_DESCRIPTION_LIMIT)
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    # Whatever else it is written in, the words that count are ASCII.
-    text = content.decode("utf-16" if wide else "utf-8", errors="replace")
-    match = _DIAGNOSIS.search(text)
+    match = _DIAGNOSIS.search(decoded(content, "latin-1"))
     return html.unescape(match[1]).strip().lower() if match else ""
 
 
@@ -88,24 +85,34 @@ class DMRDataset(Source):
         return found
 
     def diagnoses(self, skipped: Skipped) -> dict[str, int]:
-        """From each patient's description.html; other words than Healthy or Sick are left out."""
+        """From each patient's description.html; what means neither Healthy nor Sick is left out."""
+        folders: dict[str, set[str]] = {}
+        for frame in (frame for frames in self.all_frames.values() for frame in frames):
+            folders.setdefault(frame.patient, set()).add(frame.path.parts[0])
         found = {}
         for patient in self.patients:
-            path = self.root / patient / DESCRIPTION
-            if path.is_symlink():
-                skipped.add(f"patients whose {DESCRIPTION} is a link, which is not followed", patient)
+            said = {self._diagnosis(self.root / folder / DESCRIPTION) for folder in sorted(folders[patient])}
+            if len(said) > 1:  # two folders whose names look the same
+                skipped.add("patients whose folders' descriptions differ", patient)
                 continue
-            try:
-                word = read_diagnosis(path)
-            except OSError as error:
-                refuse_failing_device(error, path)
-                skipped.add(f"patients without a readable {DESCRIPTION}", patient)
-                continue
-            if word in ("healthy", "sick"):
-                found[patient] = SICK if word == "sick" else HEALTHY
+            (one,) = said
+            if isinstance(one, int):
+                found[patient] = one
             else:
-                reason = (
-                    f"patients whose diagnosis is {word!r}" if word else "patients whose description has no diagnosis"
-                )
-                skipped.add(reason, patient)
+                skipped.add(f"patients {one}", patient)
         return found
+
+    @staticmethod
+    def _diagnosis(path: Path) -> int | str:
+        """HEALTHY or SICK as a description says; else in words why it does not."""
+        if path.is_symlink():
+            return f"whose {DESCRIPTION} is a link, which is not followed"
+        try:
+            word = read_diagnosis(path)
+        except OSError as error:
+            refuse_failing_device(error, path)
+            return f"without a readable {DESCRIPTION}"
+        label = label_of(word) if word.isalpha() else None  # "malignant" is certain, several words may not be
+        if label in ("Healthy", "Sick"):
+            return SICK if label == "Sick" else HEALTHY
+        return f"whose diagnosis is {word!r}" if word else "whose description has no diagnosis"

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from src.datasets import spreadsheets
 from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES, is_snapshot
 from src.datasets.foreign import foreign
 from src.datasets.images import is_colour, read_image
@@ -116,6 +117,10 @@ def inspect_file(path: Path, pictures: Collection[str] = SUFFIXES) -> tuple[Role
         if suffix in _TABLES:
             return "table", UNKNOWN_DATE
         raise ValueError("text files that do not begin with a row of temperatures")
+    if suffix in spreadsheets.READ:
+        return "table", UNKNOWN_DATE
+    if suffix in spreadsheets.OTHERS:
+        raise ValueError("spreadsheets other than .xlsx, which must be saved as CSV")
     if path.name.lower() == DESCRIPTION:
         return "description", UNKNOWN_DATE
     if suffix == ".json":

@@ -4,14 +4,15 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from src.datasets.spreadsheets import is_spreadsheet, sheet_rows
 from src.errors import UserError
-from src.files import MEGABYTE, read_plain
+from src.files import MEGABYTE, composed, decoded, read_plain
 
 Label = Literal["Healthy", "Sick", "Benign"]
 """Benign is Healthy where it is set against malignant, and neither where healthy people are in the data as well."""
@@ -24,12 +25,17 @@ _WORDS: dict[Label, str] = {
 }
 _LABELS: dict[str, Label] = {word: label for label, words in _WORDS.items() for word in words.split()}
 _LABELS |= {"non cancer": "Healthy", "no cancer": "Healthy", "not sick": "Healthy", "not healthy": "Sick"}
+_LABELS |= {"neg": "Healthy", "pos": "Sick", "malignancy": "Sick", "carcinoma": "Sick"}
+_YES = frozenset(["1", "1.0", "yes", "y", "true", "t", "+", "sim", "si", "ja", "oui"])
+_NO = frozenset(["0", "0.0", "no", "n", "false", "f", "-", "nao", "non", "nein"])
+"""They mean something only below a header that says what is asked, and where a column holds no other numbers."""
 # They say nothing about the diagnosis: "Sick patients" is as good as "sick". Any other word makes a name unknown.
 _NEUTRAL = re.compile(
     "breasts?|cases?|class|data|dmr|images?|ir|frames?|patients?|pacientes?|people|subjects?|thermal|thermograms?|wom[ae]n"
 )
 _PATIENT_COLUMNS = ("(id)?(patient|paciente|subject)(id|number|no)?", "id|number|prontuario|record|code")
 _LABEL_COLUMN = "diagnos(is|e|tico)|label|class(e)?|target|status|result|outcome"
+_BLANK = " \t\r\n\N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
 _DELIMITERS = ",;\t|"
 _MOST_BYTES = 4 * MEGABYTE  # ten thousand patients with some fifty words each
 _MOST_ROWS = 50_000
@@ -44,9 +50,11 @@ class LabelTable:
 
     rows: tuple[tuple[str, Label | None], ...]
     columns: tuple[str, str]
-    """What the columns of patient and label are called."""
+    """What the columns of patient, or of file, and label are called."""
     unknown: tuple[str, ...]
     """Values that are no label, one a row."""
+    meaning: str = ""
+    """What values such as 0 and 1 were taken for."""
 
 
 def _plain(text: str) -> str:
@@ -70,28 +78,69 @@ def patient_number(text: str) -> str | None:
     return str(int(number[1])) if number else None
 
 
-def read_label_table(path: Path, known: Collection[str]) -> LabelTable:
-    """Labels by patient from a text table with or without a header; its delimiter and columns are found by themselves.
+def read_label_table(path: Path, known: Collection[str], files: Mapping[str, str] | None = None) -> LabelTable:
+    """Labels by patient or by file from a table, a text or a spreadsheet, with or without a header; its delimiter and
+    columns are found by themselves.
 
-    `known` are the patients whom the table is for: they tell the patient column where its name does not.
+    `known` are the patients whom the table is for: they tell the patient column where its name does not. `files` are
+    the patients of file names, with and without folder and suffix, for a table that names files instead.
     Raises UserError where the file is no such table or where two columns could be meant.
     """
-    rows = _read_rows(path)
-    header = [] if any(label_of(cell) for cell in rows[0]) else [re.sub(r"\W|_", "", _plain(cell)) for cell in rows[0]]
+    rows, files = _read_rows(path), files or {}
+    below = [[row[column] if column < len(row) else "" for row in rows[1:]] for column in range(len(rows[0]))]
+    asks = [_asked(cell, values) for cell, values in zip(rows[0], below, strict=True)]
+    # A header may be a label too: "Cancer" above yes and no.
+    headed = not any(label_of(cell) and not asked for cell, asked in zip(rows[0], asks, strict=True))
+    header = [re.sub(r"\W|_", "", _plain(cell)) for cell in rows[0]] if headed else []
     body = rows[1:] if header else rows
     columns = [[row[column] if column < len(row) else "" for row in body] for column in range(len(rows[0]))]
-    label = _label_column(path, columns, header)
-    patient = _patient_column(path, columns, header, label, known)
-    pairs = [
-        (patient_number(who) or who, label_of(value), value)
-        for who, value in zip(columns[patient], columns[label], strict=True)
+    meant = [
+        [label_of(cell) or (asked.get(_answer(cell)) if headed else None) for cell in column]
+        for column, asked in zip(columns, asks, strict=True)
     ]
+    label = _label_column(path, columns, header, meant)
+    cells, patient = _patients(path, columns, header, label, known, files)
     names = [rows[0][column] if header else f"column {column + 1}" for column in (patient, label)]
+    found = list(zip(cells, meant[label], columns[label], strict=True))
     return LabelTable(
-        tuple((who, value) for who, value, _ in pairs if who),
+        tuple((who, value) for who, value, _ in found if who),
         (names[0], names[1]),
-        tuple(text for _, value, text in pairs if value is None),
+        tuple(text for _, value, text in found if value is None),
+        ", ".join(f"{text} counts as {meaning}" for text, meaning in _shown(columns[label], asks[label]) if headed),
     )
+
+
+def _answer(cell: str) -> str:
+    """A cell as `_YES` and `_NO` have it."""
+    return _plain(cell.strip())
+
+
+def _asked(header: str, values: Sequence[str]) -> dict[str, Label]:
+    """What yes and no mean in a column of such answers, if its header tells; empty where it does not.
+
+    The header asks for a diagnosis, for healthy or for sick. Ones alone are not enough: healthy may be 1 and sick 2.
+    """
+    answers = {_answer(value) for value in values if value.strip() and label_of(value) is None}
+    if not answers & _NO or any(re.search(r"\d", answer) for answer in answers - _YES - _NO):
+        return {}
+    words = " ".join(word for word in re.findall(r"[^\W\d_]+", header) if _plain(word) not in ("is", "has", "with"))
+    yes = label_of(words) or ("Sick" if re.fullmatch(_LABEL_COLUMN, re.sub(r"\W|_", "", _plain(header))) else None)
+    if yes not in ("Healthy", "Sick"):
+        return {}
+    no: Label = "Sick" if yes == "Healthy" else "Healthy"
+    return dict.fromkeys(_YES, yes) | dict.fromkeys(_NO, no)
+
+
+def _shown(values: Sequence[str], asked: Mapping[str, Label]) -> list[tuple[str, Label]]:
+    """Each answer of a column with its meaning."""
+    return sorted(
+        {(cell, asked[_answer(cell)]) for cell in values if label_of(cell) is None and _answer(cell) in asked}
+    )
+
+
+def table_key(text: str) -> str:
+    """A file's name or path as `read_label_table` looks it up."""
+    return composed(text.strip()).replace("\\", "/").removeprefix("./")
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -100,24 +149,31 @@ def _read_rows(path: Path) -> list[list[str]]:
         raw = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise UserError(f"{path}: the table of labels cannot be read: {error.strerror}") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
+    if is_spreadsheet(raw):
+        try:
+            return _as_table(path, sheet_rows(raw, _MOST_ROWS + 1))
+        except UserError as error:
+            raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    text, delimiters = decoded(raw, "latin-1"), _DELIMITERS
+    if named := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
+        text, delimiters = text[named.end() :], named[1]
 
     def split(delimiter: str) -> list[list[str]]:
         parsed = (
-            [cell.strip() for cell in row]
+            [composed(cell.strip(_BLANK)) for cell in row]
             for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
         )
         return [row for row in parsed if any(row)]
 
     try:
-        tables = [split(delimiter) for delimiter in _DELIMITERS]
+        tables = [split(delimiter) for delimiter in delimiters]
     except csv.Error as error:
         raise UserError(f"{path}: no table of labels: {error}") from None
     # The delimiter cuts the most rows into as many cells as the first one has.
-    rows = max(tables, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows))
+    return _as_table(path, max(tables, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows)))
+
+
+def _as_table(path: Path, rows: list[list[str]]) -> list[list[str]]:
     if not rows or len(rows[0]) < 2:
         raise UserError(f"{path}: no table of labels: one column for the patient and one for the label are needed")
     if len(rows) > _MOST_ROWS or len(rows) * len(rows[0]) > _MOST_CELLS:
@@ -128,19 +184,52 @@ def _read_rows(path: Path) -> list[list[str]]:
     return rows
 
 
-def _label_column(path: Path, columns: Sequence[Sequence[str]], header: Sequence[str]) -> int:
+def _label_column(
+    path: Path, columns: Sequence[Sequence[str]], header: Sequence[str], meant: Sequence[Sequence[Label | None]]
+) -> int:
     def share(column: int) -> float:
-        filled = [cell for cell in columns[column] if cell]
-        return sum(label_of(cell) is not None for cell in filled) / max(1, len(filled))
+        return sum(label is not None for label in meant[column]) / max(1, sum(map(bool, columns[column])))
 
     named = [column for column, name in enumerate(header) if re.fullmatch(_LABEL_COLUMN, name) and share(column) > 0]
     found = named or [column for column in range(len(columns)) if share(column) >= 0.5]
-    return _only(path, found, header, "labels (values such as Healthy and Sick)")
+    return _only(path, found, header, "labels (values such as Healthy and Sick; 0 and 1 below a header such as label)")
+
+
+def _patients(
+    path: Path,
+    columns: Sequence[Sequence[str]],
+    header: Sequence[str],
+    label: int,
+    known: Collection[str],
+    files: Mapping[str, str],
+) -> tuple[list[str], int]:
+    """The patient of each row, and the column that tells."""
+
+    def of_file(cell: str) -> str | None:
+        return files.get(table_key(cell)) or files.get(PurePosixPath(table_key(cell)).name)
+
+    column = _patient_column(path, columns, header, label, known, files)
+    if column is not None:
+        return [patient_number(cell) or cell for cell in columns[column]], column
+    others = [column for column in range(len(columns)) if column != label]
+    hits = {column: sum(of_file(cell) is not None for cell in set(columns[column])) for column in others}
+    if not any(hits.values()):
+        raise UserError(f"{path}: no column holds patients of the source; its values must be their numbers, or files")
+    most = [column for column in others if hits[column] == max(hits.values())]
+    column = _only(path, most, header, "files")
+    return [of_file(cell) or cell for cell in columns[column]], column
 
 
 def _patient_column(
-    path: Path, columns: Sequence[Sequence[str]], header: Sequence[str], label: int, known: Collection[str]
-) -> int:
+    path: Path,
+    columns: Sequence[Sequence[str]],
+    header: Sequence[str],
+    label: int,
+    known: Collection[str],
+    files: Mapping[str, str],
+) -> int | None:
+    """The column of patients; None where none holds one but files are known."""
+
     def hits(column: int) -> int:
         return sum((patient_number(cell) or cell) in known for cell in set(columns[column]))
 
@@ -150,6 +239,8 @@ def _patient_column(
         if any(hits(column) for column in named):
             return _only(path, named, header, "patients")
     most = max(hits(column) for column in others)
+    if not most and files:
+        return None
     if not most:
         raise UserError(f"{path}: no column holds patients of the source; its values must be their numbers")
     return _only(path, [column for column in others if hits(column) == most], header, "patients")

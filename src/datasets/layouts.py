@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from src.datasets.dmr_dataset import SNAP
 from src.datasets.labels import Label, label_of, patient_number
+from src.files import composed
 
 UNKNOWN_DATE = "0000-00-00"
 UNKNOWN_VIEW = 0
@@ -48,7 +49,7 @@ class Clues:
 
 def frame_stem(path: PurePath) -> str:
     """A frame's name: `198-1` for 198-1.txt, 198-1.txt.jpg and 198-1_snap.jpg."""
-    return _TAIL_OF_STEM.sub("", path.stem)
+    return composed(_TAIL_OF_STEM.sub("", path.stem))
 
 
 def folder_labels(path: PurePath) -> set[Label]:
@@ -65,7 +66,7 @@ def read_clues(path: PurePath, pattern: re.Pattern[str] | None = None) -> Clues:
     stem = frame_stem(path)
     named = _name_clues(stem)
     if pattern is not None:
-        match = pattern.search((path.parent / stem).as_posix())
+        match = pattern.search(composed((path.parent / stem).as_posix()))
         text = match["patient"] if match else None
         if not text:
             return replace(named, patient="", rule="--patient-from does not match the name")

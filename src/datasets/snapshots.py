@@ -186,7 +186,7 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
         raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders{reasons}")
     shown = {(path.parent, frame_name(path)) for path in pictures if is_snapshot(path) and path.exists()}
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
-        if (frame.parent, frame.stem) in shown:
+        if (frame.parent, frame_name(frame)) in shown:
             counts.existed += 1
             continue
         if is_link(frame, folder):
@@ -201,6 +201,6 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
             continue
         # A disk that cannot be written is no fault of the frame: it ends the run.
         write_jpeg(frame.with_name(f"{frame.stem}{SNAP}.jpg"), picture)
-        shown.add((frame.parent, frame.stem))
+        shown.add((frame.parent, frame_name(frame)))
         counts.made += 1
     return counts

@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from src.datasets.foreign import FOLDER, foreign
 from src.errors import UserError, is_printable, one_line, some
-from src.files import is_link
+from src.files import composed, is_link
 from src.settings import Modality
 
 HEALTHY, SICK = 0, 1
@@ -65,6 +65,11 @@ class Skipped:
             logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
 
 
+def _composed(frame: Frame) -> Frame:
+    """With its names in one form: those that look the same are the same, whichever system wrote them."""
+    return replace(frame, patient=composed(frame.patient), name=composed(frame.name))
+
+
 class Source(ABC):
     """A collection of thermograms; a new one is a subclass with two methods and a line in the registry.
 
@@ -78,7 +83,7 @@ class Source(ABC):
 
     def __init__(self, root: Path, only: Collection[str] = ()) -> None:
         """`only` names the patients to list; empty means all."""
-        self.root, self.only, self.left_out = root, frozenset(only), Skipped()
+        self.root, self.only, self.left_out = root, frozenset(map(composed, only)), Skipped()
 
     @abstractmethod
     def list_frames(self) -> dict[Modality, list[Frame]]:
@@ -91,7 +96,8 @@ class Source(ABC):
     @cached_property
     def all_frames(self) -> dict[Modality, list[Frame]]:
         """`list_frames`, asked for once, of the patients wanted; `UserError` names those who are not there."""
-        found = {kind: [f for f in frames if not self._refused(f)] for kind, frames in self.list_frames().items()}
+        listed = self.list_frames()
+        found = {kind: [_composed(f) for f in frames if not self._refused(f)] for kind, frames in listed.items()}
         if not self.only:
             return found
         known = {frame.patient for frames in found.values() for frame in frames}

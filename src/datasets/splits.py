@@ -14,7 +14,7 @@ import numpy as np
 
 from src.datasets.source import Unit
 from src.errors import UserError, some
-from src.files import alone_in, read_json, write_json
+from src.files import alone_in, composed, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -279,7 +279,7 @@ def _names(value: Any) -> tuple[str, ...]:
     """A list of patients; TypeError for anything else, such as one text, whose letters would be patients."""
     if not isinstance(value, list):
         raise TypeError(f"a list of patients is needed, not {type(value).__name__}")
-    return tuple(str(patient) for patient in value)
+    return tuple(composed(str(patient)) for patient in value)
 
 
 def save(

@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 from src.datasets.annotations import is_mask
 from src.datasets.images import MAX_PIXELS
 from src.errors import UserError
-from src.files import MEGABYTE, read_plain, write_text
+from src.files import MEGABYTE, decoded, read_plain, write_text
 
 Row = Sequence[str | int | float]
 _MOST_BYTES, _MOST_LINES, _MOST_PIXELS = 256 * MEGABYTE, 1_000_000, 2_000_000_000
@@ -76,7 +76,7 @@ def read_predictions(path: Path) -> list[dict[str, str]]:
     Raises `UserError` where there is none, it has no lines, or a line holds no prediction.
     """
     try:
-        reader = csv.reader(io.StringIO(read_plain(path, _MOST_BYTES).decode("utf-8"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(decoded(read_plain(path, _MOST_BYTES)), newline=""), strict=True)
         columns = next(reader, [])
         lines = list(islice(reader, _MOST_LINES + 1))
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 
 from src.datasets.dmr_dataset import read_diagnosis
 from src.datasets.formats import SourceFile
-from src.datasets.labels import Label, label_of, read_label_table
-from src.datasets.layouts import Clues, folder_labels
+from src.datasets.labels import Label, label_of, read_label_table, table_key
+from src.datasets.layouts import Clues, folder_labels, frame_stem
 from src.datasets.source import Skipped
 from src.errors import UserError
 
@@ -45,8 +45,9 @@ def gather(
         if tell.label:
             found[tell.patient].setdefault(tell.label, "file names")
     _read_descriptions(source, files, clues, found, labels, left_out)
+    named = _patients_by_file(clues)
     if table is not None:
-        _read_table(table, found, labels)
+        _read_table(table, found, named, labels)
     for file in files:
         path = source / file.path
         if file.role != "table" or (table is not None and path.resolve() == table.resolve()):
@@ -55,7 +56,7 @@ def gather(
             left_out.add("tables other than the one of --labels", file.path.as_posix())
             continue
         try:
-            _read_table(path, found, labels)
+            _read_table(path, found, named, labels)
         except UserError as error:
             left_out.add(str(error).removeprefix(f"{path}: "), file.path.as_posix())
     _decide(found, labels)
@@ -94,12 +95,23 @@ def _read_descriptions(
             found[patient].setdefault(label, "descriptions")
 
 
-def _read_table(path: Path, found: Evidence, labels: Labels) -> None:
-    table = read_label_table(path, found)
+def _patients_by_file(clues: Mapping[SourceFile, Clues]) -> dict[str, str]:
+    """The patient of each path, file name and name without suffix that is one patient's alone."""
+    patients = defaultdict[str, set[str]](set)
+    for file, tell in clues.items():
+        for name in (file.path.as_posix(), file.path.name, file.path.stem, frame_stem(file.path)):
+            patients[table_key(name)].add(tell.patient)
+    return {name: next(iter(owners)) for name, owners in patients.items() if len(owners) == 1}
+
+
+def _read_table(path: Path, found: Evidence, named: Mapping[str, str], labels: Labels) -> None:
+    table = read_label_table(path, found, named)
     for patient, label in table.rows:
         if label and patient in found:
             found[patient].setdefault(label, path.name)
     labels.notes.append(f"{path.name}: patients in {table.columns[0]!r}, labels in {table.columns[1]!r}")
+    if table.meaning:
+        labels.notes.append(f"{path.name}: {table.meaning}")
     if absent := {patient for patient, _ in table.rows} - set(found):
         labels.notes.append(f"{path.name}: {len(absent)} patient(s) without a frame: {shortened(absent)}")
     if table.unknown:

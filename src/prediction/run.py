@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from src.datasets.source import Skipped
 from src.errors import UserError
-from src.files import atomic_write, write_json, write_text
+from src.files import NameRefusedError, atomic_write, write_json, write_text
 from src.networks import checkpoint as checkpoints
 from src.prediction.coco import CocoRegions
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
+from src.prediction.output_names import output_names, portable
 from src.prediction.pictures import label_picture, overlay, png
 from src.prediction.predictors import (
     NOTICE,
@@ -56,10 +57,10 @@ class _Collected:
     coloured: int = 0
     """Frames without a heat map, where the run reads heat maps."""
 
-    def add(self, result: Result) -> None:
-        """A frame's share of the tables, the COCO file and the sheet."""
+    def add(self, result: Result, name: PurePosixPath) -> None:
+        """A frame's share of the tables, the COCO file and the sheet; `name` is that of its pictures."""
         self.frames.append(frame_row(result))
-        self.cards.append(card(result, _picture(result)))
+        self.cards.append(card(result, _overlay(name)))
         self.unlike += result.unlike_training is True
         if isinstance(result, Segmentation) and self.coco is not None:
             self.coco.add(result)
@@ -91,13 +92,21 @@ def predict_files(
         logger.info("no trained run is named: regions by %s; output: %s", predictor.trained.name, out)
     skipped = Skipped()
     frames = find_frames(source, skipped)
+    names = output_names(frame.name for frame in frames)
     classes = (predictor.class_names, predictor.background) if isinstance(predictor, Segmenter) else None
     collected = _Collected(CocoRegions(classes) if classes else None)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for results in _results(predictor, frames, skipped, pool):
-            list(pool.map(lambda result: _write_pictures(out, result), results))
-            for result in results:
-                collected.add(result)
+            wanted = [names[result.thermogram.name] for result in results]
+            called = list(pool.map(lambda result, name: _write_pictures(out, result, name), results, wanted))
+            for result, name in zip(results, called, strict=True):
+                frame = result.thermogram
+                if isinstance(name, str):
+                    skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
+                    continue
+                if name != PurePosixPath(frame.name):
+                    skipped.add("frames whose pictures got another name", f"{frame.file}: {name}.png")
+                collected.add(result, name)
                 collected.coloured += predictor.trained.colours(result.thermogram)
     skipped.report(logger)
     if not collected.frames:
@@ -161,17 +170,30 @@ def _results(
             bar.update(len(chunk))
 
 
-def _picture(result: Result) -> PurePosixPath:
+def _overlay(name: PurePosixPath) -> PurePosixPath:
     """Where the overlay lies in the output folder."""
-    return PurePosixPath("overlays") / f"{result.thermogram.name.as_posix()}.png"
+    return PurePosixPath("overlays") / f"{name}.png"
 
 
-def _write_pictures(out: Path, result: Result) -> None:
-    with atomic_write(out / _picture(result)) as file:
-        file.write(png(overlay(result)))
-    if isinstance(result, Segmentation):
-        with atomic_write(out / "labels" / f"{result.thermogram.name}.png") as file:
-            file.write(label_picture(result))
+def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosixPath | str:
+    """Write a frame's pictures; returns what they are called, or why the file system takes them by no name.
+
+    One bad name does not end a prediction of many; a full disk does.
+    """
+    overlaid, labels = png(overlay(result)), label_picture(result) if isinstance(result, Segmentation) else None
+    refusal = ""
+    for called in (name, portable(name)):
+        try:
+            with atomic_write(out / _overlay(called)) as file:
+                file.write(overlaid)
+            if labels is not None:
+                with atomic_write(out / "labels" / f"{called}.png") as file:
+                    file.write(labels)
+        except NameRefusedError as error:
+            refusal = str(error)
+        else:
+            return called
+    return refusal
 
 
 def _colouring(trained: Trained, count: int) -> str:

@@ -1,12 +1,14 @@
 """The database's layout: what counts as a frame, whose it is, and what the description says."""
 
 import os
+import unicodedata
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from src.datasets.annotations import AnnotatedImage, Annotations, match_frames
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.source import HEALTHY, SICK, Skipped
 from src.errors import UserError
@@ -218,3 +220,30 @@ def test_a_pipe_in_place_of_a_description_does_not_block(dmr: Folder) -> None:
     skipped = Skipped()
     assert DMRDataset(dmr.root).diagnoses(skipped) == {}
     assert "patients without a readable description.html" in skipped.reasons
+
+
+def test_names_that_look_the_same_are_the_same(dmr: Folder) -> None:
+    wide, narrow = (unicodedata.normalize(form, "José") for form in ("NFD", "NFC"))
+    picture = dmr.frame("0001")
+    for folder, name in ((wide, f"{narrow}1"), (narrow, f"{wide}2")):
+        for ending in (".jpg", "_snap.jpg"):
+            path = dmr.root / folder / f"{name}{ending}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(picture.read_bytes())
+        dmr.description(folder, "Diagnosis: Sick")
+    source, skipped = DMRDataset(dmr.root, [wide, "0001"]), Skipped()
+    assert source.patients == ["0001", narrow]
+    assert {frame.name for frame in source.frames("heat", skipped)} == {f"{narrow}1", f"{narrow}2"}
+    assert source.diagnoses(skipped) == {narrow: SICK}
+    dmr.description(wide, "Diagnosis: Healthy")
+    assert source.diagnoses(skipped) == {}
+    assert skipped.reasons["patients whose folders' descriptions differ"] == [narrow]
+    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(f"{wide}/{wide}1.jpg", 4, 4, [(0, [])]),))
+    assert len(match_frames(source.all_frames, annotated, skipped)) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_description_is_read_in_any_encoding(dmr: Folder, encoding: str) -> None:
+    dmr.frame("0001")
+    (dmr.root / "0001" / "description.html").write_bytes("<p>é Diagnosis*: <b>Malignant</b></p>".encode(encoding))
+    assert DMRDataset(dmr.root).diagnoses(Skipped()) == {"0001": SICK}

@@ -1,5 +1,6 @@
 """Whatever a data folder holds: a result, a skip with its reason, or one line for the person."""
 
+import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,23 @@ COCO = {
     ],
     "categories": [{"id": 1, "name": "left_breast"}, {"id": 2, "name": "right_breast"}, {"id": 3, "name": "ROI"}],
 }
+EXPORTED = {  # as other tools write it: numbers as texts, a group of id 0, names with hashes and addresses
+    "images": [
+        {"id": "a1", "file_name": f"90fbb0c7-{NAME}.jpg", "height": "24", "width": 32.0},
+        {
+            "id": "7",
+            "file_name": "/data/local-files/?d=0002%2Fa_snap_jpg.rf.0a1b2c3d.jpg",
+            "height": 48.0,
+            "width": "64",
+        },
+    ],
+    "annotations": [
+        {"id": 1, "image_id": "a1", "category_id": "1", "segmentation": [SQUARE]},
+        {"id": 2, "image_id": 7, "category_id": 2.0, "segmentation": [SQUARE]},
+    ],
+    "categories": [{"id": 0, "name": "torso"}]
+    + [{"id": k, "name": name, "supercategory": "torso"} for k, name in enumerate(("breast", "nipple", "ROI"), 1)],
+}
 DESCRIPTIONS = [
     b"<html><p>Diagnosis*: <span>Healthy<br></span></p></html>",
     b"<TABLE><tr><td>diagnosis :</td>\n<td><b><i> Sick </i></b></td></tr>" + b"<p>&nbsp;text</p>" * 20,
@@ -83,7 +101,25 @@ TABLES = [
     b"patient;age;label\r\n0001;34;normal\r\n0002;56;abnormal\r\n",
     "1\tsaudável\n2\tdoente\n".encode("latin-1"),
     b'"id","label"\n"1","Sick, perhaps"\n"2","healthy"\n',
+    b"sep=;\r\nfile;is_sick\r\nIR_1.jpg;yes\r\ndata\\IR_2.jpg;no\r\n",
+    "patient,target\n1,0\n2,1\n3,\n".encode("utf-16"),
 ]
+
+
+def spreadsheets() -> list[bytes]:
+    """A sheet of labels, where openpyxl is installed."""
+    if importlib.util.find_spec("openpyxl") is None:
+        return []
+    import openpyxl
+
+    book, file = openpyxl.Workbook(), io.BytesIO()
+    for row in (["ID", "Diagnosis"], [1, "Healthy"], ["0002", "Sick"], [3.0, None]):
+        book.active.append(row)
+    book.save(file)
+    return [file.getvalue()]
+
+
+FILE_OF_PATIENTS = {"IR_1.jpg": "1", "IR_2.jpg": "2"}
 
 
 def matrix(separator: str = " ", point: str = ".", end: str = "\n") -> bytes:
@@ -94,7 +130,7 @@ MATRICES = [matrix(), matrix(";", ","), matrix(",", ".", "\r\r\n"), matrix("\t",
 
 
 @fuzzed()
-@given(content=damaged_json([COCO]))
+@given(content=damaged_json([COCO, EXPORTED]))
 def test_annotations(place: Path, content: bytes) -> None:
     path = place / "regions.json"
     path.write_bytes(content)
@@ -130,11 +166,11 @@ def test_matrix(place: Path, content: bytes) -> None:
 
 
 @fuzzed()
-@given(content=damaged(TABLES))
+@given(content=damaged([*TABLES, *spreadsheets()]))
 def test_labels(place: Path, content: bytes) -> None:
     path = place / "labels.csv"
     path.write_bytes(content)
-    attempt("test_labels", lambda: read_label_table(path, ["1", "2", "3"]))
+    attempt("test_labels", lambda: read_label_table(path, ["1", "2", "3"], FILE_OF_PATIENTS))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

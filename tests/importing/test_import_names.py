@@ -1,6 +1,8 @@
 """What paths and tables tell: patients only where one rule is certain, labels in the spellings that occur."""
 
+import sys
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -139,6 +141,66 @@ TABLES = {
 }
 
 
+ANSWERS = {
+    "0 and 1": "ID,Diagnosis\n1,0\n13,1\n",
+    "0.0 and 1.0": "ID,target\n1,0.0\n13,1.0\n",
+    "yes and no": "patient,Cancer\n1,No\n13,YES\n20,unknown\n",
+    "true and false": "patient,is_sick\n1,FALSE\n13,True\n",
+    "the other way round": "patient,healthy\n1,yes\n13,no\n",
+    "signs": "patient;result\n1;-\n13;+\n",
+    "Excel's own first line": "sep=;\r\npatient;Status\r\n1;negative\r\n13;POSITIVE\r\n",
+    "spaces that are none": "\ufeffpatient,label\n\u00a01,\u200bHealthy\n13,Sick\u00a0\n",
+    "malignant and benign": "patient,label\n1,Benign\n13,Malignant\n",
+    "by file": "image,label\nIR_1.jpg,normal\nIR_13.jpg,abnormal\n",
+    "by path": "n,path,target\n7,data\\IR_1.jpg,0\n8,data\\IR_13.jpg,1\n",
+    "by file without suffix": "Dateiname\tlabel\nIR_1\t0\nIR_13\t1\n",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_answers_below_a_header_that_asks_are_labels(name: str, encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(ANSWERS[name].encode(encoding))
+    files = {"IR_1.jpg": "1", "IR_13.jpg": "13", "IR_1": "1", "IR_13": "13"}
+    table = read_label_table(tmp_path / "labels.csv", {"1", "13", "20"}, files)
+    found = {who: label for who, label in table.rows if label}
+    assert found == {"1": "Benign" if "Benign" in ANSWERS[name] else "Healthy", "13": "Sick"}
+    assert ("counts as Sick" in table.meaning) == (label_of(ANSWERS[name].split()[-1].split(",")[-1]) is None)
+
+
+def spreadsheet(path: Path, *sheets: list[list[Any]]) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for number, rows in enumerate(sheets):
+        sheet = book.create_sheet(f"sheet {number}")
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+
+
+def test_a_spreadsheet_is_read_whatever_it_is_called(tmp_path: Path) -> None:
+    rows = [["patient", None, "label"], [1, "x", 0], [], ["0013", None, 1]]
+    for name in ("labels.xlsx", "labels.csv"):
+        spreadsheet(tmp_path / name, rows, [])
+        assert dict(read_label_table(tmp_path / name, {"1", "13"}).rows) == {"1": "Healthy", "13": "Sick"}
+    spreadsheet(tmp_path / "two.xlsx", rows, [["notes"]])
+    with pytest.raises(UserError, match=r"two.xlsx: several sheets .*\(sheet 0, sheet 1\); save the sheet as CSV"):
+        read_label_table(tmp_path / "two.xlsx", {"1"})
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 damaged", b"\xd0\xcf\x11\xe0 of 1997"])
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_spreadsheet_that_cannot_be_read_is_to_be_saved_as_csv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, installed: bool
+) -> None:
+    if not installed:
+        monkeypatch.setitem(sys.modules, "openpyxl", None)
+    (tmp_path / "labels.xlsx").write_bytes(content)
+    with pytest.raises(UserError, match=r"labels\.xlsx: .*save the sheet as CSV"):
+        read_label_table(tmp_path / "labels.xlsx", {"1"})
+
+
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
 def test_tables_of_labels(name: str, encoding: str, tmp_path: Path) -> None:
@@ -152,7 +214,11 @@ def test_tables_of_labels(name: str, encoding: str, tmp_path: Path) -> None:
     [
         ("", "no table of labels"),
         ("only\none\n", "no table of labels"),
-        ("id,label\n1,0\n13,1\n", "no column holds labels"),
+        ("id,group\n1,0\n13,1\n", "no column holds labels"),
+        ("id,label\n1,1\n13,2\n", "no column holds labels"),
+        ("id,label\n1,1\n13,1\n", "no column holds labels"),
+        ("1,0\n13,1\n", "no column holds labels"),
+        ("id,benign\n1,yes\n13,no\n", "no column holds labels"),
         ("id,label\n77,Healthy\n78,Sick\n", "no column holds patients"),
         ("id,diagnosis,class\n1,Healthy,Sick\n", "several columns could hold labels .*: diagnosis, class"),
         ("id,number,label\n1,13,Healthy\n", "several columns could hold patients: id, number"),

@@ -4,10 +4,12 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 import numpy as np
@@ -18,6 +20,8 @@ from PIL import Image, ImageColor
 import src
 from src.errors import UserError
 from src.evaluation.region_colours import region_colour
+from src.files import NameRefusedError, atomic_write
+from src.prediction import run as run_module
 from src.prediction.inputs import as_frame, from_array
 from src.prediction.measures import differences, measure
 from src.prediction.pictures import overlay
@@ -103,6 +107,34 @@ def test_segmentation_writes_all_there_is_to_see(make_run: MakeRun, folder: Path
             assert image.info["Comment"] == NOTICE
     for path in ("frames.csv", "regions.csv", "differences.csv", "regions.coco.json", "index.html", "prediction.json"):
         assert NOTICE in (out / path).read_text(encoding="utf-8")
+
+
+def test_one_bad_name_does_not_end_a_prediction_of_many(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def of_another_system(path: Path) -> Iterator[BinaryIO]:
+        if ":" in path.name or path.name.startswith("never"):
+            raise NameRefusedError(f"{path}: cannot write: Invalid argument")
+        with atomic_write(path) as file:
+            yield file
+
+    monkeypatch.setattr(run_module, "atomic_write", of_another_system)
+    names = ["ก" * 82, "same", "SAME", "same.png/b", "12:30", "never", "good"]
+    for number, name in enumerate(names):
+        path = tmp_path / "in" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((48, 64), 10 * number, np.uint8)).save(path)
+    predict_files(make_run("segmentation"), "segmentation", tmp_path / "in", tmp_path / "out", "cpu")
+    assert {row["frame"] for row in rows_of(tmp_path / "out" / "frames.csv")} == set(names) - {"never"}
+    pictures = [
+        path.relative_to(tmp_path / "out" / "overlays") for path in (tmp_path / "out").rglob("overlays/**/*.png")
+    ]
+    assert len({str(path).casefold() for path in pictures if path.suffix == ".png"}) == 6
+    assert {Path("SAME.png"), Path("good.png"), Path("same.png_/b.png")} <= set(pictures)
+    left_out = json.loads((tmp_path / "out" / "prediction.json").read_text())["left_out_or_changed"]
+    assert [item.partition(":")[0] for item in left_out["frames whose pictures cannot be written"]] == ["never.jpg"]
+    assert len(left_out["frames whose pictures got another name"]) == 4
 
 
 def test_classification_tells_probability_calibration_and_threshold(

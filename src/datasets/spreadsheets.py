@@ -1,0 +1,56 @@
+"""The cells of a spreadsheet as texts, read with the optional library openpyxl."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from src.errors import UserError, one_line
+from src.files import MEGABYTE
+
+READ = (".xlsx", ".xlsm")
+OTHERS = (".xls", ".xlsb", ".ods", ".numbers")
+_BEGINNINGS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # a zip archive, and Excel's files before 2007
+_MOST_UNPACKED = 64 * MEGABYTE
+_AS_CSV = "save the sheet as CSV"
+
+
+def is_spreadsheet(content: bytes) -> bool:
+    """Whether a file begins as spreadsheets do, whatever it is called."""
+    return content.startswith(_BEGINNINGS)
+
+
+def sheet_rows(content: bytes, most: int) -> list[list[str]]:
+    """At most so many rows of the only sheet that holds anything, every cell as text.
+
+    Raises UserError, without the file's name, where openpyxl is missing, the file is no .xlsx, or several sheets hold
+    something.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise UserError(
+            f"a spreadsheet is read with openpyxl (python -m pip install openpyxl==3.1.5); or {_AS_CSV}"
+        ) from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED:
+                raise ValueError("too large")
+        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        filled = {sheet.title: rows for sheet in book.worksheets if (rows := list(islice(_rows(sheet), most)))}
+    except Exception as error:  # openpyxl lets through whatever a damaged file makes Python raise
+        raise UserError(f"no .xlsx that can be read ({type(error).__name__}); {_AS_CSV}") from None
+    if len(filled) > 1:
+        raise UserError(f"several sheets hold something ({one_line(', '.join(filled), 200)}); {_AS_CSV} that is meant")
+    return next(iter(filled.values()), [])
+
+
+def _rows(sheet: Any) -> Iterator[list[str]]:
+    """The rows that hold something, cut behind the last cell that does, as wide as the first one."""
+    for values in sheet.iter_rows(values_only=True, max_col=1000):
+        cells = ["" if value is None else str(value).strip() for value in values]
+        while cells and not cells[-1]:
+            cells.pop()
+        if cells:
+            yield cells
