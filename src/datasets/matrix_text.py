@@ -28,7 +28,9 @@ _UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[CFK](?=\s*(?:[;,\t\n]|$)))")
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps between its rows: several frames in one file? save each as a file of its own"
 _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
-_MOST_FRAMES, _ALIKE = 8, 0.9  # under each other; correlation of frames of one session
+# Of frames under each other: most of them, how much larger than other steps from row to row those between them are at
+# least, and the correlation of frames of one session.
+_MOST_FRAMES, _JUMP, _ALIKE = 8, 2.0, 0.9
 _RAGGED = "the matrix has rows of different length"
 AMBIGUOUS = (
     "the matrix has commas for decimals and between numbers, and which is which cannot be told: export it with "
@@ -253,7 +255,7 @@ def _is_stack(matrix: Numbers) -> bool:
         frames = matrix.reshape(count, -1)
         between = np.zeros(rows - 1, bool)
         between[height - 1 :: height] = True
-        if steps[between].min() <= steps[~between].max() or np.ptp(frames, axis=1).min() == 0:
+        if steps[between].min() <= _JUMP * steps[~between].max() or np.ptp(frames, axis=1).min() == 0:
             continue
         with np.errstate(all="ignore"):  # numbers that are no temperatures can be too large to be squared
             alike = np.asarray(np.corrcoef(frames))
