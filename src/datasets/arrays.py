@@ -96,7 +96,10 @@ def settled(array: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(f"arrays of {array.ndim} dimensions, which are no frames")
     if not 0 < array.shape[0] * array.shape[1] <= MAX_PIXELS:
         raise ValueError("arrays without values or larger than any camera's frame")
-    return array if array.dtype == np.uint8 else array.astype(np.uint16 if array.dtype == np.uint16 else np.float64)
+    if array.dtype == np.uint8:
+        return array
+    with np.errstate(all="ignore"):  # what is not finite is refused as that
+        return array.astype(np.uint16 if array.dtype == np.uint16 else np.float64)
 
 
 def _read_dicom(content: bytes) -> NDArray[Any]:

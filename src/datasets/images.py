@@ -47,6 +47,8 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
     Raises ValueError with the reason: truncated, not such an image, absurdly large, more than one page.
     """
     try:
+        if _webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
+            raise Image.DecompressionBombError
         # The limit below is stricter than the one that Pillow warns of.
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
@@ -71,6 +73,19 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
         raise ValueError("truncated frames" if known else _UNREADABLE) from error
     except _DAMAGED as error:
         raise ValueError(_UNREADABLE) from error
+
+
+def _webp_pixels(content: bytes) -> int:
+    """The pixels that a WebP file declares; 0 of any other file."""
+    head = content[:30]
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    if head[12:16] == b"VP8X":
+        return (int.from_bytes(head[24:27], "little") + 1) * (int.from_bytes(head[27:30], "little") + 1)
+    if head[12:16] == b"VP8L":
+        sizes = int.from_bytes(head[21:25], "little")
+        return ((sizes & 0x3FFF) + 1) * ((sizes >> 14 & 0x3FFF) + 1)
+    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
 
 
 def _is_series(image: Image.Image) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from src.datasets.formats import inspect_file
-from src.datasets.images import read_header, read_image, read_numbers, turned
+from src.datasets.images import _webp_pixels, read_header, read_image, read_numbers, turned
 from src.datasets.snapshots import PALETTES, is_photograph, palette_colours
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
@@ -97,6 +97,20 @@ def test_more_than_one_page_is_refused_and_a_preview_is_no_page(tmp_path: Path) 
     preview.encoderinfo = {"tiffinfo": {254: 1}}
     saved(tmp_path / "b.tif", pages[0], "TIFF", save_all=True, append_images=[preview])
     assert np.array_equal(np.asarray(read_image(tmp_path / "b.tif")), GRAY)
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"exif": with_orientation(1)}])
+def test_a_webp_that_declares_too_many_pixels_is_refused_before_memory_is_taken(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    path = saved(tmp_path / "a.webp", GRAY, "WEBP", **options)
+    content = bytearray(path.read_bytes())
+    assert _webp_pixels(bytes(content)) == GRAY.size
+    for place in {b"VP8X": (24, 27), b"VP8L": (22, 23), b"VP8 ": (26, 28)}[bytes(content[12:16])]:
+        content[place : place + 2] = b"\xff\x3f"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="megapixels"):
+        read_image(path)
 
 
 def test_masks_and_photographs_are_no_frames(tmp_path: Path) -> None:
