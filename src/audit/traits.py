@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from src.datasets.images import read_header, read_image
-from src.datasets.matrices import plain_numbers
+from src.datasets.matrices import written_numbers
 from src.datasets.source import Frame, Skipped
-from src.errors import UserError, refuse_failing_device
-from src.files import open_plain
+from src.errors import refuse_failing_device
 
 TRAITS = (
     *("year", "patient_number", "frames", "file_size", "jpeg_step", "frame_height", "frame_width", "matrix_decimals"),
@@ -95,11 +94,7 @@ def _stored_traits(root: Path, frame: Frame) -> dict[str, float]:
 def _matrix_decimals(path: Path) -> float:
     """Most digits after the point among a matrix's first numbers; NaN without a matrix that can be read."""
     try:
-        with open_plain(path) as file:
-            text = file.read(_MATRIX_BYTES).decode("latin-1").replace("\r", "\n")
-        numbers = plain_numbers(text.strip()).split()[:-1]  # the last one may be cut
-    except UserError:
-        return np.nan
+        numbers = written_numbers(path, _MATRIX_BYTES)[:-1]  # the last one may be cut
     except OSError as error:
         refuse_failing_device(error, path)
         return np.nan

@@ -5,26 +5,30 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from src.datasets import spreadsheets
-from src.datasets.dmr_dataset import DESCRIPTION, SUFFIXES, is_snapshot
+from src.datasets.arrays import is_dicom
+from src.datasets.dmr_dataset import DESCRIPTION, is_snapshot
 from src.datasets.foreign import foreign
-from src.datasets.images import is_colour, read_image
+from src.datasets.images import SUFFIXES, is_colour, read_image, read_numbers
 from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import looks_like_matrix
 from src.datasets.radiometric import is_radiometric
 from src.datasets.snapshots import is_photograph
 from src.datasets.source import Skipped
+from src.datasets.temperatures import celsius
 from src.errors import UserError
+from src.files import open_plain
 
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
 _TABLES = (".csv", ".tsv")
@@ -33,7 +37,9 @@ _MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
 PHOTOGRAPHS = (
     "pictures in colours of no known palette, taken for photographs (one whose name ends in _snap is a heat map)"
 )
-_SEEN = (60, 80)  # rows and columns of a picture that are enough to judge its colours
+_LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")  # whose masks have more colours than were drawn
+_DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
+_LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
 
 
@@ -48,10 +54,10 @@ class SourceFile:
     date: str = UNKNOWN_DATE
 
 
-def scan(source: Path, left_out: Skipped, pictures: Collection[str] = SUFFIXES) -> list[SourceFile]:
+def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
     """Every file below `source` that could be part of a frame or a label, sorted; the others by reason in `left_out`.
 
-    `pictures` are the suffixes of image files. Links are not followed, so that nothing outside of `source` is read.
+    Links are not followed, so that nothing outside of `source` is read.
     """
     paths = sorted(_walk(source, left_out))
 
@@ -60,7 +66,7 @@ def scan(source: Path, left_out: Skipped, pictures: Collection[str] = SUFFIXES) 
             status = (source / path).lstat()
             if not stat.S_ISREG(status.st_mode):
                 return "not a plain file"
-            role, day = inspect_file(source / path, pictures)
+            role, day = inspect_file(source / path)
             return SourceFile(path, role, status.st_size, status.st_mtime_ns, day)
         except OSError:
             return "files that cannot be read"
@@ -100,17 +106,11 @@ def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
         folders[:] = kept
 
 
-def inspect_file(path: Path, pictures: Collection[str] = SUFFIXES) -> tuple[Role, str]:
+def inspect_file(path: Path) -> tuple[Role, str]:
     """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
     suffix = path.suffix.lower()
-    if suffix in pictures:
-        image = read_image(path, least=(1, 1))
-        if is_radiometric(image):
-            return "radiometric", _camera_day(image)
-        coloured = is_colour(np.asarray(image.convert("RGB")))
-        if coloured and not is_snapshot(path) and is_photograph(np.asarray(read_image(path, _SEEN).convert("RGB"))):
-            raise ValueError(PHOTOGRAPHS)
-        return "heat" if coloured or is_snapshot(path) else "gray", _camera_day(image)
+    if suffix in SUFFIXES or (not suffix and is_dicom(_begin(path))):
+        return _inspect_picture(path)
     if suffix in _TEXTS:
         if looks_like_matrix(path):
             return "matrix", UNKNOWN_DATE
@@ -126,8 +126,43 @@ def inspect_file(path: Path, pictures: Collection[str] = SUFFIXES) -> tuple[Role
     if suffix == ".json":
         return "json", UNKNOWN_DATE
     if suffix in Image.registered_extensions():
-        raise ValueError("pictures that are no JPEG")
+        raise ValueError(f"pictures of a format that is not read ({', '.join(SUFFIXES)} are)")
     raise ValueError("files of another kind")
+
+
+def _inspect_picture(path: Path) -> tuple[Role, str]:
+    numbers = read_numbers(path)
+    if numbers is not None:
+        try:
+            celsius(numbers)
+            return "matrix", UNKNOWN_DATE
+        except UserError as error:
+            if numbers.dtype.kind == "f":  # whole numbers can be gray levels
+                raise ValueError(str(error)) from None
+    image = read_image(path, least=_LOOKED_AT)
+    if is_radiometric(image):
+        return "radiometric", _camera_day(image)
+    pixels = np.asarray(image.convert("RGB"))
+    if path.suffix.lower() not in _LOSSY and _is_drawing(pixels):
+        raise ValueError(f"pictures of at most {_DRAWN} colours, such as masks and labels")
+    if is_snapshot(path):
+        return "heat", _camera_day(image)
+    if not is_colour(pixels):
+        return "gray", _camera_day(image)
+    if is_photograph(pixels):
+        raise ValueError(PHOTOGRAPHS)
+    return "heat", _camera_day(image)
+
+
+def _is_drawing(pixels: NDArray[Any]) -> bool:
+    """Whether a picture without loss [H, W, 3] has several colours but hardly more than regions have."""
+    some = pixels[::2, ::2].reshape(-1, 3).astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
+    return 1 < len(np.unique(some)) <= min(_DRAWN, some.size // _DRAWN)
+
+
+def _begin(path: Path) -> bytes:
+    with open_plain(path) as file:
+        return file.read(132)
 
 
 def _camera_day(image: Image.Image) -> str:

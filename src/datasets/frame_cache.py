@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
 _CHUNK = 64  # frames decoded before they are written: bounds memory
-_VERSION = 3
+_VERSION = 4
 
 
 def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, Letterbox, list[str]]:
@@ -36,8 +36,8 @@ def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, 
     where it cannot be used: truncated, not an image, absurdly large.
     """
     image = read_image(path)
-    one_channel = image.mode in ("L", "1", "I;16")
-    pixels = np.asarray(image.convert("L" if one_channel else "RGB"))
+    one_channel = image.mode == "L"
+    pixels = np.asarray(image)
     luminance = pixels if one_channel else np.asarray(image.convert("L"))
     notes = []
     if modality == "gray":

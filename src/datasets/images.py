@@ -1,4 +1,5 @@
-"""The only decoder of image files: everything a stranger's image can do wrong ends in one of three reasons."""
+"""The only decoder of picture files: pixels as a person sees them, whatever the file is called and however it stores
+them; everything a stranger's file can do wrong ends in a reason."""
 
 import io
 import struct
@@ -8,32 +9,46 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from src.datasets import arrays
+from src.datasets.arrays import MAX_PIXELS as MAX_PIXELS
+from src.datasets.arrays import SERIES
+from src.datasets.temperatures import can_be_temperatures
 from src.errors import refuse_failing_device
 from src.files import read_plain
 
-MAX_PIXELS = 25_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
 _MAX_BYTES = 4 * MAX_PIXELS  # of a file: as many pixels without compression
 _MAX_SCANS = 100  # of a JPEG: progressive ones have about 10, and each passes over all pixels again
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF")  # what frames really are, whatever their suffix says
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")  # what frames really are, whatever their suffix says
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *arrays.SUFFIXES)
 _TOO_LARGE = f"frames that declare more than {MAX_PIXELS // 1_000_000} megapixels"
 _UNREADABLE = "frames that cannot be read as images"
+_NOT_FINITE = "pictures with values that are not finite"
+_TRANSPARENT = "pictures that are transparent everywhere"
 # What Pillow's parsers of these formats raise on damaged bytes, beside OSError. No AttributeError, NameError or
 # AssertionError: those would be mistakes of a program.
 _DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
+_MOST_PREVIEWS = 16  # smaller copies in one TIFF
+_PREVIEW = 5  # of a TIFF page's subfile type: a smaller copy (1) or a mask (4) of the picture
+
+
+class _RefusedError(Exception):
+    """A reason that is already in words."""
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """One image file of `FORMATS` with its header read; what Pillow raises here or in the caller's block is a reason.
+def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
+    """The one picture of `FORMATS` in a file's bytes with its header read; what Pillow raises is a reason.
 
-    Raises ValueError with the reason: truncated, not such an image, absurdly large.
+    Raises ValueError with the reason: truncated, not such an image, absurdly large, more than one page.
     """
     try:
-        content = read_plain(path, _MAX_BYTES)
+        if _webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
+            raise Image.DecompressionBombError
         # The limit below is stricter than the one that Pillow warns of.
         with (
             warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
@@ -43,9 +58,13 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 raise Image.DecompressionBombError
             if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_SCANS:
                 raise ValueError("more scans than any encoder writes")
+            if _is_series(image):
+                raise _RefusedError(SERIES)
             yield image
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
+    except _RefusedError as error:
+        raise ValueError(str(error)) from None
     except OSError as error:
         refuse_failing_device(error, path)
         # An unknown format or a missing file has the path in its message, which may hold any word.
@@ -56,32 +75,221 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise ValueError(_UNREADABLE) from error
 
 
-def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
-    """Decode one image file of `FORMATS` whole, or no larger than needed for `least` (rows, columns).
+def _webp_pixels(content: bytes) -> int:
+    """The pixels that a WebP file declares; 0 of any other file."""
+    head = content[:30]
+    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
+        return 0
+    if head[12:16] == b"VP8X":
+        return (int.from_bytes(head[24:27], "little") + 1) * (int.from_bytes(head[27:30], "little") + 1)
+    if head[12:16] == b"VP8L":
+        sizes = int.from_bytes(head[21:25], "little")
+        return ((sizes & 0x3FFF) + 1) * ((sizes >> 14 & 0x3FFF) + 1)
+    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
 
-    A JPEG is then decoded to an eighth, a quarter or half of its size, many times faster. Raises ValueError as
-    `_opened` does.
+
+def _is_series(image: Image.Image) -> bool:
+    """Whether a file holds more than one picture, where smaller copies and masks of the first do not count."""
+    if not getattr(image, "is_animated", False):
+        return False
+    if image.format == "MPO":
+        others = getattr(image, "mpinfo", {}).get(0xB002, ())[1:]
+        return not all("Thumbnail" in str(entry["Attribute"]["MPType"]) for entry in others)
+    if image.format != "TIFF":
+        return True
+    previews = True
+    for page in range(1, _MOST_PREVIEWS):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        previews = previews and bool(_tag(image, 254, 0) & _PREVIEW)
+    image.seek(0)
+    return not previews
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_plain(path, _MAX_BYTES)
+    except OSError as error:
+        refuse_failing_device(error, path)
+        raise ValueError(_UNREADABLE) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the EXIF block says that a picture is to be turned, 1 to 8; 1 where it is damaged or absent."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns these itself
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever a damaged block makes the parser raise; viewers show such pictures as stored
+        return 1
+
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Stored pixels [H, W, ...] as EXIF's orientation 1 to 8 says that they are shown; of another number as stored."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
+    """Values [H, W] of a sensor turned as the JPEG around them is, where both lie upright or both lie on the side."""
+    try:
+        with _opened(content, Path()) as image:
+            alike = (image.width < image.height) == (values.shape[1] < values.shape[0])
+            return turned(values, _orientation(image)) if alike else values
+    except ValueError:  # the picture is damaged, the values are not
+        return values
+
+
+def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
+    """Decode one picture file whole as a person sees it: mode L or RGB, turned as its EXIF says, transparent pixels
+    black, more than 8 bits drawn over their own range.
+
+    With `least` (rows, columns) no larger than needed for that: a JPEG is then decoded to an eighth, a quarter or half
+    of its size, many times faster. Raises ValueError with the reason where it cannot be read.
     """
-    with _opened(path) as image:
+    content = _content(path)
+    if arrays.is_array(content):
+        return Image.fromarray(levels_of(arrays.read_array(content)))
+    with _opened(content, path) as image:
+        numbers = _numbers(content, image)
+        if numbers is not None:
+            return Image.fromarray(levels_of(numbers))
+        orientation = _orientation(image)
         if least is not None:
-            image.draft(None, least[::-1])
+            image.draft(None, least if orientation in (5, 6, 7, 8) else least[::-1])
         image.load()
-    if image.mode == "LAB":  # a TIFF's: the one mode of these formats that Pillow does not turn to gray or RGB
-        raise ValueError(_UNREADABLE)
-    return image
+        if image.mode == "LAB":  # a TIFF's: the one mode of these formats that Pillow does not turn to gray or RGB
+            raise _RefusedError(_UNREADABLE)
+        shown = _opaque(image)
+        if orientation in range(2, 9):
+            shown = Image.fromarray(turned(np.asarray(shown), orientation))
+        # What the file tells beside its pixels, for who asks: EXIF, and the segments that hold a FLIR camera's values.
+        shown.info = image.info | {"applist": getattr(image, "applist", [])}
+    return shown
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """A picture in mode L or RGB on a black ground."""
+    if not image.has_transparency_data:
+        mode = "L" if image.mode in ("1", "L") else "RGB"
+        return image if image.mode == mode else image.convert(mode)
+    layered = image.convert("RGBA")
+    if not layered.getchannel("A").getextrema()[1]:
+        raise _RefusedError(_TRANSPARENT)
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    return Image.alpha_composite(ground, layered).convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
+
+
+def read_numbers(path: Path) -> NDArray[Any] | None:
+    """The numbers [H, W] of a file that stores more than 8 bits a pixel in one channel, turned as its EXIF says: uint16
+    or int32 where they are gray levels or temperatures, floating point where they can be temperatures alone.
+
+    None of any other picture. Raises ValueError with the reason where it cannot be read.
+    """
+    content = _content(path)
+    if arrays.is_array(content):
+        found = arrays.read_array(content)
+        return None if found.dtype == np.uint8 else found
+    with _opened(content, path) as image:
+        return _numbers(content, image)
+
+
+def _numbers(content: bytes, image: Image.Image) -> NDArray[Any] | None:
+    if not image.mode.startswith(("I", "F")):
+        return _deep_channels(content, image)
+    white_is_zero = _tag(image, 262, 1) == 0
+    orientation = _orientation(image)
+    image.load()
+    found = np.asarray(image)
+    if found.dtype.kind == "f":
+        if not np.isfinite(found).all():
+            raise _RefusedError(_NOT_FINITE)
+    else:
+        found = found.astype(np.int32)
+        if white_is_zero and not can_be_temperatures(found):
+            found = found.max() - found + found.min()
+        if found.min() >= 0 and found.max() < 1 << 16:
+            found = found.astype(np.uint16)
+    return turned(found, orientation)
+
+
+def _tag(image: Image.Image, number: int, absent: Any) -> Any:
+    """A TIFF's tag."""
+    return getattr(image, "tag_v2", {}).get(number, absent)
+
+
+def _deep_channels(content: bytes, image: Image.Image) -> NDArray[Any] | None:
+    """The numbers of a gray picture of 16 bits that is stored with a channel for transparency or as three equal ones,
+    of which Pillow would keep the upper 8 bits; None of any other."""
+    bits = content[24] if image.format == "PNG" else _tag(image, 258, 8)
+    if 16 not in np.atleast_1d(bits):
+        return None
+    orientation = int(_tag(image, ExifTags.Base.Orientation, _orientation(image)))
+    image.load()  # tells damage in words, where OpenCV writes to the console
+    try:
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        raise _RefusedError(_UNREADABLE) from None
+    if found is None or found.dtype != np.uint16 or found.ndim != 3 or (np.ptp(found[..., :3], axis=2) > 0).any():
+        return None
+    numbers = found[..., 0]
+    if found.shape[2] == 4:
+        opaque = found[..., 3] > 0
+        if not opaque.any():
+            raise _RefusedError(_TRANSPARENT)
+        numbers = np.where(opaque, numbers, numbers[opaque].min())
+    return turned(numbers, orientation)
+
+
+def levels_of(numbers: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pixels uint8 as they are, other numbers [H, W] as gray levels over their own range."""
+    if numbers.dtype == np.uint8:
+        return numbers
+    low, high = float(numbers.min()), float(numbers.max())
+    if not np.isfinite(high - low):
+        raise ValueError(_NOT_FINITE)
+    unit = (numbers.astype(np.float64) - low) / (high - low if high > low else 1.0)
+    return np.rint(unit * 255.0).astype(np.uint8)
 
 
 def read_header(path: Path) -> tuple[tuple[int, int], list[int]]:
-    """(rows, columns) and all entries of the JPEG quantisation tables (none in another format), without decoding.
+    """(rows, columns) as shown and all entries of the JPEG quantisation tables (none in another format), without
+    decoding a JPEG.
 
-    Raises ValueError as `_opened` does.
+    Raises ValueError with the reason where it cannot be read.
     """
-    with _opened(path) as image:
+    content = _content(path)
+    if arrays.is_array(content):
+        rows, columns = arrays.read_array(content).shape[:2]
+        return (rows, columns), []
+    with _opened(content, path) as image:
         tables = getattr(image, "quantization", {})
-        return (image.height, image.width), [entry for _, table in sorted(tables.items()) for entry in table]
+        size = (image.height, image.width)
+        shown = size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
+        return shown, [entry for _, table in sorted(tables.items()) for entry in table]
 
 
 def is_colour(pixels: NDArray[Any]) -> bool:
     """Whether an image [H, W, 3] is more than gray in three channels."""
     # Every third row and column is enough, and a ninth of the work; JPEG rounding of R = G = B stays below 2.
     return bool(np.ptp(pixels[::3, ::3], axis=-1).mean() > 8)
+
+
+def picture_bytes(path: Path) -> bytes:
+    """A picture file to keep: a JPEG's own bytes, a PNG of what is seen of any other, without loss.
+
+    Raises ValueError with the reason where it cannot be read.
+    """
+    content = _content(path)
+    if content.startswith(b"\xff\xd8"):
+        return content
+    file = io.BytesIO()
+    read_image(path).save(file, format="PNG")
+    return file.getvalue()

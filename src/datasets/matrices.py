@@ -1,88 +1,81 @@
-"""Temperature matrices as text files, and the gray frames drawn from them."""
+"""Temperature matrices as text files, pictures and arrays, and the gray frames drawn from them."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from src.datasets import images
+from src.datasets.matrix_text import begins_with_matrix, decoded, first_numbers, parse
+from src.datasets.temperatures import Temperatures, celsius
 from src.errors import UserError
 from src.files import open_plain, read_plain
 
-_SNIFFED = 1 << 14  # bytes: more than one row of any camera
-_LEAST_COLUMNS = 8  # a list of numbered patients has fewer
-_LONGEST_ROW = 1 << 20  # characters: bounds the memory that numbers take as texts
+_PLAIN = re.compile(rb"[\s\d.,;+\-eE]*")
+_SNIFFED = 1 << 16  # bytes: more than a camera's header and one row
 
 
 def looks_like_matrix(path: Path) -> bool:
-    """Whether a text file begins with a row of numbers; raises OSError where it cannot be opened."""
+    """Whether a text file begins with a row of numbers, behind a camera's header lines where there are some; raises
+    OSError where it cannot be opened."""
+    return begins_with_matrix(_head(path, _SNIFFED))
+
+
+def _head(path: Path, size: int) -> str:
     with open_plain(path) as file:
-        begin = file.read(_SNIFFED).removeprefix(b"\xef\xbb\xbf").strip()
-    row = re.split(rb"[\r\n]", begin, maxsplit=1)[0]
-    return len(re.findall(rb"\d+", row)) >= _LEAST_COLUMNS and re.fullmatch(rb"[\s\d.,;+\-eE]+", row) is not None
+        return decoded(file.read(size))
 
 
-def plain_numbers(text: str) -> str:
-    """The text of a matrix with spaces between numbers and points for decimals, whatever it came with."""
-    if ";" in text:
-        if re.search(r";[ \t]*;", text):
-            raise UserError("the matrix has empty fields")
-        separated = text.replace(";", " ")
-        return separated if "." in text else separated.replace(",", ".")
-    if "," not in text:
-        return text
-    if "." not in text:
-        first = text.split("\n", 1)[0].split()
-        # "21,5 22,0" has one comma inside each number; "21,22,23" and "21, 22" have them between numbers.
-        if len(first) > 1 and all(re.fullmatch(r"[-+]?\d+(,\d+)?", token) for token in first):
-            return text.replace(",", ".")
-    if re.search(r",[ \t]*,", text):
-        raise UserError("the matrix has empty fields")
-    return text.replace(",", " ")
+def written_numbers(path: Path, size: int) -> list[str]:
+    """The first numbers of a matrix as they are written, of so many bytes; raises OSError as `looks_like_matrix`."""
+    return first_numbers(_head(path, size))
 
 
 def read_matrix(path: Path) -> NDArray[np.float32]:
-    """Temperature matrix float32 [H, W] in degrees Celsius from a text file, in any of the layouts seen in the wild.
+    """Temperature matrix float32 [H, W] in degrees Celsius, as `read_temperatures` finds it."""
+    return read_temperatures(path).degrees
 
-    Numbers stand between spaces, tabs, semicolons or commas; decimals have points, or commas where commas do not
-    separate; lines end in any mixture of carriage returns and line feeds, blank ones are ignored.
-    Raises UserError for a file that is unreadable, larger than any camera's, empty, ragged or holds anything but finite
-    numbers.
+
+def read_temperatures(path: Path) -> Temperatures:
+    """Temperatures of a text file, a picture of more than 8 bits or an array, in any of the forms seen in the wild.
+
+    In a text, numbers stand between spaces, tabs, semicolons or commas; decimals have points or commas; header lines,
+    names and numbering of rows and columns are left out. Lines end in any mixture of carriage returns and line feeds,
+    blank ones are ignored. Raises UserError for a file that is unreadable, larger than any camera's, empty, ragged, of
+    several frames, or holds anything but numbers that can be temperatures.
     """
+    if path.suffix.lower() in images.SUFFIXES or (not path.suffix and path.is_file()):  # DICOM has often none
+        return _of_picture(path)
     try:
         raw = read_plain(path)
     except OSError as error:
         raise UserError(f"the matrix cannot be read ({error.strerror})") from error
-    text = raw.removeprefix(b"\xef\xbb\xbf").decode("latin-1").replace("\r", "\n")
-    rows: list[NDArray[np.float32]] = []
-    for line in plain_numbers(text.strip()).split("\n"):
-        if len(line) > _LONGEST_ROW:
-            raise UserError("the matrix has a row longer than any camera's")
-        words = line.split()
-        if rows and words and len(words) != len(rows[0]):
-            raise UserError("the matrix has rows of different length")
-        if words:
-            rows.append(_numbers(words))
-    if len(rows) < 2 or len(rows[0]) < 2:
-        raise UserError("the matrix has fewer than 2 rows or 2 columns")
-    matrix = np.stack(rows)
-    if not np.isfinite(matrix).all():
-        raise UserError("the matrix holds values that are not finite")
-    return matrix
-
-
-def _numbers(words: list[str]) -> NDArray[np.float32]:
-    """The numbers of one row, float32 [W]."""
-    if any("_" in word for word in words):  # which Python reads as a part of a number
-        raise UserError("the matrix holds something that is not a number")
+    grid = parse(decoded(raw))
     try:
-        # Python reads numbers four times faster than NumPy does from texts.
-        numbers = np.array([float(word) for word in words], np.float64)
+        found = celsius(grid.numbers)
+    except UserError as error:
+        raise UserError(f"the matrix holds {error}") from None
+    numbering = ("numbering of rows or columns beside temperatures, left out",) if grid.numbered else ()
+    plain = grid.plain and not found.remarks and _PLAIN.fullmatch(raw) is not None
+    return replace(found, remarks=numbering + found.remarks, plain=plain)
+
+
+def _of_picture(path: Path) -> Temperatures:
+    try:
+        numbers = images.read_numbers(path)
     except ValueError as error:
-        raise UserError("the matrix holds something that is not a number") from error
-    with np.errstate(over="ignore"):
-        return numbers.astype(np.float32)
+        raise UserError(str(error)) from None
+    if numbers is None:
+        raise UserError("a picture of gray levels or colours, which holds no temperatures")
+    return celsius(numbers)
+
+
+def matrix_bytes(degrees: NDArray[np.float32]) -> bytes:
+    """The text of a matrix, each number with as few digits as tell it."""
+    return "".join(" ".join(row) + "\n" for row in degrees.astype(str).tolist()).encode()
 
 
 def gray_levels(degrees: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:

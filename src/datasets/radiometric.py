@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from src.datasets.images import MAX_PIXELS
+from src.datasets.images import MAX_PIXELS, as_shown
 from src.errors import UserError
 from src.files import read_plain
 
@@ -19,8 +19,8 @@ _RECORD_HEAD = 32  # bytes
 
 
 def is_radiometric(image: Image.Image) -> bool:
-    """Whether a JPEG that was opened carries FLIR's raw values."""
-    segments: list[tuple[str, bytes]] = getattr(image, "applist", [])
+    """Whether a JPEG that `read_image` read carries FLIR's raw values."""
+    segments: list[tuple[str, bytes]] = image.info.get("applist", [])
     return any(marker == "APP1" and content.startswith(b"FLIR\0") for marker, content in segments)
 
 
@@ -49,7 +49,7 @@ def read_radiometric(path: Path) -> NDArray[np.float32]:
     degrees = np.asarray(celsius, dtype=np.float32)
     if degrees.ndim != 2 or not np.isfinite(degrees).all():
         raise UserError("the radiometric JPEG holds values that are not finite")
-    return degrees
+    return as_shown(degrees, content)
 
 
 def _refuse_bombs(content: bytes) -> None:

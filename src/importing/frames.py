@@ -1,6 +1,5 @@
 """Makes one imported frame: its matrix, gray frame and snapshot."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,11 @@ from numpy.typing import NDArray
 
 from src.datasets.dmr_dataset import SNAP, is_snapshot
 from src.datasets.formats import Role
-from src.datasets.images import read_image
-from src.datasets.matrices import gray_levels, read_matrix
+from src.datasets.images import picture_bytes, read_image
+from src.datasets.matrices import gray_levels, matrix_bytes, read_temperatures
 from src.datasets.radiometric import read_radiometric
 from src.datasets.snapshots import encode_jpeg, is_of_no_palette, make_snapshot, read_gray
+from src.datasets.temperatures import Temperatures
 from src.errors import UserError
 from src.files import atomic_write
 from src.importing.plan import Plan, PlannedFrame
@@ -21,7 +21,6 @@ from src.importing.plan import Plan, PlannedFrame
 Window = tuple[float, float]
 """Temperatures in degrees Celsius: that of black and colder, that of white and warmer."""
 
-_USUAL = (10.0, 45.0)  # degrees Celsius between which the median of a thermogram lies, the room included
 _CLIPPED = 0.01  # share of a frame's values above the window that is worth a word
 _STRAIGHT = 0.95  # correlation of gray levels and degrees: 0.999 where black to white is cold to warm
 
@@ -61,12 +60,14 @@ class _Output:
     content: bytes
     role: Role
     window: Window | None = None
+    note: str = ""
 
 
 def write_frame(plan: Plan, frame: PlannedFrame, out: Path, window: Window | None, palette: str) -> Made:
     """Write the files of one frame to its patient's folder below `out`.
 
-    Pictures and matrices are copied byte for byte. A gray frame is drawn from the temperatures where there is no gray
+    JPEGs and matrices in degrees Celsius are copied byte for byte; other pictures are kept without loss, temperatures
+    of any other file as such a matrix. A gray frame is drawn from the temperatures where there is no gray
     picture or where a window is asked for, a snapshot where there is none, over the frame's own range. A frame that
     cannot be read is told in its rows; raises UserError where `out` cannot be written.
     """
@@ -83,7 +84,8 @@ def write_frame(plan: Plan, frame: PlannedFrame, out: Path, window: Window | Non
         with atomic_write(out / new) as file:
             file.write(output.content)
         low, high = (f"{value:.7g}" for value in output.window) if output.window else ("", "")
-        made.rows.append(Row(frame.files[output.role].as_posix(), new, folder, frame.patient, label, low, high))
+        original = frame.files[output.role].as_posix()
+        made.rows.append(Row(original, new, folder, frame.patient, label, low, high, output.note))
     for role in frame.files.keys() - {output.role for output in outputs}:
         note = notes.get(role, "the temperatures beside it were taken")
         made.rows.append(Row(frame.files[role].as_posix(), "", folder, frame.patient, label, note=note))
@@ -104,10 +106,11 @@ def _outputs(
         remarks.append(f"frames that keep their picture alone: {error}")
         notes |= dict.fromkeys(files.keys() & {"matrix", "radiometric"}, str(error))
     if temperatures is not None:
-        role, text, degrees = temperatures
-        yield _Output(".txt", text, role)
-        if not _USUAL[0] <= np.median(degrees) <= _USUAL[1]:
-            remarks.append(f"frames whose median is not between {_USUAL[0]:g} and {_USUAL[1]:g} C: no degrees Celsius?")
+        role, found = temperatures
+        degrees = found.degrees
+        text = _bytes(files[role]) if found.plain else matrix_bytes(degrees)
+        yield _Output(".txt", text, role, note="; ".join(found.remarks))
+        remarks += found.remarks
         if window is not None or "gray" not in files:
             drawn = window or (float(degrees.min()), float(degrees.max()))
             if np.mean(degrees > drawn[1]) > _CLIPPED:
@@ -116,8 +119,8 @@ def _outputs(
         if "heat" not in files:
             yield _Output(f"{SNAP}.jpg", encode_jpeg(make_snapshot(degrees, palette)), role)
     if "gray" in files and (temperatures is None or window is None):
-        yield _Output(".jpg", _bytes(files["gray"]), "gray")
-        if temperatures is not None and not _follows(read_gray(files["gray"]), temperatures[2]):
+        yield _Output(".jpg", _picture(files["gray"]), "gray")
+        if temperatures is not None and not _follows(read_gray(files["gray"]), temperatures[1].degrees):
             remarks.append("gray pictures whose levels do not follow their temperatures; --window draws them anew")
         if window is not None:
             remarks.append("gray pictures without temperatures, kept as they are: no window can be applied")
@@ -126,19 +129,17 @@ def _outputs(
     if "heat" in files:
         if not is_snapshot(files["heat"]) and is_of_no_palette(_colours(files["heat"])):
             remarks.append("pictures in colours of no known palette, taken for heat maps")
-        yield _Output(f"{SNAP}.jpg", _bytes(files["heat"]), "heat")
+        yield _Output(f"{SNAP}.jpg", _picture(files["heat"]), "heat")
 
 
-def _temperatures(files: dict[Role, Path]) -> tuple[Role, bytes, NDArray[np.float32]] | None:
-    """Where the temperatures come from, the text of their matrix, and themselves [H, W] in degrees Celsius."""
+def _temperatures(files: dict[Role, Path]) -> tuple[Role, Temperatures] | None:
+    """Where the temperatures come from, and themselves."""
     if "matrix" in files:
-        return "matrix", _bytes(files["matrix"]), read_matrix(files["matrix"])
+        return "matrix", read_temperatures(files["matrix"])
     if "radiometric" not in files:
         return None
     degrees = np.round(read_radiometric(files["radiometric"]), 3)  # cameras resolve some hundredths
-    text = io.BytesIO()
-    np.savetxt(text, degrees, fmt="%.3f")
-    return "radiometric", text.getvalue(), degrees
+    return "radiometric", Temperatures(degrees)
 
 
 def _colours(path: Path) -> NDArray[np.uint8]:
@@ -157,6 +158,13 @@ def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:
     if len(np.unique(levels)) < 2 or len(np.unique(values)) < 2:
         return True  # nothing that could disagree
     return float(np.corrcoef(levels, values)[0, 1]) > _STRAIGHT
+
+
+def _picture(path: Path) -> bytes:
+    try:
+        return picture_bytes(path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _bytes(path: Path) -> bytes:

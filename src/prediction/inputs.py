@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from src.datasets.dmr_dataset import SUFFIXES
+from src.datasets.arrays import settled
 from src.datasets.formats import Role, SourceFile, inspect_file, scan
-from src.datasets.images import MAX_PIXELS, is_colour, read_image
+from src.datasets.images import is_colour, levels_of, read_image
 from src.datasets.layouts import frame_stem
 from src.datasets.letterbox import Letterbox, letterbox, resized
-from src.datasets.matrices import gray_levels, read_matrix
+from src.datasets.matrices import gray_levels, read_temperatures
 from src.datasets.radiometric import read_radiometric
-from src.datasets.snapshots import DEFAULT_PALETTE, encode_jpeg, make_snapshot
+from src.datasets.snapshots import DEFAULT_PALETTE, encode_jpeg, make_snapshot, read_gray
 from src.datasets.source import Skipped
+from src.datasets.temperatures import can_be_temperatures, celsius
 from src.errors import UserError
 from src.settings import Modality
 
 Unit = Literal["C", "gray level", "none"]
 """Degrees Celsius; 0..255 of the picture; none where a frame came in colours alone, which have no order."""
-PICTURES = (*SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
 _FRAME_ROLES: tuple[Role, ...] = ("gray", "heat", "matrix", "radiometric")
 _SAME_ASPECT = 0.02
 
@@ -89,7 +89,7 @@ def find_frames(path: Path, skipped: Skipped) -> list[FrameFiles]:
     Raises `UserError` where there is no such path or nothing that could be a frame.
     """
     if path.is_dir():
-        found, root = scan(path, skipped, PICTURES), path
+        found, root = scan(path, skipped), path
     elif path.is_file():
         found, root = list(_single(path, skipped)), path.parent
     else:
@@ -111,7 +111,7 @@ def find_frames(path: Path, skipped: Skipped) -> list[FrameFiles]:
 
 def _single(path: Path, skipped: Skipped) -> Iterator[SourceFile]:
     try:
-        yield SourceFile(PurePath(path.name), inspect_file(path, PICTURES)[0], 0, 0)
+        yield SourceFile(PurePath(path.name), inspect_file(path)[0], 0, 0)
     except OSError as error:
         skipped.add(f"files that cannot be read ({error.strerror})", path.name)
     except ValueError as error:
@@ -127,7 +127,7 @@ def read_thermogram(frame: FrameFiles, notes: Skipped) -> Thermogram:
     values, levels = _temperatures(files, frame, notes), None
     unit: Unit = "C" if values is not None else "gray level" if "gray" in files else "none"
     if "gray" in files:
-        levels = _levels(files["gray"])
+        levels = read_gray(files["gray"])
         if values is None:
             values, levels = levels, None
         elif not _same_aspect(levels.shape, values.shape):
@@ -144,7 +144,10 @@ def read_thermogram(frame: FrameFiles, notes: Skipped) -> Thermogram:
 def _temperatures(files: dict[Role, Path], frame: FrameFiles, notes: Skipped) -> NDArray[np.float32] | None:
     try:
         if "matrix" in files:
-            return read_matrix(files["matrix"])
+            found = read_temperatures(files["matrix"])
+            for remark in found.remarks:
+                notes.add(remark, str(frame.files["matrix"]))
+            return found.degrees
         if "radiometric" in files:
             return np.round(read_radiometric(files["radiometric"]), 3)  # as the import writes them
     except UserError as error:
@@ -154,16 +157,6 @@ def _temperatures(files: dict[Role, Path], frame: FrameFiles, notes: Skipped) ->
             f"frames whose temperatures cannot be read, so that the picture alone is used: {error}", str(frame.name)
         )
     return None
-
-
-def _levels(path: Path) -> NDArray[np.float32]:
-    try:
-        image = read_image(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if image.mode.startswith(("I", "F")):
-        raise UserError("pictures of more than 8 bits, whose scale is unknown")
-    return np.asarray(image.convert("L"), dtype=np.float32)
 
 
 def _colours(path: Path) -> NDArray[np.uint8]:
@@ -177,29 +170,35 @@ def _same_aspect(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= _SAME_ASPECT
 
 
-def from_array(array: NDArray[Any]) -> Thermogram:
-    """A thermogram from an array: uint8 [h, w] gray levels, uint8 [h, w, 3] heat map (RGB), float [h, w] in Celsius.
+def from_array(array: NDArray[Any], notes: Skipped | None = None) -> Thermogram:
+    """A thermogram from an array, judged as a file that holds it: uint8 [h, w] gray levels, uint8 [h, w, 3] heat map
+    (RGB), uint16 [h, w] gray levels, other numbers [h, w] temperatures.
 
-    Three equal channels count as gray. Raises `UserError` for anything else.
+    Three equal channels count as gray. Temperatures in Fahrenheit, Kelvin or hundredths of a Kelvin become degrees
+    Celsius, which is told in `notes`. Raises `UserError` for anything else.
     """
-    array = np.asarray(array)
-    name = PurePath("array")
-    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8)
-    if not fits or not 0 < array.size <= 3 * MAX_PIXELS:
+    name, array = PurePath("array"), np.asarray(array)
+    try:
+        found = settled(array)
+    except ValueError as error:
         raise UserError(
-            f"an array {array.dtype} {list(array.shape)}: uint8 [h, w] (gray), uint8 [h, w, 3] (RGB heat map) or float "
-            "[h, w] (degrees Celsius) is accepted"
-        )
-    if array.dtype == np.uint8:
-        if array.ndim == 3 and is_colour(array):
-            return Thermogram(name, name, None, "none", np.ascontiguousarray(array))
-        levels = array if array.ndim == 2 else np.asarray(Image.fromarray(np.ascontiguousarray(array)).convert("L"))
-        return Thermogram(name, name, levels.astype(np.float32), "gray level")
-    if array.dtype.kind != "f":
-        raise UserError(f"an array of {array.dtype}: uint8 is read as gray levels, floating point as degrees Celsius")
-    if not np.isfinite(array).all():
-        raise UserError("the array holds values that are not finite")
-    return Thermogram(name, name, array.astype(np.float32), "C")
+            f"an array {array.dtype} {list(array.shape)}: {error}; uint8 [h, w] (gray), uint8 [h, w, 3] (RGB heat map) "
+            "or float [h, w] (temperatures) is accepted"
+        ) from None
+    if found.dtype != np.uint8 and (found.dtype != np.uint16 or can_be_temperatures(found)):
+        try:
+            temperatures = celsius(found)
+        except UserError as error:
+            raise UserError(f"the array holds {error}") from None
+        for remark in temperatures.remarks:
+            (notes or Skipped()).add(remark, str(name))
+        return Thermogram(name, name, temperatures.degrees, "C")
+    if found.ndim == 3 and is_colour(found):
+        return Thermogram(name, name, None, "none", np.ascontiguousarray(found))
+    levels = levels_of(found)
+    if levels.ndim == 3:
+        levels = np.asarray(Image.fromarray(levels).convert("L"))
+    return Thermogram(name, name, levels.astype(np.float32), "gray level")
 
 
 def as_frame(

@@ -139,11 +139,12 @@ class Segmenter:
         self.class_names, self.background = trained.record.class_names, trained.record.background
 
     def predict(self, array: NDArray[Any]) -> Segmentation:
-        """The regions of one frame: uint8 [h, w] gray, uint8 [h, w, 3] RGB heat map, or float [h, w] in Celsius.
+        """The regions of one frame: uint8 [h, w] gray, uint8 [h, w, 3] RGB heat map, or temperatures float [h, w].
 
         Any size: it is resized with its aspect kept. Raises `UserError` for other arrays.
         """
-        thermogram, notes = from_array(array), Skipped()
+        notes = Skipped()
+        thermogram = from_array(array, notes)
         frame = self.trained.frame_of(thermogram, notes)
         notes.report(logger)
         return self.results([thermogram], self.trained([frame]))[0]
@@ -191,8 +192,11 @@ class Classifier:
 
     def predict(self, array: NDArray[Any]) -> Classification:
         """The probability for one frame; arrays as for `Segmenter.predict`."""
-        thermogram = from_array(array)
-        return self.results([thermogram], self.trained([self.trained.frame_of(thermogram)]))[0]
+        notes = Skipped()
+        thermogram = from_array(array, notes)
+        frame = self.trained.frame_of(thermogram, notes)
+        notes.report(logger)
+        return self.results([thermogram], self.trained([frame]))[0]
 
     def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Classification]:
         """What the networks' outputs say of these frames."""

@@ -142,7 +142,7 @@ def encoded(kind: str, pixels: Image.Image) -> bytes:
 
 GRAY = Image.new("L", SIZE[::-1])
 BAD_BYTES = {
-    "a format that no camera writes": encoded("GIF", GRAY),
+    "a format that no camera writes": encoded("PPM", GRAY),
     "a DDS of no pixel format": dds(),
     "a PNG whose header is cut short": b"\x89PNG\r\n\x1a\n"
     + struct.pack(">I", 4)

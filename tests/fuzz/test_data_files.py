@@ -5,6 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from flir_files import radiometric_jpeg
@@ -19,7 +20,7 @@ from src.datasets.annotations import match_frames, read_annotations, soft_target
 from src.datasets.dmr_dataset import DMRDataset, read_diagnosis
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import read_frame
-from src.datasets.images import FORMATS
+from src.datasets.images import FORMATS, read_image
 from src.datasets.labels import read_label_table
 from src.datasets.letterbox import letterbox
 from src.datasets.matrices import looks_like_matrix, read_matrix
@@ -33,6 +34,12 @@ NAME = "T0001.1.1.S.2012-10-01.00"
 GRAY = np.random.default_rng(0).integers(0, 255, SIZE, np.uint8)
 COLOURS = np.random.default_rng(1).integers(0, 255, (*SIZE, 3), np.uint8)
 CELSIUS = np.random.default_rng(2).uniform(22, 36, SIZE)
+
+
+def turned_by(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def encoded(pixels: Image.Image, kind: str, **options: Any) -> bytes:
@@ -52,6 +59,32 @@ PICTURES = [
     encoded(Image.fromarray(COLOURS), "TIFF", compression="tiff_lzw"),
     encoded(Image.fromarray(CELSIUS.astype(np.float32)), "TIFF", compression="tiff_adobe_deflate"),
     encoded(Image.fromarray(COLOURS).convert("LAB"), "TIFF"),
+    encoded(Image.fromarray(GRAY).convert("LA"), "PNG"),
+    encoded(Image.fromarray(COLOURS).convert("RGBA"), "WEBP", lossless=True),
+    encoded(Image.fromarray(COLOURS), "JPEG", exif=turned_by(6)),
+    encoded(Image.fromarray(GRAY.astype(np.uint16) * 200), "PNG", exif=turned_by(2)),
+    cv2.imencode(".png", np.repeat(GRAY[..., None].astype(np.uint16), 4, axis=2) * 200)[1].tobytes(),
+    cv2.imencode(".tif", np.repeat(GRAY[..., None].astype(np.uint16), 3, axis=2) * 200)[1].tobytes(),
+    *(
+        encoded(Image.fromarray(GRAY), kind, save_all=True, append_images=[Image.fromarray(255 - GRAY)])
+        for kind in ("GIF", "PNG", "TIFF", "WEBP")
+    ),
+]
+
+
+def saved(*frames: np.ndarray) -> bytes:
+    """A `.npy` of one array, a `.npz` of several."""
+    file = io.BytesIO()
+    np.save(file, frames[0]) if len(frames) == 1 else np.savez_compressed(file, *frames[1:])
+    return file.getvalue()
+
+
+ARRAYS = [
+    *(saved(frame) for frame in (CELSIUS, CELSIUS.astype(np.float32) + 273.15, GRAY, COLOURS, CELSIUS[None])),
+    saved((CELSIUS * 100 + 27315).astype(np.uint16)),
+    saved(np.asfortranarray(CELSIUS)),
+    saved(CELSIUS, CELSIUS),
+    saved(CELSIUS, CELSIUS, GRAY),
 ]
 MASK = coco_mask.encode(np.asfortranarray(GRAY > 100, dtype=np.uint8))
 SQUARE = [4, 4, 16, 4, 16, 16.5, 4, 16]
@@ -126,7 +159,22 @@ def matrix(separator: str = " ", point: str = ".", end: str = "\n") -> bytes:
     return end.join(separator.join(f"{value:.2f}".replace(".", point) for value in row) for row in CELSIUS).encode()
 
 
-MATRICES = [matrix(), matrix(";", ","), matrix(",", ".", "\r\r\n"), matrix("\t", ".", "\r"), matrix(" ", ",")]
+COUNTED = b",".join(b"%d" % column for column in range(SIZE[1])) + b"\n"
+MATRICES = [
+    *(
+        matrix(),
+        matrix(";", ","),
+        matrix(",", ".", "\r\r\n"),
+        matrix("\t", ".", "\r"),
+        matrix(" ", ","),
+        matrix(",", ","),
+    ),
+    b"File;C:\\IR_1.jpg;;\n;;;\nEmissivity:;0,98;;\n\nImage 1;" + matrix(";", ",").replace(b"\n", b"\n;"),
+    b'"' + matrix('","', ",").replace(b"\n", b'"\n"') + b'"',
+    COUNTED + matrix(","),
+    matrix("\t").decode().encode("utf-16"),
+    matrix() + b"\n\n" + matrix(),
+]
 
 
 @fuzzed()
@@ -163,6 +211,16 @@ def test_matrix(place: Path, content: bytes) -> None:
     looks_like_matrix(path)
     found = attempt("test_matrix", lambda: read_matrix(path))
     assert found is None or (found.ndim == 2 and np.isfinite(found).all())
+
+
+@fuzzed()
+@given(content=damaged(ARRAYS))
+def test_array(place: Path, content: bytes) -> None:
+    path = place / "a.npy"
+    path.write_bytes(content)
+    found = attempt("test_array", lambda: read_image(path), ValueError)
+    assert found is None or found.mode in ("L", "RGB")
+    attempt("test_array", lambda: read_matrix(path))
 
 
 @fuzzed()
@@ -216,9 +274,9 @@ def test_flir(place: Path, content: bytes) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @fuzzed()
 @given(
-    picture=damaged(PICTURES),
+    picture=damaged(PICTURES + ARRAYS),
     text=damaged(MATRICES),
-    name=st.sampled_from(["a.jpg", "a.png", "a.tif", "a_snap.jpg", "b.bmp", "a.txt.jpg"]),
+    name=st.sampled_from(["a.jpg", "a.png", "a.tif", "a_snap.jpg", "b.bmp", "a.txt.jpg", "a.npz", "c.webp", "c.gif"]),
 )
 def test_prediction_input(place: Path, picture: bytes, text: bytes, name: str) -> None:
     for path in place.iterdir():
@@ -241,14 +299,16 @@ def test_prediction_input(place: Path, picture: bytes, text: bytes, name: str) -
 @fuzzed(40)
 @given(
     picture=damaged(PICTURES),
+    array=damaged(ARRAYS),
     text=damaged(MATRICES),
     table=damaged(TABLES),
     page=damaged(DESCRIPTIONS),
     coco=damaged_json([COCO]),
 )
-def test_import(place: Path, picture: bytes, text: bytes, table: bytes, page: bytes, coco: bytes) -> None:
+def test_import(place: Path, picture: bytes, array: bytes, text: bytes, table: bytes, page: bytes, coco: bytes) -> None:
     source, out = place / "source", place / f"out{len(list(place.iterdir()))}"
     contents = {f"sick/1/{NAME}.jpg": picture, "2/T0002.txt": text, "labels.csv": table, "regions.json": coco}
+    contents |= {"3/T0003.npy": array}
     for name, content in (contents | {"2/description.html": page}).items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(content)

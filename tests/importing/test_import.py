@@ -268,7 +268,7 @@ def test_copies_are_told_and_never_in_two_patients(source: Folder, out: Path, ca
     (healthy / "9_healthy_003_50.jpg").write_bytes((healthy / "2_healthy_002_50.jpg").read_bytes())
     matrix = source.matrix("T0007.txt")
     (source.root / "T0008.txt").write_bytes((source.root / "T0007.txt").read_bytes())
-    (source.root / "T0009.txt").write_bytes((source.root / "T0007.txt").read_bytes()[:-7] + b"30.01\r\n")
+    (source.root / "T0009.txt").write_bytes((source.root / "T0007.txt").read_bytes()[:-8] + b"30.01\r\n")
     assert read_matrix(source.root / "T0009.txt").shape == matrix.shape
     assert run(source, out) == 0
     assert [frame.patient for frame in read(out)[1]] == ["0001", "0003", "0009"]

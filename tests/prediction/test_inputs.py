@@ -1,7 +1,10 @@
 """What becomes of files and arrays, compared with what the import and the data layer make of them."""
 
+import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,11 +107,9 @@ def test_what_does_not_fit_together_is_left_aside_with_a_note(tmp_path: Path) ->
 def test_unreadable_files_say_why(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8 no picture")
     (tmp_path / "b.md").write_text("words", encoding="utf-8")
-    picture(tmp_path / "c.png", np.zeros((4, 4), np.uint16))
     notes = Skipped()
-    (frame,) = find_frames(tmp_path, notes)
-    with pytest.raises(UserError, match="more than 8 bits"):
-        read_thermogram(frame, notes)
+    with pytest.raises(UserError, match="no frame there"):
+        find_frames(tmp_path, notes)
     assert sorted(notes.reasons) == ["files of another kind", "frames that cannot be read as images"]
     for path, words in ((tmp_path / "none", "no such file"), (tmp_path / "b.md", "no frame there")):
         with pytest.raises(UserError, match=words):
@@ -144,6 +145,84 @@ def test_arrays() -> None:
     for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0]):
         with pytest.raises(UserError, match="array"):
             from_array(wrong)
+
+
+def test_numbers_of_an_array_are_judged_as_those_of_a_file() -> None:
+    celsius = np.linspace(22, 36, 600).reshape(20, 30)
+    for values in (celsius * 1.8 + 32, celsius + 273.15, np.uint16(np.rint(celsius * 100 + 27315))):
+        notes = Skipped()
+        found = from_array(values, notes)
+        assert found.unit == "C"
+        np.testing.assert_allclose(found.values, celsius, atol=0.006)
+        assert len(notes.reasons) == 1
+    deep = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    assert from_array(deep).unit == "gray level"
+    assert from_array(deep).values.max() == 255  # type: ignore[union-attr]
+    for wrong in (celsius / 40, celsius * 7, celsius * 100, np.stack([celsius] * 5)):
+        with pytest.raises(UserError, match="array"):
+            from_array(wrong)
+
+
+DEEP = np.uint16(np.random.default_rng(8).integers(900, 4000, (120, 160)))
+DEGREES = np.round(22 + np.add.outer(np.arange(120) % 50, np.arange(160) / 5) / 6, 2)
+LEVELS = np.uint8(DEEP // 16)
+COLOURS = make_snapshot(DEGREES)
+
+
+def as_array(array: np.ndarray, save: Callable[..., None]) -> bytes:
+    file = io.BytesIO()
+    save(file, array)
+    return file.getvalue()
+
+
+def as_picture(array: np.ndarray, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind, **options)
+    return file.getvalue()
+
+
+FILES = {
+    "gray.png": as_picture(LEVELS, "PNG"),
+    "colours.png": as_picture(COLOURS, "PNG"),
+    "transparent.png": as_picture(np.dstack([COLOURS, LEVELS]), "PNG"),
+    "deep.png": as_picture(DEEP, "PNG"),
+    "deep.tif": as_picture(DEEP, "TIFF"),
+    "gray.tif": as_picture(LEVELS, "TIFF"),
+    "float.tif": as_picture(DEGREES.astype(np.float32), "TIFF"),
+    "gray.bmp": as_picture(LEVELS, "BMP"),
+    "colours.webp": as_picture(COLOURS, "WEBP", quality=90),
+    "gray.gif": as_picture(LEVELS, "GIF"),
+    "gray.jfif": as_picture(LEVELS, "JPEG"),
+    "centikelvin.jpg": as_picture(np.uint16(np.rint(DEGREES * 100 + 27315)), "PNG"),
+    "turned.jpg": as_picture(
+        COLOURS, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    ),
+    "gray.npy": as_array(LEVELS, np.save),
+    "kelvin.npy": as_array(DEGREES + 273.15, np.save),
+    "celsius.npz": as_array(DEGREES, np.savez_compressed),
+    "camera.csv": b"Emissivity;0,98\n\n"
+    + "\n".join(";".join(map(str, row)) for row in DEGREES).replace(".", ",").encode(),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_imported_is_predicted_as_the_file_itself(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "source" / "patient 1"
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(FILES[name])
+    import_folder(tmp_path / "source", tmp_path / "out", ImportOptions())
+    itself, imported = only(folder, Skipped()), only(tmp_path / "out" / "0001", Skipped())
+    assert imported.unit == itself.unit
+    if name == "turned.jpg":
+        assert itself.size == (160, 120)
+    if itself.values is not None:
+        assert np.array_equal(imported.values, itself.values)
+    modalities = ["heat"] if itself.unit == "none" else ["heat", "gray"]
+    for modality in modalities:
+        expected, box = as_frame(itself, modality, (60, 80))  # type: ignore[arg-type]
+        found, same_box = as_frame(imported, modality, (60, 80))  # type: ignore[arg-type]
+        assert np.array_equal(found, expected)
+        assert box == same_box
 
 
 def test_the_palette_of_easy_phantoms_is_recognised_as_the_demo_needs_it(tmp_path: Path) -> None:

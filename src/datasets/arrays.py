@@ -1,0 +1,137 @@
+"""Arrays of NumPy files, of DICOM files and of Python as gray levels, colours or numbers that may be temperatures."""
+
+import io
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from src.datasets.temperatures import can_be_temperatures
+
+MAX_PIXELS = 25_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
+_MOST_BYTES = 8 * MAX_PIXELS  # of one array
+SUFFIXES = (".npy", ".npz", ".dcm", ".dicom")
+SERIES = "several frames in one file: save each as a file of its own"
+_DAMAGED = "arrays that cannot be read"
+_DICOM_PREAMBLE = 128
+# What the parsers of NumPy and zipfile raise on damaged bytes.
+_ERRORS = (ValueError, TypeError, LookupError, EOFError, OSError, ArithmeticError, SyntaxError, RuntimeError)
+
+
+def is_array(content: bytes) -> bool:
+    """Whether bytes begin like an array of NumPy, an archive of such, or DICOM."""
+    return content.startswith((b"\x93NUMPY", b"PK\x03\x04")) or is_dicom(content)
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether bytes begin like a DICOM file."""
+    return content[_DICOM_PREAMBLE : _DICOM_PREAMBLE + 4] == b"DICM"
+
+
+def read_array(content: bytes) -> NDArray[Any]:
+    """The one array of a `.npy`, `.npz` or DICOM file, as `settled` leaves it. Raises ValueError with the reason."""
+    if is_dicom(content):
+        return _read_dicom(content)
+    if content.startswith(b"PK"):
+        content = _only_member(content)
+    return settled(_parsed(content))
+
+
+def _only_member(content: bytes) -> bytes:
+    """The bytes of the one array in an archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            if len(names) == 1:
+                with archive.open(names[0]) as member:
+                    found = member.read(_MOST_BYTES + 1)
+    except (*_ERRORS, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, MemoryError):
+        raise ValueError(_DAMAGED) from None
+    if len(names) != 1:
+        raise ValueError(f"archives of {len(names)} arrays, where one is expected: which is the frame cannot be told")
+    if len(found) > _MOST_BYTES:
+        raise ValueError(_DAMAGED)
+    return found
+
+
+def _parsed(content: bytes) -> NDArray[Any]:
+    """One array; its header is judged before memory is taken for it, and no Python object is made."""
+    readers: dict[tuple[int, int], Callable[..., Any]] = {
+        (1, 0): npy.read_array_header_1_0,
+        (2, 0): npy.read_array_header_2_0,
+    }
+    stream = io.BytesIO(content)
+    try:
+        shape, _, dtype = readers[npy.read_magic(stream)](stream)
+        if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize > len(content):
+            raise ValueError
+        stream.seek(0)
+        return np.asarray(npy.read_array(stream, allow_pickle=False))
+    except (*_ERRORS, struct.error, tokenize.TokenError, MemoryError):
+        raise ValueError(_DAMAGED) from None
+
+
+def settled(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as uint8 [H, W] gray levels, uint8 [H, W, 3] colours, uint16 [H, W] gray levels of more than 8 bits, or
+    float64 [H, W] numbers that can only be temperatures.
+
+    Axes of length 1 are left out; transparent pixels of [H, W, 4] are black. Raises ValueError with the reason.
+    """
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"arrays of {array.dtype}, which are no frames")
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
+        opaque = array[..., 3:].astype(np.uint16) if array.shape[2] == 4 else np.uint16(255)
+        array = (array[..., :3] * opaque // 255).astype(np.uint8)
+    elif array.ndim == 3 and array.size:
+        raise ValueError(SERIES)
+    elif array.ndim != 2:
+        raise ValueError(f"arrays of {array.ndim} dimensions, which are no frames")
+    if not 0 < array.shape[0] * array.shape[1] <= MAX_PIXELS:
+        raise ValueError("arrays without values or larger than any camera's frame")
+    if array.dtype == np.uint8:
+        return array
+    with np.errstate(all="ignore"):  # what is not finite is refused as that
+        return array.astype(np.uint16 if array.dtype == np.uint16 else np.float64)
+
+
+def _read_dicom(content: bytes) -> NDArray[Any]:
+    """The frame of a DICOM file: temperatures where its rescaled values can be such, gray levels from dark to bright
+    otherwise."""
+    try:
+        import pydicom
+    except ImportError:
+        raise ValueError(
+            "DICOM files, which are read with the library pydicom: python -m pip install pydicom==3.0.2"
+        ) from None
+    try:
+        data = pydicom.dcmread(io.BytesIO(content))
+        kind = str(data.get("PhotometricInterpretation", ""))
+        size = int(data.get("Rows", 0)) * int(data.get("Columns", 0))
+        frames, slope = int(data.get("NumberOfFrames", 1) or 1), float(data.get("RescaleSlope", 1))
+        intercept = float(data.get("RescaleIntercept", 0))
+        pixels = None
+        if kind in ("MONOCHROME1", "MONOCHROME2") and frames == 1 and 0 < size <= MAX_PIXELS:
+            pixels = np.asarray(data.pixel_array)
+    except Exception as error:  # pydicom lets through whatever damaged elements make Python raise
+        raise ValueError(f"DICOM files that cannot be read ({type(error).__name__})") from None
+    if frames != 1:
+        raise ValueError(SERIES)
+    if pixels is None:
+        raise ValueError("DICOM files without one monochrome picture")
+    rescaled = pixels * slope + intercept
+    if can_be_temperatures(rescaled):
+        return np.asarray(rescaled, dtype=np.float64)
+    if kind == "MONOCHROME1":  # the lowest value is white
+        pixels = pixels.max() - pixels.astype(np.int64) + pixels.min()
+    if pixels.dtype.kind == "i":
+        lowest = min(int(pixels.min()), 0)
+        pixels = (pixels.astype(np.int64) - lowest).clip(0, 65535).astype(np.uint16)
+    return settled(pixels)
