@@ -91,8 +91,7 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
     )
     views = _said(runs, {"views": "views {}"}, skip=("[]",))
     answers[10] = f"Only {views}." if views else "All views that the database has."
-    left_out = [text for run in runs for text in run.log.warnings]
-    if left_out:
+    if any(run.warnings for run in runs):
         answers[12] = "Frames and patients that cannot be used are left out and counted: warnings under Runs."
     answers[19] = (
         f"By {_said(runs, {'seed': 'seed {}'})}, stratified by diagnosis and annotation: "
