@@ -104,7 +104,7 @@ def segmentation_sheet(
             axes[row, 2].contour(truth[row] == index, [0.5], colors="white", linewidths=0.9)
         axes[row, 0].set_ylabel(captions[row], fontsize=8)
         axes[row, 2].yaxis.set_label_position("right")
-        axes[row, 2].set_ylabel(_dice_in_words(dice[row], names), fontsize=8)
+        axes[row, 2].set_ylabel(_dice_in_words(dice[row], names), fontsize=9)
     patches = [
         Patch(color=colours(index), label=name.replace("_", " "))
         for index, name in enumerate(names)
@@ -147,7 +147,7 @@ def roc_and_confusion(
     threshold: from which probability on a patient is called sick, of all or of each [N]; auc: the interval of their
     AUC, for the legend.
     """
-    figure = Figure(figsize=(4.6, 6.8), layout="constrained")
+    figure = Figure(figsize=(4.6, 7.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(1.7, 1))
     if len(np.unique(labels)) == 2:
         label = f"AUC {sk.roc_auc_score(labels, probabilities):.2f}"

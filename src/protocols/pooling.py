@@ -97,8 +97,8 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
     values = [score(of.statistic, len(of.patients)) | of.others for of in tested]
     across = {f"test/{measure}": _spread([of[measure] for of in values]) for measure in values[0]}
     metrics = {measure: spread["mean"] for measure, spread in across.items()}
-    for name, within in _within(tested, settings.seed).items():
-        key = f"patient_auc_within_{name}"
+    for alike, within in _within(tested, settings.seed).items():
+        key = f"patient_auc_within_{alike}"
         intervals[key] = within.interval
         metrics |= {f"test/{key}": within.interval.value, f"test/{key}_pairs": within.pairs}
     write_json(results / "metrics.json", metrics)

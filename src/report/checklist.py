@@ -6,58 +6,16 @@ Source of the items, here in words of our own: Tejani et al., Checklist for Arti
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from src.report.record import divides_frames, patients_of
 from src.report.runs import BASELINES, Group, Run
 from src.report.tables import plain, plural
 
-_ITEMS = (
-    ("Title and abstract", "Title says that it is a study of AI, and of which kind"),
-    ("Title and abstract", "Abstract with design, methods, results and conclusions"),
-    ("Introduction", "Background, and the role that the method is meant to have"),
-    ("Introduction", "Aims and hypotheses"),
-    ("Study design", "Prospective or retrospective"),
-    ("Study design", "Goal of the study"),
-    ("Data", "Where the data come from"),
-    ("Data", "Who was included and who was not"),
-    ("Data", "Preprocessing"),
-    ("Data", "Which part of the data was used"),
-    ("Data", "How patients were made anonymous"),
-    ("Data", "What was done about missing data"),
-    ("Data", "How the images were taken"),
-    ("Reference standard", "How the reference standard was obtained"),
-    ("Reference standard", "Why this reference standard"),
-    ("Reference standard", "Who annotated, and their training"),
-    ("Reference standard", "How the test set was annotated"),
-    ("Reference standard", "Agreement between and within annotators"),
-    ("Partitions", "How data were assigned to partitions"),
-    ("Partitions", "Level at which partitions are disjoint"),
-    ("Partitions", "Sample size and how it was chosen"),
-    ("Model", "Architecture, inputs and outputs"),
-    ("Model", "Software and versions"),
-    ("Model", "First weights"),
-    ("Training", "Training procedure and its settings"),
-    ("Training", "How the final model was chosen"),
-    ("Training", "Ensembling"),
-    ("Evaluation", "Measures of performance"),
-    ("Evaluation", "Uncertainty and significance"),
-    ("Evaluation", "Robustness and sensitivity"),
-    ("Evaluation", "Explanations of the model's output"),
-    ("Evaluation", "Test on internal data"),
-    ("Evaluation", "Test on external data"),
-    ("Evaluation", "Registration of a clinical trial"),
-    ("Results", "How many were included and excluded"),
-    ("Results", "Demographic and clinical traits of each partition"),
-    ("Results", "Performance with uncertainty, on all partitions"),
-    ("Results", "Diagnostic performance and its precision"),
-    ("Results", "Analysis of failures"),
-    ("Discussion", "Limits of the study"),
-    ("Discussion", "Meaning for practice"),
-    ("Other", "Protocol and technical details"),
-    ("Other", "Availability of software, model and data"),
-    ("Other", "Funding"),
-)
-"""Section and subject of the items, the first of which is item 1."""
+_ITEMS = Path(__file__).with_name("claim_2024.yaml")
+"""Subjects by section; the first is item 1."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +34,10 @@ def checklist(groups: Sequence[Group]) -> list[Item]:
     answers: dict[int, str] = {}
     if runs:
         answers |= _data(runs) | _model(runs) | _evaluation(groups, runs)
+    sections: dict[str, list[str]] = yaml.safe_load(_ITEMS.read_text(encoding="utf-8"))
+    items = [(section, subject) for section, subjects in sections.items() for subject in subjects]
     return [
-        Item(place, section, subject, answers.get(place, ""))
-        for place, (section, subject) in enumerate(_ITEMS, start=1)
+        Item(place, section, subject, answers.get(place, "")) for place, (section, subject) in enumerate(items, start=1)
     ]
 
 
@@ -91,8 +50,7 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
     )
     views = _said(runs, {"views": "views {}"}, skip=("[]",))
     answers[10] = f"Only {views}." if views else "All views that the database has."
-    left_out = [text for run in runs for text in run.log.warnings]
-    if left_out:
+    if any(run.warnings for run in runs):
         answers[12] = "Frames and patients that cannot be used are left out and counted: warnings under Runs."
     answers[19] = (
         f"By {_said(runs, {'seed': 'seed {}'})}, stratified by diagnosis and annotation: "

@@ -4,64 +4,39 @@ The page is written anew from the run folders: it scores nothing, so that every 
 """
 
 import argparse
-import base64
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from src.errors import UserError
 from src.files import write_text
 from src.report import audit as report_audit
-from src.report import charts as report_charts
 from src.report import record as report_record
 from src.report import scores as report_scores
 from src.report.checklist import Item, checklist
-from src.report.runs import CASES, FOLDERS, PUBLISHED, Group, Reader, Run, finished_at
-from src.report.tables import Table, plural
+from src.report.curves import Curve, roc_of_cases
+from src.report.headline import Headline, headline_picture, headlines
+from src.report.reading import Reader
+from src.report.runs import FOLDERS, PUBLISHED, Group, Run, Task
+from src.report.sections import Picture, RunSection, finished_at, is_phantom, run_section
+from src.report.tables import Table
 from src.settings import REPOSITORY
 from src.settings_file import load
 
 _TEMPLATE = "report.html.jinja"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_CAPTIONS = {
-    "regions": "Regions: input, truth and prediction of test frames",
-    "worst": "Worst frames: those of the lowest mean Dice",
-    "latents": "Latents: input, reconstruction, components and clusters",
-    "roc_and_confusion": "ROC curve and confusion matrix",
-    "reliability": "Reliability diagram",
-    "dice": "Dice by region",
-}
-_LOGGED = 20  # warnings of a run that are shown
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture inside the page."""
-
-    caption: str
-    source: str
-    data: str
-    """Its bytes in base64."""
-
-
-@dataclass(frozen=True)
-class RunSection:
-    """What a run's own part of the page shows."""
+class TaskResults:
+    """The tables of one task in one protocol."""
 
     title: str
-    name: str
-    finished: str
-    command: str
-    charts: list[report_charts.Chart]
-    pictures: list[Picture]
-    logged: list[str]
-    unlogged: int
-    """Further warnings that are only in the log."""
+    published: bool
+    tables: list[Table]
+    roc: Curve | None
 
 
 @dataclass(frozen=True)
@@ -74,8 +49,9 @@ class Page:
     phantom: bool
     warnings: list[tuple[str, str]]
     problems: list[str]
-    results: list[tuple[Group, list[Table], list[Table]]]
-    roc: list[report_charts.Chart]
+    headlines: list[Headline]
+    picture: Picture | None
+    results: list[TaskResults]
     encoders: Table | None
     """None where only trials have encoders."""
     baselines: list[Table]
@@ -109,18 +85,19 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
     # A trial is told in the protocols' tables; the others have tables, curves and pictures of their own.
     shown = [group for group in groups if not group.is_trial]
     titled = {_title(group, found): found for group in shown for found in group.runs.values() if found.finished}
-    predictions = {found.name: reader.predictions(found) for found in titled.values()}
-    sections = [_section(reader, title, found, predictions[found.name]) for title, found in titled.items()]
-    counted = {name: _frames(lines) for name, lines in predictions.items()}
+    by_name = {found.name: found for found in runs}
+    picture = headline_picture(reader, groups, by_name)
+    sections = [run_section(reader, title, found, by_name) for title, found in titled.items()]
     return Page(
         made=datetime.now().strftime("%Y-%m-%d %H:%M"),
         root=str(reader.root),
         facts=_facts(groups, runs),
-        phantom=any(_is_phantom(found) for found in runs),
+        phantom=any(is_phantom(found) for found in runs),
         warnings=report_audit.audit_warnings(runs),
         problems=reader.problems,
-        results=[_results(group, commands) for group in shown if group.runs or len(shown) == 1],
-        roc=_roc(shown, predictions),
+        headlines=headlines(groups),
+        picture=picture,
+        results=[found for group in shown for found in _results(group, commands)],
         encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
         baselines=[
             report_scores.baseline_table(title, found)
@@ -131,7 +108,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         audits=report_audit.audit_tables(runs),
         runs=sections,
         records=[
-            report_record.split_table(titled, counted),
+            report_record.split_table({_title(group, run): run for group in groups for run in group.runs.values()}),
             report_record.training_table(titled),
             *report_record.settings_tables(titled),
             report_record.version_table(runs),
@@ -162,22 +139,19 @@ def _facts(groups: Sequence[Group], runs: Sequence[Run]) -> list[tuple[str, str]
     ]
 
 
-def _results(group: Group, commands: report_scores.Commands) -> tuple[Group, list[Table], list[Table]]:
-    # The commands are those of the output root's own runs.
-    usable = None if group.name else commands
-    classification = report_scores.case_tables(group, "classification", usable)
-    return group, classification, report_scores.case_tables(group, "segmentation", usable)
-
-
-def _roc(groups: Sequence[Group], predictions: dict[str, list[dict[str, str]]]) -> list[report_charts.Chart]:
-    charts = []
-    for group in groups:
-        runs = group.of("classification")
-        found = {
-            case: (runs[case], predictions[runs[case].name]) for case in CASES if case in runs and runs[case].finished
-        }
-        charts.append(report_charts.roc_chart(f"ROC by patient: {group.label}", found))
-    return [chart for chart in charts if chart]
+def _results(group: Group, commands: report_scores.Commands) -> list[TaskResults]:
+    """Both tasks of the output root, with what is not run there; of another protocol those that ran."""
+    found = []
+    of_protocol = f": {group.label}" if group.name or group.published else ""
+    words: dict[Task, str] = {"classification": "Healthy or sick", "segmentation": "Regions"}
+    for task, title in words.items():
+        if group.name and not group.of(task):
+            continue
+        # The commands are those of the output root's own runs.
+        tables = report_scores.case_tables(group, task, None if group.name else commands)
+        roc = roc_of_cases(group) if task == "classification" else None
+        found.append(TaskResults(title + of_protocol, group.published, tables, roc))
+    return found
 
 
 def _protocols(groups: Sequence[Group]) -> list[Table]:
@@ -190,55 +164,6 @@ def _protocols(groups: Sequence[Group]) -> list[Table]:
 def _title(group: Group, found: Run) -> str:
     """Task and case of a run, and its protocol where that is not the output root's."""
     return f"{found.task}, {found.case}" + (f" ({group.label})" if group.name or group.published else "")
-
-
-def _section(reader: Reader, title: str, found: Run, lines: list[dict[str, str]]) -> RunSection:
-    drawn: dict[str, report_charts.Chart | None] = {"loss_curves": report_charts.loss_chart(found)}
-    if found.task == "classification":
-        drawn["reliability"] = report_charts.reliability_chart(found, lines)
-    if found.task == "segmentation":
-        drawn["dice"] = report_charts.region_chart(found, lines)
-    charts = {stem: chart for stem, chart in drawn.items() if chart}
-    pictures = [_picture(reader, path) for path in found.pictures if path.stem not in charts]
-    return RunSection(
-        title=title,
-        name=found.name,
-        finished=finished_at(found),
-        command=str(found.provenance.get("command") or ""),
-        charts=list(charts.values()),
-        pictures=[picture for picture in pictures if picture],
-        logged=list(found.log.warnings[:_LOGGED]),
-        unlogged=max(len(found.log.warnings) - _LOGGED, 0),
-    )
-
-
-def _picture(reader: Reader, path: Path) -> Picture | None:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        reader.note(path, error)
-        return None
-    if not content.startswith(_PNG):
-        reader.note(path, "no PNG")
-        return None
-    caption = _CAPTIONS.get(path.stem, path.stem.replace("_", " "))
-    return Picture(caption, reader.below(path), base64.b64encode(content).decode("ascii"))
-
-
-def _frames(lines: list[dict[str, str]]) -> dict[str, str]:
-    """Frames of the parts in predictions.csv, by the parts' names in the log."""
-    frames = Counter(part for part, _ in {(line.get("part"), line.get("frame")) for line in lines})
-    names = {"val": "validation", "test": "test"}
-    return {names[part]: plural(count, "frame") for part, count in frames.items() if part in names}
-
-
-def _is_phantom(found: Run) -> bool:
-    """Whether the data are a phantom's, as far as they are still there."""
-    data: Any = found.settings.get("dataset_path")
-    try:
-        return isinstance(data, str) and (Path(data) / "phantom.json").is_file()
-    except OSError:
-        return False
 
 
 def output_root(folder: Path, overrides: Sequence[str]) -> Path:

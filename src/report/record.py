@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from src.report.runs import Run
+from src.report.reading import mapping
+from src.report.runs import Run, number
 from src.report.tables import ABSENT, Cell, Table, digits, plain, plural, some
 
 
@@ -20,24 +21,21 @@ def patients_of(run: Run, part: str) -> list[str] | None:
     return sorted({name.partition(":")[0] for name in patients}) if divides_frames(run) else patients
 
 
-def split_table(titled: Mapping[str, Run], counted: Mapping[str, Mapping[str, str]]) -> Table:
-    """Patients, frames and diagnoses of the parts of each run; `counted` are the frames of predictions.csv by run."""
+def split_table(titled: Mapping[str, Run]) -> Table:
+    """Patients, frames and diagnoses of the parts of each run."""
     rows = []
     for title, run in titled.items():
         cells = [Cell(title, run.name, kind="head")]
-        for logged, key in (("train", "train"), ("validation", "validation"), ("test", "tested")):
+        for part, key in (("train", "train"), ("validation", "validation"), ("test", "tested")):
             patients = patients_of(run, key)
-            if patients is None:
-                cells.append(ABSENT)
-                continue
-            frames, logged_patients, diagnoses = run.log.parts.get(logged, (0, -1, ""))
-            below = counted.get(run.name, {}).get(logged, "")
-            if logged_patients == len(patients):  # the log is this split's
-                below = f"{plural(frames, 'frame')}; {diagnoses}"
-            cells.append(Cell(plural(len(patients), "patient"), below))
+            counts = mapping(mapping(run.split.get("counts")).get(part))
+            known = {name: int(count) for name in counts if (count := number(counts[name])) is not None}
+            words = [plural(known["frames"], "frame")] if "frames" in known else []
+            words += [f"{known[name]} {name}" for name in ("sick", "healthy", "undiagnosed") if known.get(name)]
+            cells.append(ABSENT if patients is None else Cell(plural(len(patients), "patient"), ", ".join(words)))
         rows.append(cells)
-    source = "results/split.json (patients), logs/train.log and results/predictions.csv (frames, diagnoses) of each run"
-    return Table("Split by patient", ["run", "train", "validation", "test"], _told(rows), source, text=True)
+    columns = ["run", "train", "validation", "test"]
+    return Table("Split by patient", columns, _told(rows), "results/split.json of each run", text=True)
 
 
 def _told(rows: list[list[Cell]]) -> list[list[Cell]]:

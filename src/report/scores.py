@@ -1,14 +1,14 @@
 """The report's tables of scores: every number stands in a file below the output root, which its table names."""
 
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from src.report.reading import mapping
 from src.report.runs import BASELINES, CASES, Group, Results, Run, Task, number
-from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell
+from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, plural, score_cell
 
-NOT_RUN = "not run"
 PATIENT_SCORES = {
     "test/patient_auc": "AUC",
     "test/patient_average_precision": "average precision",
@@ -76,9 +76,15 @@ def looked_up(content: Mapping[str, Any], name: str) -> Any:
     return content.get(name, content.get(name.removeprefix("test/")))
 
 
-def result_cells(results: Results, names: Iterable[str], notes: Notes) -> list[Cell]:
-    """A row's scores."""
-    return [score_cell(results.metrics.get(name), results.intervals.get(name), notes) for name in names]
+def result_cells(results: Results, names: Collection[str], notes: Notes) -> list[Cell]:
+    """A row's scores; counts of pairs are whole."""
+    cells = [score_cell(results.metrics.get(name), results.intervals.get(name), notes) for name in names]
+    return [
+        replace(cell, text=f"{pairs:.0f}")
+        if name.endswith("_pairs") and (pairs := results.value(name)) is not None
+        else cell
+        for name, cell in zip(names, cells, strict=True)
+    ]
 
 
 def case_head(case: str) -> Cell:
@@ -88,30 +94,40 @@ def case_head(case: str) -> Cell:
     return Cell(case, said, kind="head")
 
 
-def missing_row(task: Task, case: str, run: Run | None, width: int, commands: Commands | None) -> list[Cell]:
-    """A row of a case without scores."""
-    command = commands(task, case) if commands else ""
-    return [case_head(case), Cell("not finished" if run else NOT_RUN, span=width, command=command, kind="absent")]
+def n_cell(run: Run) -> Cell:
+    """How many patients and frames a row's scores and intervals are of."""
+    patients, frames = run.tested
+    if not patients:  # an encoder predicts nothing
+        counts = mapping(mapping(run.split.get("counts")).get("test"))
+        patients, frames = (int(number(counts.get(name)) or 0) for name in ("patients", "frames"))
+    return Cell(plural(patients, "patient"), plural(frames, "frame")) if patients else ABSENT
+
+
+def _not_run(task: Task, cases: Sequence[str], runs: Mapping[str, Run], commands: Commands) -> list[tuple[str, str]]:
+    """Cases without scores, with what fills them."""
+    missing = [case for case in cases if case not in runs or not runs[case].finished]
+    return [(f"{case}{': not finished' if case in runs else ''}", commands(task, case)) for case in missing]
 
 
 def case_tables(group: Group, task: Task, commands: Commands | None) -> list[Table]:
-    """The tables of four cases of one protocol; only the first lists cases that are not run."""
+    """The tables of four cases of one protocol; the first one says which are not run."""
     if task == "classification":
         remark = "A patient's probability is the mean of its frames'."
         if not group.published:
             remark += " The threshold was chosen on validation patients."
         frames = "Without intervals: frames of one patient are not independent. Judge by patient."
         tables = [
-            _case_table("By patient, with 95% intervals", PATIENT_SCORES, task, group, commands, remark),
+            _case_table("By patient, with 95% intervals", PATIENT_SCORES, task, group, remark),
             *_within_table(group),
-            _case_table("By frame", FRAME_SCORES, task, group, None, frames),
+            _case_table("By frame", FRAME_SCORES, task, group, frames),
         ]
     else:
-        tables = _region_tables(group, commands)
-    ran = [case for case, run in group.of(task).items() if run.finished]
-    run_only = [replace(table, rows=[row for row in table.rows if row[0].text in ran]) for table in tables[1:]]
-    filled = (table for table in run_only if any(cell.kind != "absent" for row in table.rows for cell in row[1:]))
-    return [tables[0], *filled]
+        tables = _region_tables(group)
+    filled = [
+        table for table in tables[1:] if any(cell.kind != "absent" for row in table.rows for cell in row[2:])
+    ]  # the first two cells are the case and its n
+    first = replace(tables[0], not_run=_not_run(task, CASES, group.of(task), commands) if commands else ())
+    return [first, *filled]
 
 
 def _within_table(group: Group) -> list[Table]:
@@ -126,10 +142,10 @@ def _within_table(group: Group) -> list[Table]:
         "Over pairs of a healthy and a sick patient of the same stratum only; in one fold, one training ranks both."
     )
     title = "By patient, over pairs that are alike, with 95% intervals"
-    return [_case_table(title, columns, "classification", group, None, remark)] if columns else []
+    return [_case_table(title, columns, "classification", group, remark)] if columns else []
 
 
-def _region_tables(group: Group, commands: Commands | None) -> list[Table]:
+def _region_tables(group: Group) -> list[Table]:
     regions, background = region_names(group.of("segmentation").values())
     tables = []
     for measure, title in REGION_MEASURES.items():
@@ -139,24 +155,21 @@ def _region_tables(group: Group, commands: Commands | None) -> list[Table]:
         if background and measure in ("dice", "iou"):
             columns[f"test/{measure}/{background}"] = f"{background} (background)"
             remark = "The background is not in the mean."
-        tables.append(_case_table(title, columns, "segmentation", group, commands, remark))
+        tables.append(_case_table(title, columns, "segmentation", group, remark))
     return tables
 
 
-def _case_table(
-    title: str, columns: Mapping[str, str], task: Task, group: Group, commands: Commands | None, remark: str
-) -> Table:
-    notes, rows, runs = Notes(), [], group.of(task)
-    for case in CASES:
-        run = runs.get(case)
-        if run and run.finished:
-            rows.append([case_head(case), *result_cells(run.results, columns, notes)])
-        else:
-            rows.append(missing_row(task, case, run, len(columns), commands))
-    folder = f"{group.name}/" if group.name else ""
-    folder += f"{folder_of(task)}/results"
+def _case_table(title: str, columns: Mapping[str, str], task: Task, group: Group, remark: str) -> Table:
+    notes, runs = Notes(), group.of(task)
+    rows = [
+        [case_head(case), n_cell(runs[case]), *result_cells(runs[case].results, columns, notes)]
+        for case in CASES
+        if case in runs and runs[case].finished
+    ]
+    folder = (f"{group.name}/" if group.name else "") + f"{folder_of(task)}/results"
     files = "metrics.json" if columns is FRAME_SCORES else "metrics.json and intervals.json"
-    return Table(title, ["case", *columns.values()], rows, f"{folder}/{files}", notes.lines(), remark)
+    source = f"{folder}/{files}; n from predictions.csv there"
+    return Table(title, ["case", "n", *columns.values()], rows, source, notes.lines(), remark)
 
 
 def region_names(runs: Iterable[Run]) -> tuple[list[str], str]:
@@ -174,38 +187,37 @@ def region_names(runs: Iterable[Run]) -> tuple[list[str], str]:
 
 def encoder_table(group: Group, commands: Commands) -> Table:
     """The two encoders: what is left of the input after encoding and decoding."""
-    notes, rows = Notes(), []
-    columns = MAIN_SCORES["latent"]
-    for case in ("heat", "gray"):
-        run = group.of("latent").get(case)
-        if run and run.finished:
-            rows.append([case_head(case), *result_cells(run.results, columns, notes)])
-        else:
-            rows.append(missing_row("latent", case, run, len(columns), commands))
-    source = "dmr_runs/results/metrics.json (heat) and dmr_runs_gray/results/metrics.json"
-    return Table("Encoders", ["encoder", *columns.values()], rows, source, notes.lines())
+    notes, runs, columns = Notes(), group.of("latent"), MAIN_SCORES["latent"]
+    rows = [
+        [case_head(case), n_cell(run), *result_cells(run.results, columns, notes)]
+        for case, run in sorted(runs.items(), reverse=True)
+        if run.finished
+    ]
+    source = "dmr_runs/results/metrics.json (heat) and dmr_runs_gray/results/metrics.json; n from split.json there"
+    missing = _not_run("latent", ("heat", "gray"), runs, commands)
+    return Table("Encoders", ["encoder", "n", *columns.values()], rows, source, notes.lines(), not_run=missing)
 
 
 def baseline_table(title: str, run: Run) -> Table:
     """A run, its baselines, and the run minus each of them."""
     columns, notes = MAIN_SCORES[run.task], Notes()
-    rows = [[Cell("this run", kind="head"), *result_cells(run.results, columns, notes)]]
+    rows = [[Cell("this run", kind="head"), n_cell(run), *result_cells(run.results, columns, notes)]]
     # The two regressions have no regions to find.
     usual = BASELINES if run.task == "classification" else BASELINES[:2]
+    missing = []
     for name in dict.fromkeys((*usual, *run.baselines, *run.differences)):
-        head = Cell(BASELINE_WORDS.get(name, name), name, kind="head")
-        results = run.baselines.get(name)
-        if results is None or not results.finished:
-            rows.append([head, Cell(NOT_RUN, span=len(columns), kind="absent")])
+        said, results = BASELINE_WORDS.get(name, name), run.baselines.get(name)
+        if results is not None and results.finished:
+            rows.append([Cell(said, name, kind="head"), n_cell(run), *result_cells(results, columns, notes)])
         else:
-            rows.append([head, *result_cells(results, columns, notes)])
+            missing.append((said, "the run's command with --baselines"))
         difference = run.differences.get(name)
         if isinstance(difference, dict):
             cells = [_difference(looked_up(difference, score), notes) for score in columns]
-            rows.append([Cell("run minus baseline", kind="head difference"), *cells])
-    source = f"{run.name}/baselines/*/results and {run.name}/baselines/differences.json"
+            rows.append([Cell(f"run minus {said}", kind="head difference"), n_cell(run), *cells])
+    source = f"{run.name}/baselines/*/results and {run.name}/baselines/differences.json; n from predictions.csv"
     remark = "Differences are paired: both are scored on the same resamples of the same patients."
-    return Table(title, ["", *columns.values()], rows, source, notes.lines(), remark)
+    return Table(title, ["", "n", *columns.values()], rows, source, notes.lines(), remark, not_run=missing)
 
 
 def _difference(interval: Any, notes: Notes) -> Cell:
@@ -216,18 +228,19 @@ def _difference(interval: Any, notes: Notes) -> Cell:
 
 def trial_table(groups: Sequence[Group], task: Task) -> Table | None:
     """The scores of each trial: of every fold and seed."""
-    columns, notes, rows = MAIN_SCORES[task], Notes(), []
+    columns, notes, rows, missing = MAIN_SCORES[task], Notes(), [], []
     for group in groups:
         for case, run in group.of(task).items():
-            head = Cell(f"{group.label}: {case}", group.name, kind="head")
+            title = f"{group.label}: {case}"
             if run.finished:
-                rows.append([head, *result_cells(run.results, columns, notes)])
+                rows.append([Cell(title, kind="head"), n_cell(run), *result_cells(run.results, columns, notes)])
             else:
-                rows.append([head, Cell("not finished", span=len(columns), kind="absent")])
-    if not rows:
+                missing.append((title, "not finished"))
+    if not rows and not missing:
         return None
     source = f"TRIAL/{folder_of(task)}/results/metrics.json and intervals.json"
-    return Table(f"Single trials, {task}", ["trial", *columns.values()], rows, source, notes.lines())
+    columns_ = ["trial", "n", *columns.values()]
+    return Table(f"Single trials, {task}", columns_, rows, source, notes.lines(), not_run=missing)
 
 
 def folder_of(task: Task) -> str:
@@ -244,7 +257,9 @@ def seed_table(group: Group, task: Task) -> Table | None:
             continue
         trials = [trial for trial in as_list(run.trials.get("trials")) if isinstance(trial, dict)]
         seeds = list(dict.fromkeys(str(trial.get("seed")) for trial in trials))
-        head = Cell(case, f"seeds {', '.join(seeds)}" if seeds else run.name, kind="head")
+        if len(seeds) < 2:
+            continue
+        head = Cell(case, f"seeds {', '.join(seeds)}", kind="head")
         rows.append([head, *(_spread_cell(looked_up(spread, score)) for score in columns)])
     if not rows:
         return None

@@ -16,9 +16,6 @@ class Cell:
     text: str
     below: str = ""
     mark: str = ""
-    span: int = 1
-    command: str = ""
-    """What to type to fill a cell that is not run."""
     kind: str = ""
     """How it is set: head, difference, warning, absent or nothing."""
 
@@ -55,6 +52,8 @@ class Table:
     remark: str = ""
     text: bool = False
     """Whether the cells are words rather than numbers."""
+    not_run: Sequence[tuple[str, str]] = ()
+    """What could stand here and does not: its name, and what to type or what is wrong."""
 
 
 ABSENT = Cell("\N{EN DASH}", kind="absent")

@@ -158,6 +158,11 @@ def test_split_of_a_run_can_be_used_again(cohort: Folder) -> None:
     assert content["train"] == sorted(patients(parts.train))
     assert content["validation"] == sorted(patients(parts.validation))
     assert content["tested"] == sorted(patients(parts.test))
+    for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
+        counts = content["counts"][name]
+        assert (counts["frames"], counts["patients"]) == (len(part), len(patients(part)))
+        sick = {patient for patient, label in zip(part.patients, part.labels, strict=True) if label == 1}
+        assert (counts["sick"], counts["healthy"]) == (len(sick), len(patients(part)) - len(sick))
     (cohort.root.parent / "out" / "split.json").unlink()
     again = build_diagnoses(settings, path)
     assert again.split == parts.split

@@ -183,6 +183,7 @@ def test_every_pooled_classification_score_can_be_computed_from_its_file(folds: 
         }.items():
             found.setdefault(f"test/patient_{name}", []).append(value)
     metrics, trials = read(run / "results" / "metrics.json"), read(run / "results" / "trials.json")
+    assert all((folds.parent / trial["folder"]).is_dir() for trial in trials["trials"])
     intervals = read(run / "results" / "intervals.json")
     of_pairs = {f"test/patient_auc_within_{name}" for name in ("fold", "fold_pairs", "year", "year_pairs")}
     assert metrics.keys() == found.keys() | of_pairs

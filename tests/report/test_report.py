@@ -3,6 +3,7 @@
 import base64
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable
 from html.parser import HTMLParser
@@ -16,7 +17,9 @@ import yaml
 from src.audit.audit import audit
 from src.errors import UserError
 from src.report import page
-from src.report.runs import PUBLISHED, Reader
+from src.report.curves import PAGE_COLOURS
+from src.report.reading import Reader
+from src.report.runs import PUBLISHED
 from src.report.scores import command_line
 from src.settings import REPOSITORY
 
@@ -164,10 +167,14 @@ def test_a_score_stands_in_its_cell_with_its_interval(tmp_path: Path) -> None:
 
 def test_cases_are_in_the_papers_order_and_absent_ones_name_their_command(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
-    rows = parsed(tmp_path).tables["By patient, with 95% intervals"][1:]
-    assert [row[0].split()[0] for row in rows] == ["h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec"]
+    for case in ("h_enc_g_dec", "g_enc_h_dec"):
+        classifier(tmp_path / f"dmr_runs_classification_{case}")
+    found = parsed(tmp_path)
+    rows = found.tables["By patient, with 95% intervals"][1:]
+    assert [row[0].split()[0] for row in rows] == ["h_enc_h_dec", "g_enc_h_dec", "h_enc_g_dec"]
     shared = "--cfg-path config/demo --set 'output_root=/data/my runs'"
-    assert rows[2][1].split() == f"not run python main_binary.py --gray_encoder --gray_decoder {shared}".split()
+    folded = found.text[found.text.index("1 not run") :].splitlines()[1]
+    assert folded == f"g_enc_g_decpython main_binary.py --gray_encoder --gray_decoder {shared}"
 
 
 def test_a_missing_interval_and_a_missing_score_say_why(tmp_path: Path) -> None:
@@ -204,15 +211,16 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
     (tmp_path / H_H / "results" / "figures").mkdir()
-    (tmp_path / H_H / "results" / "figures" / "roc_and_confusion.png").write_bytes(PIXEL)
+    (tmp_path / H_H / "results" / "figures" / "latents.png").write_bytes(PIXEL)
     html = page.report(tmp_path, COMMANDS)
     found = Parsed(html)
     assert not {"script", "link", "iframe", "object", "form"} & {tag for tag, _ in found.tags}
     pictures = [attributes["src"] or "" for tag, attributes in found.tags if tag == "img"]
     assert [base64.b64decode(source.removeprefix("data:image/png;base64,")) for source in pictures] == [PIXEL]
     assert all((attributes.get("href") or "#").startswith("#") for _, attributes in found.tags)
-    for fetched in ("http://", "https://", "url(", "@import"):
+    for fetched in ("http://", "https://", "@import"):
         assert fetched not in html
+    assert html.count("url(") == html.count("url(#f")  # a figure's own clip paths
     assert "default-src 'none'" in html
 
 
@@ -220,7 +228,7 @@ def test_one_encoder_makes_a_page(tmp_path: Path) -> None:
     write(tmp_path / "dmr_runs" / "results" / "metrics.json", {"test/reconstruction": 0.25})
     found = parsed(tmp_path)
     assert found.row("Encoders", "heat")["reconstruction error ↓"] == "0.250"
-    assert "python main_latent.py --gray" in found.row("Encoders", "gray")["reconstruction error ↓"]
+    assert "python main_latent.py --gray" in found.text
     for section in ("Baselines", "Audit"):
         assert f"{section}\nNot run" in found.text
     assert len([row for row in found.text.splitlines() if row.strip() == "Not run."]) == 0
@@ -229,8 +237,7 @@ def test_one_encoder_makes_a_page(tmp_path: Path) -> None:
 def test_a_run_that_has_begun_is_not_finished(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
     logs(tmp_path / "dmr_runs_classification_g_enc_h_dec")
-    row = parsed(tmp_path).row("By patient, with 95% intervals", "g_enc_h_dec")
-    assert row["AUC"].startswith("not finished python main_binary.py --gray_encoder")
+    assert "g_enc_h_dec: not finishedpython main_binary.py --gray_encoder" in parsed(tmp_path).text
 
 
 def test_published_results_are_labelled_wherever_they_stand(tmp_path: Path) -> None:
@@ -282,8 +289,8 @@ def test_baselines_stand_beside_the_run_with_signed_differences(tmp_path: Path) 
     found = parsed(tmp_path)
     title = "classification, h_enc_h_dec"
     assert found.row(title, "raw pixels")["AUC"] == "0.750 0.600 to 0.850"
-    assert found.row(title, "run minus baseline")["AUC"] == "+0.062 -0.100 to 0.200"
-    assert found.row(title, "encoder with random weights")["AUC"] == "not run"
+    assert found.row(title, "run minus raw pixels")["AUC"] == "+0.062 -0.100 to 0.200"
+    assert "encoder with random weights" in found.text[found.text.index("3 not run") :]
 
 
 def test_pooled_results_trials_and_seeds(tmp_path: Path) -> None:
@@ -331,16 +338,80 @@ def test_values_that_are_no_numbers_are_left_out(tmp_path: Path, odd: Any) -> No
     assert row["AUC"] == "\N{EN DASH}"
 
 
-def test_split_counts_patients_and_takes_the_log_only_if_it_is_the_splits(tmp_path: Path) -> None:
+def test_split_counts_patients_frames_and_diagnoses(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
-    write(tmp_path / H_H / "results" / "split.json", {"train": ["1", "2"], "validation": ["3"], "tested": ["4"]})
-    stamp = "2026-01-02 03:04:05,678 INFO"
-    lines = [f"{stamp} train: 6 frames of 2 patients (1 sick, 1 healthy, 0 undiagnosed)"]
-    lines += [f"{stamp} validation: 9 frames of 5 patients (2 sick, 3 healthy, 0 undiagnosed)"]
-    write(tmp_path / H_H / "logs" / "train.log", "\n".join(lines))
+    split = {"train": ["1", "2"], "validation": ["3"], "tested": ["4"]}
+    counts = {"train": {"frames": 6, "patients": 2, "sick": 1, "healthy": 1, "undiagnosed": 0}, "validation": "many"}
+    write(tmp_path / H_H / "results" / "split.json", split | {"counts": counts})
     row = parsed(tmp_path).row("Split by patient", "classification, h_enc_h_dec")
-    assert row["train"] == "2 patients 6 frames; 1 sick, 1 healthy, 0 undiagnosed"
-    assert row["validation"] == "1 patient 6 frames"  # those of predictions.csv
+    assert row["train"] == "2 patients 6 frames, 1 sick, 1 healthy"
+    assert row["validation"] == "1 patient"
+
+
+def test_the_first_screen_has_both_numbers_with_their_n_and_file_and_the_regions(tmp_path: Path) -> None:
+    classifier(tmp_path / H_H)
+    segmenter(tmp_path / SEG)
+    picture = tmp_path / SEG / "results" / "figures" / "regions.png"
+    picture.parent.mkdir()
+    picture.write_bytes(PIXEL)
+    html = page.report(tmp_path, COMMANDS)
+    first = html[html.index('class="numbers"') : html.index("<nav")]
+    text = " ".join(re.sub("<[^>]*>", " ", first.replace("<wbr>", "")).split()).replace(" ,", ",")
+    for said in ("0.812 95% interval 0.700 to 0.900, n = 8 patients, 16 frames", f"From {H_H}/results/metrics.json"):
+        assert said in text
+    assert "0.900 95% interval 0.880 to 0.920, n = 1 patient, 3 frames" in text
+    assert base64.b64encode(PIXEL).decode() in first
+
+
+def test_a_pooled_result_leads_and_shows_its_folds(tmp_path: Path) -> None:
+    segmenter(tmp_path / SEG)
+    pooled = tmp_path / "kfold_2" / SEG
+    segmenter(pooled)
+    results(pooled / "results", {"test/dice_macro": interval(0.7, 0.6, 0.8)})
+    folders = [f"kfold_2/seed_1/fold_{fold}/{SEG}" for fold in (1, 2)]
+    for folder in folders:
+        segmenter(tmp_path / folder)
+        picture = tmp_path / folder / "results" / "figures" / "regions.png"
+        picture.parent.mkdir()
+        picture.write_bytes(PIXEL + folder.encode())
+    trials = [{"seed": seed, "folder": folder} for seed, folder in zip((1, 1, 2), [*folders, SEG], strict=True)]
+    write(pooled / "results" / "trials.json", {"trials": trials})
+    html = page.report(tmp_path, COMMANDS)
+    assert html.index("0.700") < html.index("0.900")
+    shown = html[html.index("2-fold cross-validation)</h3>") : html.index('id="record"')]
+    assert shown.count("<details") == 2
+    for folder in folders:
+        assert f"From {folder}/logs/metrics.jsonl." in shown.replace("<wbr>", "")
+        assert base64.b64encode(PIXEL + folder.encode()).decode() in shown
+
+
+def test_warnings_of_a_run_are_those_of_its_file_each_once(tmp_path: Path) -> None:
+    classifier(tmp_path / H_H)
+    lines = [json.dumps({"level": "WARNING", "message": text}) for text in ("left <out>", "left <out>", "few patients")]
+    write(tmp_path / H_H / "logs" / "warnings.jsonl", "\n".join([*lines, "{"]))
+    found = parsed(tmp_path)
+    assert "2 logged warnings" in found.text
+    assert found.text.count("left <out>") == 1
+    assert "warnings.jsonl: left out what cannot be read: line 4" in found.text
+
+
+def test_curves_are_drawn_in_the_colours_of_the_page_under_names_of_their_own(tmp_path: Path) -> None:
+    for case in ("h_enc_h_dec", "g_enc_h_dec"):
+        classifier(tmp_path / f"dmr_runs_classification_{case}")
+    segmenter(tmp_path / SEG, ("a $b^{", "neck"))
+    html = page.report(tmp_path, COMMANDS)
+    found = Parsed(html)
+    assert sum(tag == "svg" for tag, _ in found.tags) == 9  # loss, ROC, reliability of two; both ROC; loss, Dice
+    style, body = html.split("</style>", 1)
+    for colour, name in PAGE_COLOURS.items():
+        assert colour not in body
+        assert f"--{name[6:-1]}:" in style
+    names = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    used = [(attributes.get("xlink:href") or "")[1:] for tag, attributes in found.tags if tag == "use"]
+    assert used
+    assert set(used) <= set(names)
+    assert "a $b^{" in found.text
 
 
 def test_settings_that_differ_are_told_apart(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run folder keeps of a training when it goes on, and when it is tested again."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,12 @@ def test_scores_of_an_earlier_test_do_not_stay(tmp_path: Path) -> None:
         run.finish(scores)
     found = json.loads((tmp_path / "results" / "metrics.json").read_text(encoding="utf-8"))
     assert found == {"test/auc": 0.6, "seconds": 7.0}
+
+
+def test_warnings_are_kept_as_json_for_the_report(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open(load(REPOSITORY / "config" / "demo" / "dmr_cfg.yaml", [f"dataset_path={tmp_path}"]), "train")
+    logging.getLogger("src.datasets").warning("left out: %s", 'a "b"\nc')
+    run.finish({})
+    lines = (tmp_path / "logs" / "warnings.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [{"level": "WARNING", "message": 'left out: a "b"\nc'}]

@@ -1,0 +1,166 @@
+"""The report's curves: drawn by `src.evaluation.figures` as SVG, in the colours of the page around them."""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from markupsafe import Markup
+
+from src.evaluation import figures
+from src.evaluation.calibration import apply_temperature, reliability
+from src.evaluation.classification import by_patient
+from src.evaluation.figure_style import GRID, INK, LINES, SOFT
+from src.evaluation.intervals import Interval
+from src.report.reading import mapping
+from src.report.runs import CASES, Group, Run, number
+from src.report.tables import digits
+
+PAGE_COLOURS = {INK: "var(--fore)", SOFT: "var(--soft)", GRID: "var(--line)"} | {
+    colour: f"var(--c{place})" for place, colour in enumerate(LINES)
+}
+"""The style sheet's names for the figures' colours."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A figure inside the page; `source` names the files that it is drawn from."""
+
+    title: str
+    svg: Markup
+    source: str
+    replaces: str = ""
+    """The run's picture of the same, by name."""
+
+
+@dataclass(frozen=True)
+class _Patients:
+    """What a classifier said of each test patient, all [N]."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    thresholds: np.ndarray
+    calibrated: np.ndarray
+
+
+def loss_curve(run: Run) -> Curve | None:
+    """Training and validation loss by epoch, the chosen epoch marked; None where no epoch has a loss."""
+    history = []
+    for entry in run.history:
+        losses = {name: number(entry.get(name)) for name in ("train/loss", "val/loss")}
+        epoch = number(entry.get("epoch"))
+        if epoch is not None and set(losses.values()) != {None}:
+            known = {name: np.nan if loss is None else loss for name, loss in losses.items()}
+            history.append({"epoch": epoch, **known})
+    if not history:
+        return None
+    source = f"{run.name}/logs/metrics.jsonl"
+    svg = _svg(source, lambda to: figures.loss_curves(history, run.results.value("best_epoch"), to))
+    return Curve("Loss", svg, source, "loss_curves")
+
+
+def classifier_curves(run: Run) -> list[Curve]:
+    """ROC with the confusion matrix, and reliability, both by test patient; none where a diagnosis is missing."""
+    found = _test_patients(run)
+    if found is None:
+        return []
+    same = len(np.unique(found.thresholds)) == 1
+    threshold = float(found.thresholds[0]) if same else found.thresholds
+    known = mapping(run.results.intervals.get("test/patient_auc"))
+    value, low, high = (number(known.get(name)) for name in ("value", "low", "high"))
+    auc = Interval(value, low, high)
+    who = "test patients"
+    source = f"{run.name}/results/predictions.csv (part test), with threshold and temperature of metrics.json"
+    roc = _svg(source, lambda to: figures.roc_and_confusion(found.labels, found.probabilities, threshold, who, to, auc))
+    bins = reliability(found.labels, found.calibrated)
+    diagram = _svg(source, lambda to: figures.reliability_diagram(bins, who, to))
+    return [
+        Curve("ROC and confusion matrix", roc, source, "roc_and_confusion"),
+        Curve("Reliability, after temperature", diagram, source, "reliability"),
+    ]
+
+
+def roc_of_cases(group: Group) -> Curve | None:
+    """The ROC curves of a group's cases in one picture, where there are several."""
+    predictions = {}
+    for case, run in sorted(group.of("classification").items(), key=lambda item: CASES.index(item[0])):
+        found, area = _test_patients(run), run.results.value("test/patient_auc")
+        if run.finished and found is not None:
+            label = case if area is None else f"{case}: AUC {digits(area)}"
+            predictions[label] = (found.labels, found.probabilities)
+    if len(predictions) < 2:
+        return None
+    source = "results/predictions.csv of each run (part test); the areas from metrics.json"
+    svg = _svg(group.name + source, lambda to: figures.roc_curves(predictions, to))
+    return Curve(f"ROC by patient: {group.label}", svg, source)
+
+
+def dice_boxes(run: Run, names: list[str], background: str) -> Curve | None:
+    """Dice of each test frame by region; `names` are the classes, whose places give the colours."""
+    if not names:
+        return None
+    if background not in names:
+        names = [*names, background]
+    frames: dict[tuple[str, str], np.ndarray] = {}
+    for line in run.test_lines:
+        if line.get("region") in names:
+            key = line.get("patient", ""), line.get("frame", "")
+            of_frame = frames.setdefault(key, np.full(len(names), np.nan))
+            of_frame[names.index(line["region"])] = _float(line.get("dice"))
+    if not frames:
+        return None
+    dice, classes = np.stack(list(frames.values())), (tuple(names), names.index(background))
+    source = f"{run.name}/results/predictions.csv (part test)"
+    svg = _svg(source, lambda to: figures.dice_boxes(dice, classes, to))
+    return Curve("Dice by region, a dot a test frame", svg, source, "dice")
+
+
+def _test_patients(run: Run) -> _Patients | None:
+    """The test patients of the first seed; None unless both diagnoses are among them."""
+    rows = []
+    for line in run.test_lines:
+        row = [_float(line.get(name) or run.results.metrics.get(name)) for name in ("threshold", "temperature")]
+        row = [_float(line.get("label")), _float(line.get("probability")), *np.where(np.isnan(row), (0.5, 1.0), row)]
+        if np.isfinite(row).all() and row[0] in (0, 1) and 0 <= row[1] <= 1 and row[3] > 0:
+            rows.append((line.get("patient", ""), *row))
+    if len({row[1] for row in rows}) < 2:
+        return None
+    patients, labels, *columns = zip(*rows, strict=True)
+    means = [by_patient(patients, np.array(labels), np.array(column)) for column in columns]
+    probabilities, thresholds, temperatures = (values for _, _, values in means)
+    return _Patients(means[0][1], probabilities, thresholds, apply_temperature(probabilities, temperatures))
+
+
+def _float(value: Any) -> float:
+    """A number, or text of one; NaN for anything else."""
+    try:
+        return float(value) if isinstance(value, int | float | str) else np.nan
+    except ValueError:
+        return np.nan
+
+
+def _svg(source: str, draw: Callable[[BinaryIO], None]) -> Markup:
+    """The SVG element that is drawn from a source, fit to stand in a page beside others."""
+    stream = io.BytesIO()
+    draw(stream)
+    text = stream.getvalue().decode("utf-8")
+    head, body = re.split(r"(?<=>)", text[text.index("<svg") :], maxsplit=1)
+    size = re.search(r'viewBox="[^"]*"', head)
+    # The page has the style; matplotlib's names count from 1 in each figure, and its references must find their own.
+    body = re.sub(r"<defs>\s*<style.*?</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r'(<g) id="[A-Za-z.]+\w*_\d+"', r"\1", body)
+    own = hashlib.sha256((source + text).encode()).hexdigest()[:8]
+    body = re.sub(r'(<[^>]* id="|xlink:href="#|url\(#)', rf"\g<1>f{own}", body)
+    return Markup(f"<svg {size[0] if size else ''} aria-hidden='true'>{_recoloured(body, PAGE_COLOURS)}")
+
+
+def _recoloured(text: str, colours: Mapping[str, str]) -> str:
+    return re.sub("|".join(colours), lambda found: colours[found[0]], text)
+
+
+def drawn(curves: Iterable[Curve | None]) -> list[Curve]:
+    """Those that there are."""
+    return [curve for curve in curves if curve is not None]
