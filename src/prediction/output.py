@@ -177,7 +177,6 @@ def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, g
 
 
 def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
-    found = followed.rates
     return SeriesPart(
         name=name,
         patient=followed.known.patient,
@@ -185,8 +184,7 @@ def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
         frames=len(followed.numbers),
         unit=UNITS[followed.unit],
         panels=panels(followed.courses, collected.predictor.trained.record.class_names),
-        coldest=found[0].coldest if found else None,
-        rates=rate_lines(found),
+        rates=rate_lines(followed.rates),
     )
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -152,7 +153,10 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _signed(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")  # noqa: RUF001
+    if value is None:
+        return "–"  # noqa: RUF001
+    shown = f"{value:+.{digits}f}"
+    return shown.replace("-", "−") if float(shown) else shown[1:]  # noqa: RUF001
 
 
 @dataclass(frozen=True)
@@ -165,26 +169,38 @@ class SeriesPart:
     frames: int
     unit: str
     panels: list[Panel]
-    coldest: int | None
-    rates: list[tuple[str, list[str]]]
-    """A region or pair, and cooling and rewarming as left, right and their difference."""
+    rates: list[tuple[str, list[tuple[str, list[str]]]]]
+    """As `rate_lines` gives them."""
 
 
-def rate_lines(found: Sequence[Rate]) -> list[tuple[str, list[str]]]:
-    """A line a pair of regions, or a region without another side: cooling and rewarming left, right, difference."""
-    by_name = {rate.region: rate for rate in found}
+def rate_lines(found: Sequence[Rate]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Of cooling and of rewarming, what it is called and a line a pair of regions, or a region without another side.
+
+    A line is the name, and left, right and their difference, or the one region.
+    """
+    return (
+        [
+            (f"cooling until frame {found[0].coldest}", _rates(found, "cooling")),
+            (f"rewarming from frame {found[0].coldest} on", _rates(found, "rewarming")),
+        ]
+        if found
+        else []
+    )
+
+
+def _rates(found: Sequence[Rate], kind: Literal["cooling", "rewarming"]) -> list[tuple[str, list[str]]]:
+    slopes = {rate.region: rate.cooling if kind == "cooling" else rate.rewarming for rate in found}
     lines = []
     for rate in found:
-        pair, name, cells = sides(rate.region, by_name), rate.region, [rate.cooling, None, None]
-        cells += [rate.rewarming, None, None]
-        if pair is not None:
-            if rate.region != pair[0]:
-                continue
-            right, name = by_name[pair[1]], rate.region.partition("_")[2]
-            cells = [rate.cooling, right.cooling, rate.cooling_difference]
-            cells += [rate.rewarming, right.rewarming, rate.rewarming_difference]
-        lines.append((name.replace("_", " "), [_signed(cell, 3) for cell in cells]))
-    return lines
+        pair, slope = sides(rate.region, slopes), _signed(slopes[rate.region], 3)
+        if pair is None:
+            lines.append((rate.region.replace("_", " "), [slope, "", ""]))
+        elif rate.region == pair[0]:
+            difference = rate.cooling_difference if kind == "cooling" else rate.rewarming_difference
+            cells = [slope, _signed(slopes[pair[1]], 3), _signed(difference, 3)]
+            lines.append((rate.region.partition("_")[2].replace("_", " "), cells))
+    known = any(slope is not None for slope in slopes.values())
+    return lines if known else []
 
 
 @dataclass(frozen=True)
