@@ -119,6 +119,7 @@ def test_the_page_says_what_the_tables_say(make_run: MakeRun, tmp_path: Path) ->
         doubts = [f"{row['region'].replace('_', ' ')}: {row['warnings']}" for row in own if row["warnings"]]
         assert [words.removeprefix("⚠ ") for words in page.warned[name]] == doubts
     assert page.warned == {"a<b": [], "b": ["⚠ right nipple: in two pieces"]}
+    assert [len(struck) for struck in page.struck.values()] == [0, 1]
     assert text.count("Left is left in the picture") == 1
     assert all(f'href="{path.name}"' in text for path in out.iterdir() if path.suffix in (".csv", ".txt"))
 
