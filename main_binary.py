@@ -35,7 +35,8 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
     if arguments.input is not None:
-        run, asked = settings.output_root / settings.run_name, cli.asked(arguments, settings)
+        run = arguments.run or settings.output_root / settings.run_name
+        asked = cli.asked(arguments, settings)
         predict_files(run, "classification", arguments.input, arguments.output, arguments.device, asked)
         return
     protocols.run(settings, arguments, train_and_test, pretrain)

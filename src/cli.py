@@ -46,6 +46,8 @@ class Arguments:
     """Whether a flag says which settings, and with them which run, is meant."""
     input: Path | None = None
     output: Path | None = None
+    run: Path | None = None
+    """Folder of the run that predicts, where it is named itself instead of by its settings."""
     export_latents: bool = False
     clusters: int | None = None
 
@@ -86,6 +88,7 @@ def parse_decoder(description: str) -> Arguments:
     )
     parser.add_argument("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="with --mode predict: folder of the run that answers")
     return _parse(parser, ("train", "test", "predict"))
 
 
@@ -114,13 +117,18 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         parser.error("--mode predict: answers with one run; name a trial's folder with --set output_root=DIR instead")
     if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
-    given = {name: getattr(flags, name, None) for name in ("input", "output")}
-    if (flags.mode == "predict") != (given["input"] is not None) or (given["output"] and flags.mode != "predict"):
-        parser.error("--mode predict needs --input PATH; --input and --output go with it")
+    given = {name: getattr(flags, name, None) for name in ("input", "output", "run")}
+    if (flags.mode == "predict") != (given["input"] is not None) or (
+        (given["output"] or given["run"]) and flags.mode != "predict"
+    ):
+        parser.error("--mode predict needs --input PATH; --input, --output and --run go with it")
     clusters = getattr(flags, "clusters", None)
     if clusters is not None and not 2 <= clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
+    names_run = flags.cfg_path is not None or bool(flags.overrides) or any(gray.values())
+    if given["run"] and names_run:
+        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set and --gray_...")
     return Arguments(
         cfg_path=flags.cfg_path or REPOSITORY / "config",
         mode=flags.mode,
@@ -136,7 +144,7 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         baselines=getattr(flags, "baselines", False),
         export_latents=getattr(flags, "export_latents", False),
         clusters=clusters,
-        names_run=flags.cfg_path is not None or bool(flags.overrides) or any(gray.values()),
+        names_run=names_run,
         **given,
     )
 
@@ -152,8 +160,10 @@ def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
 
 
 def run_to_predict_with(arguments: Arguments, settings: SegmentationSettings) -> Path | None:
-    """The folder of the run that the settings name; None, for the weights that ship, where it holds no trained run and
-    no flag asked for one."""
+    """The folder of the run that is named, itself or by the settings; None, for the weights that ship, where the latter
+    holds no trained run and no flag asked for one."""
+    if arguments.run is not None:
+        return arguments.run
     run = settings.output_root / settings.run_name
     return run if arguments.names_run or (run / "checkpoints" / "dmr_run.pty").is_file() else None
 

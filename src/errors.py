@@ -44,9 +44,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stopped(KeyboardInterrupt):
     """One of `SIGNALS` asked the process to end, and what it had done is saved."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__("stopped and saved")
+    def __init__(self, number: int, line: str | None = None) -> None:
+        super().__init__(line or "stopped and saved")
         self.number = number
+        self.is_whole = line is not None
+        """Whether `line` says all there is to say."""
 
 
 _OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
@@ -87,7 +89,8 @@ def run(main: Callable[[], None], advice: str = "") -> None:
         _end(f"error: {where}{error.strerror or error}; what was saved before is whole", 2)
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        _end(f"{str(error) or 'interrupted'}{what_to_do}", 128 + number)
+        told = "" if isinstance(error, Stopped) and error.is_whole else what_to_do
+        _end(f"{str(error) or 'interrupted'}{told}", 128 + number)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -36,10 +36,11 @@ class CocoRegions:
         number = len(self.images) + 1
         name = file.as_posix()
         self.images.append({"id": number, "file_name": name, "height": height, "width": width})
-        for index in np.unique(labels).tolist():
+        by_columns = np.asfortranarray(labels)  # as run lengths go: a mask of it need not be turned
+        for index in np.flatnonzero(np.bincount(labels.ravel())).tolist():
             if index == self.background:
                 continue
-            mask = labels == index
+            mask = by_columns == index
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             left, top = int(columns[0]), int(rows[0])
             annotation = {

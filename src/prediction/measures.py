@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,18 +67,28 @@ def measure(
     return found
 
 
+def sides(region: str, names: Iterable[str]) -> tuple[str, str] | None:
+    """The left and the right one of the pair that a region belongs to, as they are spelled among `names`; None where it
+    belongs to none: pairs are called left_... and right_....
+    """
+    spelled = {name.lower(): name for name in names}
+    side, _, kind = region.lower().partition("_")
+    left, right = spelled.get(f"left_{kind}"), spelled.get(f"right_{kind}")
+    return (left, right) if side in ("left", "right") and left is not None and right is not None else None
+
+
 def differences(measures: Sequence[Measure]) -> list[Difference]:
     """Left minus right of every pair of regions that are called left_... and right_...."""
-    by_name = {found.region.lower(): found for found in measures}
+    by_name = {found.region: found for found in measures}
     result = []
     for name, left in by_name.items():
-        pair = name.removeprefix("left_")
-        right = by_name.get(f"right_{pair}")
-        if pair == name or right is None:
+        pair = sides(name, by_name)
+        if pair is None or name != pair[0]:
             continue
+        right = by_name[pair[1]]
         result.append(
             Difference(
-                pair=pair,
+                pair=name.lower().removeprefix("left_"),
                 area=left.area - right.area if left.area and right.area else None,
                 mean=_minus(left.mean, right.mean),
                 median=_minus(left.median, right.median),

@@ -46,8 +46,8 @@ def _alike(path: PurePosixPath) -> str:
 
 def _cut(name: PurePath) -> PurePosixPath:
     parts = [part if len(os.fsencode(part)) <= _LONGEST else _shortened(part, part) for part in name.parts]
-    # A folder such as "a.png" would stand where the picture of a frame "a" goes.
-    folders = [f"{part}_" if part.lower().endswith(".png") else part for part in parts[:-1]]
+    # A folder such as "a.png" would stand where a picture of a frame "a" goes.
+    folders = [f"{part}_" if part.lower().endswith((".png", ".jpg")) else part for part in parts[:-1]]
     path = PurePosixPath(*folders, parts[-1])
     return path if len(os.fsencode(path)) <= _LONGEST_PATH else PurePosixPath(_shortened(path.name, str(name)))
 

@@ -1,110 +1,85 @@
-"""What a person looks at: a frame with its regions or its probability, and the labels as an indexed picture."""
+"""What a person looks at: a frame in a colour map or with its regions, their outlines, and the labels as a picture."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor
 from PIL.PngImagePlugin import PngInfo
 
-from src.datasets.letterbox import Size
+from src.datasets.letterbox import resized
+from src.datasets.snapshots import encode_jpeg, palette_colours
 from src.evaluation.region_colours import region_colour
-from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
+from src.prediction.inputs import Thermogram
+from src.prediction.predictors import NOTICE, Result, Segmentation
 
-_WIDTH = 480  # pixels: smaller frames are enlarged so that the words below them can be read
+WIDTH = 480
+"""Pixels of a picture on the page, and the least ones of one with regions: smaller frames are enlarged."""
+COLOUR_MAP = "inferno"
 _OPACITY = 0.4
-# Of the picture's width: a sheet shows wide and narrow frames at one width, and the words must be legible there.
-_TEXT = 1 / 31
-_DARK, _LIGHT, _WARNING = "#202124", "#e8eaed", "#ff8a80"
-_LEGEND_COLUMNS = 4
+_SMOOTH = 1 / 700  # of the frame's width: so far an outline may leave the pixels' border
 
 
 @dataclass(frozen=True)
-class _Type:
-    """The words below a picture of so many pixels' width."""
+class Scale:
+    """The values of the coldest and the warmest colour of a picture."""
 
-    width: int
-
-    @property
-    def size(self) -> int:
-        """Height of the letters."""
-        return round(_TEXT * self.width)
-
-    @property
-    def line(self) -> int:
-        """Height of a line."""
-        return round(1.4 * self.size)
-
-    @property
-    def margin(self) -> int:
-        """Left and right of the words."""
-        return self.size // 2
-
-    @property
-    def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-        """The letters."""
-        return _font(self.size)
-
-    def fitting(self, text: str, width: int) -> str:
-        """The end of a text that fits into so many pixels."""
-        text = text.encode("utf-8", "replace").decode()
-        if self.font.getlength(text) <= width:
-            return text
-        while text and self.font.getlength("..." + text) > width:
-            text = text[1:]
-        return "..." + text
+    low: float
+    high: float
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
+def scale(thermogram: Thermogram) -> Scale | None:
+    """Each picture covers its frame's own range; None where a frame came in colours alone."""
+    if thermogram.values is None:
+        return None
+    return Scale(float(thermogram.values.min()), float(thermogram.values.max()))
+
+
+def picture(thermogram: Thermogram) -> bytes:
+    """A JPEG, `WIDTH` pixels wide: the values in the colour map, or the colours that the frame came in."""
+    rows, columns = thermogram.size
+    size = max(1, round(rows * WIDTH / columns)), WIDTH
+    shown = scale(thermogram)
+    if shown is None:
+        assert thermogram.colours is not None
+        return encode_jpeg(resized(thermogram.colours, size))
+    assert thermogram.values is not None
+    span = shown.high - shown.low
+    levels = (resized(thermogram.values, size) - shown.low) * np.float32(255 / span if span > 0 else 0)
+    return encode_jpeg(np.take(palette_colours(COLOUR_MAP), levels.astype(np.uint8), axis=0))
 
 
 def overlay(result: Result) -> Image.Image:
-    """The gray frame, its regions coloured where there are some, with a caption, a warning and the notice below."""
+    """The gray frame, its regions coloured where there are some; frames below `WIDTH` pixels are enlarged."""
     thermogram = result.thermogram
-    enlarged = max(1, -(-_WIDTH // thermogram.size[1]))
+    enlarged = max(1, -(-WIDTH // thermogram.size[1]))
     size = (thermogram.size[0] * enlarged, thermogram.size[1] * enlarged)
     gray = np.asarray(cv2.resize(thermogram.gray_picture(), size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-    picture = np.repeat(gray[..., None], 3, axis=2)
-    legend: list[int] = []
-    if isinstance(result, Segmentation):
-        labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-        picture = _tinted(picture, labels, result.background)
-        legend = [index for index in range(len(result.class_names)) if index != result.background]
-    kind = _Type(size[1])
-    lines = [(str(thermogram.name), _LIGHT), *_words(result), (NOTICE, _LIGHT)]
-    legend_rows = -(-len(legend) // _LEGEND_COLUMNS)
-    sheet = Image.new("RGB", (size[1], size[0] + (len(lines) + legend_rows) * kind.line + kind.margin), _DARK)
-    sheet.paste(Image.fromarray(picture))
-    draw = ImageDraw.Draw(sheet)
-    if isinstance(result, Segmentation):
-        _draw_legend(draw, result.class_names, legend, size)
-    for row, (text, colour) in enumerate(lines, start=legend_rows):
-        place = (kind.margin, size[0] + row * kind.line + kind.margin // 2)
-        draw.text(place, kind.fitting(text, size[1] - 2 * kind.margin), fill=colour, font=kind.font)
-    return sheet
+    if not isinstance(result, Segmentation):
+        return Image.fromarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
+    labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+    return Image.fromarray(_tinted(gray, labels, result.background))
 
 
-def _tinted(picture: NDArray[np.uint8], labels: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
-    """The regions' colours over a picture [H, W, 3], and full colour along their borders."""
-    tint = np.asarray(cv2.LUT(np.repeat(labels[..., None], 3, axis=2), _colours()[None]), np.uint8)
-    outside = labels == background
-    mixed = np.asarray(cv2.addWeighted(picture, 1 - _OPACITY, tint, _OPACITY, 0), np.uint8)
-    np.copyto(mixed, picture, where=outside[..., None])
-    padded = np.pad(labels, 1, mode="edge")
-    smallest = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    largest = cv2.dilate(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
-    border = (smallest != largest) & ~outside
-    np.copyto(mixed, tint, where=border[..., None])
-    return mixed
+def _tinted(gray: NDArray[np.uint8], labels: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+    """RGB [H, W, 3] of gray levels [H, W]: regions in their colours, which are full along their borders."""
+    smallest = cv2.erode(labels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    largest = cv2.dilate(labels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    border = (smallest != largest) & (labels != background)
+    # The colour of each level in each region: one look-up a pixel.
+    levels = np.arange(256, dtype=np.float32)[None, :, None]
+    colours = _colours()[: max(int(labels.max()), background) + 1]
+    table = np.round((1 - _OPACITY) * levels + _OPACITY * colours[:, None]).astype(np.uint8)
+    table[background] = levels[0]
+    shown = np.take(table.reshape(-1, 3), labels * np.intp(256) + gray, axis=0)
+    shown[border] = colours[labels[border]]
+    return shown
 
 
 @cache
@@ -112,40 +87,43 @@ def _colours() -> NDArray[np.uint8]:
     return np.array([ImageColor.getrgb(region_colour(index)) for index in range(256)], np.uint8)
 
 
-def _words(result: Result) -> list[tuple[str, str]]:
-    lines = []
-    if isinstance(result, Classification):
-        lines.append((f"probability of sick {result.verdict}", _LIGHT))
-        lines.append((f"calibrated {result.calibrated:.3f}", _LIGHT))
-    if result.unlike_training:
-        text = f"UNLIKE THE TRAINING DATA: distance {result.distance:.2f} > {result.distance_threshold:.2f}"
-        lines.append((text, _WARNING))
-    return lines
+def outlines(result: Segmentation) -> dict[int, str]:
+    """Of each region that was found, its border as the path of an SVG, in pixels of the frame."""
+    found = {}
+    for index in np.flatnonzero(np.bincount(result.labels.ravel())).tolist():
+        if index == result.background:
+            continue
+        mask = (result.labels == index).astype(np.uint8)
+        pieces, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        drawn = (cv2.approxPolyDP(piece, _SMOOTH * mask.shape[1], closed=True)[:, 0] for piece in pieces)
+        found[index] = "".join(map(_path, drawn))
+    return found
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], shown: Sequence[int], size: Size) -> None:
-    kind = _Type(size[1])
-    width, side = (size[1] - kind.margin) // _LEGEND_COLUMNS, round(0.8 * kind.size)
-    for place, index in enumerate(shown):
-        left = kind.margin + place % _LEGEND_COLUMNS * width
-        top = size[0] + place // _LEGEND_COLUMNS * kind.line + kind.margin
-        draw.rectangle((left, top, left + side, top + side), fill=region_colour(index))
-        text = kind.fitting(names[index].replace("_", " "), width - side - 2 * kind.margin)
-        draw.text((left + side + kind.margin, top - kind.margin // 2), text, fill=_LIGHT, font=kind.font)
+def _path(points: NDArray[np.int32]) -> str:
+    """A closed path through points [N, 2] (x, y); steps are shorter to write than places."""
+    steps = " ".join(f"{x},{y}" for x, y in np.diff(points, axis=0).tolist())
+    return f"M{points[0][0]},{points[0][1]}" + (f"l{steps}" if steps else "h.1") + "z"
+
+
+def label_values(result: Segmentation) -> list[int]:
+    """The value of each class in the label pictures: 0 for the background, else its number in the COCO file."""
+    return [0 if index == result.background else index + 1 for index in range(len(result.class_names))]
 
 
 def label_picture(result: Segmentation) -> bytes:
-    """An indexed PNG of the original size: a pixel's value is its class index, the background is black.
+    """An indexed PNG of the original size, whose pixels are `label_values`; 0 is black.
 
     Its text fields hold the class names and the notice.
     """
-    image = Image.frombytes("P", result.labels.shape[::-1], result.labels.tobytes())
-    palette = _colours().ravel().tolist()
-    palette[3 * result.background : 3 * result.background + 3] = [0, 0, 0]
-    image.putpalette(palette)
+    values = label_values(result)
+    pixels = np.array(values, np.uint8)[result.labels]
+    image = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
+    # A region's colour is that of its class index everywhere, one below its value.
+    image.putpalette([0, 0, 0, *_colours()[:255].ravel().tolist()])
     text = PngInfo()
     text.add_text("Comment", NOTICE)
-    text.add_text("Classes", json.dumps(dict(enumerate(result.class_names))))
+    text.add_text("Classes", json.dumps(dict(sorted(zip(values, result.class_names, strict=True)))))
     return png(image, text)
 
 

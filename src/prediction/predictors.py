@@ -90,6 +90,11 @@ class Segmentation(Result):
             if found.warnings
         ]
 
+    def doubts(self, pair: str) -> list[str]:
+        """Those of `warnings` that concern the left or the right one of a pair: its difference means little then."""
+        names = {f"left {pair}", f"right {pair}"}
+        return [warning for warning in self.warnings if warning.partition(":")[0].lower() in names]
+
     @property
     def least_agreement(self) -> tuple[str, float] | None:
         """The region that changed copies agree on least, and how far they do."""

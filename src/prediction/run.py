@@ -1,26 +1,26 @@
-"""`--mode predict`: a folder or a file in, a folder of pictures, tables and a sheet out."""
+"""`--mode predict`: a folder or a file in, a folder of pictures, tables and a page out."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
 
 from src.datasets.source import Skipped
-from src.errors import UserError
-from src.files import NameRefusedError, atomic_write, write_json, write_text
+from src.errors import Stopped, UserError
+from src.files import NameRefusedError, atomic_write
 from src.networks import checkpoint as checkpoints
-from src.prediction.coco import CocoRegions
+from src.prediction.identity import Identity, identities, in_order
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
+from src.prediction.output import LABELS, OVERLAYS, PICTURES, Collected, write_all
 from src.prediction.output_names import output_names, portable
-from src.prediction.pictures import label_picture, overlay, png
+from src.prediction.pictures import label_picture, overlay, picture, png
 from src.prediction.predictors import (
     NOTICE,
     Classifier,
@@ -30,43 +30,17 @@ from src.prediction.predictors import (
     load_classifier,
     load_segmenter,
 )
-from src.prediction.sheet import Card, card, sheet
-from src.prediction.tables import Row, difference_rows, frame_row, region_rows, write_table
-from src.prediction.trained import Frame, Task, Trained
+from src.prediction.series import Answer, carried
+from src.prediction.trained import SCRIPTS, Frame, Outputs, Task
 from src.settings import TASKS
 from src.settings_fields import Kind, fields_of
 from src.training.run_folder import RunFolder
+from src.training.stopping import StopRequests
 
 logger = logging.getLogger(__name__)
 
+_STOPPING = "finishing the frames at hand, then writing the tables; the same once more ends at once, without them"
 Read = tuple[Thermogram, Frame]
-
-
-@dataclass
-class _Collected:
-    """What is written once all frames are through; small for each frame."""
-
-    coco: CocoRegions | None
-    cards: list[Card] = field(default_factory=list)
-    frames: list[Row] = field(default_factory=list)
-    regions: list[Row] = field(default_factory=list)
-    differences: list[Row] = field(default_factory=list)
-    unlike: int = 0
-    doubtful: int = 0
-    """Frames with a region that is implausible."""
-    coloured: int = 0
-    """Frames without a heat map, where the run reads heat maps."""
-
-    def add(self, result: Result, name: PurePosixPath) -> None:
-        """A frame's share of the tables, the COCO file and the sheet; `name` is that of its pictures."""
-        self.frames.append(frame_row(result))
-        self.cards.append(card(result, _overlay(name)))
-        self.unlike += result.unlike_training is True
-        if isinstance(result, Segmentation) and self.coco is not None:
-            self.coco.add(result)
-            self.doubtful += bool(result.warnings)
-            self.regions += region_rows(result)
-            self.differences += difference_rows(result)
 
 
 def predict_files(
@@ -82,53 +56,88 @@ def predict_files(
     Without a run, regions are those of the weights that ship, and `output` is by default below predictions in the
     current folder instead of the run's. Frames that cannot be read are skipped and counted. Raises `UserError` where
     nothing can be read, the run cannot be used or was trained with other settings than those `asked` for, or the output
-    folder holds something already.
+    folder holds something already; `Stopped` after Ctrl-C, once what is done is written. For the main thread.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    predictor = _predictor(run, task, device, asked or {})
-    out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
-    _check(source, out)
-    if run is None:
-        logger.info("no trained run is named: regions by %s; output: %s", predictor.trained.name, out)
-    skipped = Skipped()
-    frames = find_frames(source, skipped)
-    names = output_names(frame.name for frame in frames)
-    classes = (predictor.class_names, predictor.background) if isinstance(predictor, Segmenter) else None
-    collected = _Collected(CocoRegions(classes) if classes else None)
+    with StopRequests(_STOPPING) as stop:
+        predictor = _predictor(run, task, device, asked or {})
+        out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
+        _check(source, out)
+        if run is None:
+            logger.info("no trained run is named: regions by %s; output: %s", predictor.trained.name, out)
+        skipped = Skipped()
+        frames = find_frames(source, skipped)
+        collected = _collected(predictor, frames, out, skipped, stop)
+        skipped.report(logger)
+        done = len(collected.frames)
+        if stop.asked is not None and not done:
+            raise Stopped(stop.asked, "interrupted: no frame is done, nothing is written")
+        if not done:
+            reasons = "; ".join(sorted(skipped.reasons))
+            raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {reasons}")
+        write_all(out, source, collected, skipped, None if stop.asked is None else len(frames))
+        _tell(collected, out)
+        if stop.asked is not None:
+            raise Stopped(stop.asked, f"interrupted: {done} of {len(frames)} frame(s) are done and lie in {out}")
+
+
+def _collected(
+    predictor: Segmenter | Classifier, frames: Sequence[FrameFiles], out: Path, skipped: Skipped, stop: StopRequests
+) -> Collected:
+    """Predicts the frames, writes their pictures and collects the rest."""
+    by_name = {frame.name: frame for frame in frames}
+    known, collected, names = identities(by_name), Collected(predictor), output_names(by_name)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for results in _results(predictor, frames, skipped, pool):
-            wanted = [names[result.thermogram.name] for result in results]
-            called = list(pool.map(lambda result, name: _write_pictures(out, result, name), results, wanted))
-            for result, name in zip(results, called, strict=True):
+        answers = _answers(predictor, [by_name[name] for name in in_order(known)], skipped, pool, stop)
+        results = _results(predictor, answers, known)
+        while chunk := list(islice(results, predictor.trained.at_once)):
+            wanted = [names[result.thermogram.name] for result in chunk]
+            called = list(pool.map(lambda result, name: _write_pictures(out, result, name), chunk, wanted))
+            for result, name in zip(chunk, called, strict=True):
                 frame = result.thermogram
                 if isinstance(name, str):
                     skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
                     continue
                 if name != PurePosixPath(frame.name):
-                    skipped.add("frames whose pictures got another name", f"{frame.file}: {name}.png")
-                collected.add(result, name)
-                collected.coloured += predictor.trained.colours(result.thermogram)
-    skipped.report(logger)
-    if not collected.frames:
-        raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {'; '.join(sorted(skipped.reasons))}")
-    _write(out, predictor, source, collected, skipped)
+                    skipped.add("frames whose pictures got another name", f"{frame.file}: {name}")
+                collected.add(result, known[frame.name], name)
+    return collected
+
+
+def _tell(collected: Collected, out: Path) -> None:
     logger.info("%d frame(s), %d unlike the training data: %s", len(collected.frames), collected.unlike, out)
-    if collected.coloured and predictor.trained.record.palette is None:
-        logger.warning(_colouring(predictor.trained, collected.coloured))
+    if collected.coloured and collected.trained.record.palette is None:
+        logger.warning(collected.colouring)
     logger.info("look at %s", out / "index.html")
     logger.info(NOTICE)
+    if collected.coco is not None:
+        logger.info(collected.warned)
 
 
 def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, Any]) -> Segmenter | Classifier:
     """A run's predictor, refused where it was trained with other settings than those asked for; or the shipped one."""
     if run is None:
         return load_segmenter(device=device)
+    _refuse_untested(RunFolder(run), task)
     best = RunFolder(run).best
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
     free = fields_of(TASKS[task], Kind.MACHINE, Kind.LENGTH, Kind.PLACE)  # which have no say in it
     relevant = {name: value for name, value in asked.items() if name not in free}
     checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
+    if RunFolder(run).last.is_file() and not RunFolder(run).is_finished:
+        epoch = predictor.trained.best_epoch
+        logger.warning("%s: its training has not ended: its best epoch until now answers, number %d", run, epoch)
     return predictor
+
+
+def _refuse_untested(run: RunFolder, task: Task) -> None:
+    """`UserError` where training was stopped and nothing tested, so that what prediction needs is not there yet."""
+    if run.best.is_file() and run.last.is_file() and not run.prediction.exists() and not run.is_finished:
+        again = f"python {SCRIPTS[task]} --mode"
+        raise UserError(
+            f"{run.root}: its training has not ended: go on with it ({again} train --resume), or make its best epoch "
+            f"until now usable ({again} test)"
+        )
 
 
 def _check(source: Path, out: Path) -> None:
@@ -142,10 +151,37 @@ def _check(source: Path, out: Path) -> None:
         raise UserError(f"{out} holds something already; give --output a new or empty folder")
 
 
+Batch = tuple[Sequence[Thermogram], Outputs]
+
+
 def _results(
-    predictor: Segmenter | Classifier, frames: Sequence[FrameFiles], skipped: Skipped, pool: ThreadPoolExecutor
-) -> Iterator[Sequence[Result]]:
-    """The results of each batch; frames that cannot be read are added to `skipped`."""
+    predictor: Segmenter | Classifier, answers: Iterable[Batch], known: Mapping[PurePath, Identity]
+) -> Iterator[Result]:
+    """The results of each frame, those of a series carried along."""
+    if isinstance(predictor, Classifier):
+        for thermograms, outputs in answers:
+            yield from predictor.results(thermograms, outputs)
+        return
+    single = (
+        Answer(thermogram, known[thermogram.name].series, *rest)
+        for thermograms, found in answers
+        for thermogram, *rest in zip(
+            thermograms, found.logits, found.boxes, found.distances, found.agreements, strict=True
+        )
+    )
+    for each in carried(single):
+        alone = Outputs(each.logits[None], [each.box], [each.distance], [each.agreement])
+        yield from predictor.results([each.thermogram], alone)
+
+
+def _answers(
+    predictor: Segmenter | Classifier,
+    frames: Sequence[FrameFiles],
+    skipped: Skipped,
+    pool: ThreadPoolExecutor,
+    stop: StopRequests,
+) -> Iterator[Batch]:
+    """What the networks say of each batch, until asked to stop; frames that cannot be read are added to `skipped`."""
     trained = predictor.trained
 
     def read(frame: FrameFiles) -> Read | str:
@@ -157,6 +193,8 @@ def _results(
 
     with tqdm(total=len(frames), desc="predicting", unit="frame", disable=None) as bar:
         for start in range(0, len(frames), trained.at_once):
+            if stop.asked is not None:
+                return
             chunk = frames[start : start + trained.at_once]
             usable: list[Read] = []
             for frame, found in zip(chunk, pool.map(read, chunk), strict=True):
@@ -165,14 +203,8 @@ def _results(
                 else:
                     usable.append(found)
             if usable:
-                thermograms = [thermogram for thermogram, _ in usable]
-                yield predictor.results(thermograms, trained([frame for _, frame in usable]))
+                yield [thermogram for thermogram, _ in usable], trained([frame for _, frame in usable])
             bar.update(len(chunk))
-
-
-def _overlay(name: PurePosixPath) -> PurePosixPath:
-    """Where the overlay lies in the output folder."""
-    return PurePosixPath("overlays") / f"{name}.png"
 
 
 def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosixPath | str:
@@ -180,66 +212,17 @@ def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosix
 
     One bad name does not end a prediction of many; a full disk does.
     """
-    overlaid, labels = png(overlay(result)), label_picture(result) if isinstance(result, Segmentation) else None
+    written = {PICTURES: picture(result.thermogram)}
+    if isinstance(result, Segmentation):
+        written |= {OVERLAYS: png(overlay(result)), LABELS: label_picture(result)}
     refusal = ""
     for called in (name, portable(name)):
         try:
-            with atomic_write(out / _overlay(called)) as file:
-                file.write(overlaid)
-            if labels is not None:
-                with atomic_write(out / "labels" / f"{called}.png") as file:
-                    file.write(labels)
+            for place, content in written.items():
+                with atomic_write(out / place.of(called)) as file:
+                    file.write(content)
         except NameRefusedError as error:
             refusal = str(error)
         else:
             return called
     return refusal
-
-
-def _colouring(trained: Trained, count: int) -> str:
-    """How frames came to the heat maps that the run reads."""
-    begin = f"{count} frame(s) came without a heat map and were coloured with the palette {trained.palette}"
-    if trained.record.palette is None:
-        return f"{begin}, which is ASSUMED: that of the run's training data is not known."
-    return f"{begin}, that of the run's training data."
-
-
-def _untold(trained: Trained) -> str:
-    return "the weights saw drawn torsos alone" if trained.run is None else "the run had too few frames"
-
-
-def _write(out: Path, predictor: Segmenter | Classifier, source: Path, collected: _Collected, skipped: Skipped) -> None:
-    trained = predictor.trained
-    write_table(out / "frames.csv", collected.frames)
-    if collected.coco is not None:
-        write_table(out / "regions.csv", collected.regions)
-        write_table(out / "differences.csv", collected.differences)
-        write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
-    known = trained.record.typicality
-    facts = [
-        f"{len(collected.frames)} frame(s), by {trained.name}.",
-        f"Which frames are unlike the training data cannot be told: {_untold(trained)}."
-        if known is None
-        else f"{collected.unlike} frame(s) are unlike the training data: further from it in what the decoder sees than "
-        f"{known.threshold:.2f}, which one in {round(1 / (1 - known.quantile))} frames of its kind would be, judged by "
-        f"its {known.frames} frames of training and validation. What is predicted for them is worth little.",
-    ]
-    if collected.coco is not None:
-        facts.append(
-            f"{collected.doubtful} frame(s) have regions that anatomy hardly allows, each with a warning. Agreement is "
-            "the mean Dice between a frame's regions and those of its mirror image and of four slightly changed copies."
-        )
-    if collected.coloured:
-        facts.append(_colouring(trained, collected.coloured))
-    if isinstance(predictor, Classifier):
-        facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
-    run = None if trained.run is None else str(trained.run.root)
-    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
-    record |= {"task": "classification" if isinstance(predictor, Classifier) else "segmentation"}
-    record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "unlike_training": collected.unlike}
-    record |= {"doubtful": collected.doubtful} if collected.coco is not None else {}
-    record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}
-    record |= {"palette_of_training": trained.record.palette}
-    write_json(out / "prediction.json", record | {"left_out_or_changed": skipped.reasons})
-    title = f"Predictions for {source.name or source}"
-    write_text(out / "index.html", sheet(title, facts, collected.cards, skipped.reasons))

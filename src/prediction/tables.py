@@ -1,4 +1,4 @@
-"""regions.csv, differences.csv and frames.csv."""
+"""frames.csv, regions.csv, differences.csv, series.csv, rates.csv and legend.csv, and what their columns mean."""
 
 from __future__ import annotations
 
@@ -9,13 +9,69 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
+from src.prediction.identity import Identity
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
+from src.prediction.series import Rate
 
 Row = dict[str, Any]
 
+README = f"""{NOTICE}
 
-def frame_row(result: Result) -> Row:
+Left is left in the picture: it shows the patient's right breast where she faces the camera.
+Open index.html in any browser. Tables have one row a frame, or a frame and region; an empty cell is what is not known.
+
+Of the frame, in all tables
+  frame                  its path below the input, without suffix
+  patient, visit, view, date, frame_number, series
+                         what that path tells; series names the frames of one patient that follow each other
+  unit                   C: degrees Celsius; gray level: 0 to 255 of the picture; none: colours alone
+Gray levels are of each picture's own scale: they compare what is within one picture, hardly ever two pictures.
+
+frames.csv
+  file                   the file that stands for the frame
+  rows, columns          its pixels
+  probability, calibrated_probability, threshold, reaches_threshold
+                         of a classifier: probability of sick, which is compared to the threshold; and calibrated
+  least_agreement        of the frame's regions, the lowest agreement (below)
+  warnings               those of its regions
+  distance, distance_threshold, unlike_training
+                         how far it is from the training data, and whether that is further than 99% of such frames are
+
+regions.csv
+  region                 its name
+  area, share            pixels of the frame; share of them, 0 to 1
+  mean, median, maximum, sd
+                         over the region's pixels, in unit
+  probability            the confidence: mean probability of the region where it was chosen
+  agreement              mean Dice, 0 to 1, with the answers for the mirror image and for four slightly changed copies
+  pieces                 parts of at least 7% of the region; 0: not found
+  warnings               what anatomy hardly allows, in words
+
+differences.csv          left minus right
+  pair                   the regions left_... and right_...
+  warnings               those of the two regions: the difference means little then
+
+series.csv               regions.csv in the order of time, for frames that are of a series; also
+  difference             mean of this pair, left minus right; empty where one of both is warned of
+rates.csv                how fast a region's mean changes in a series; its frames with a warning are left out
+  frames                 that are measured
+  coldest                number of the frame at which all regions together are coldest
+  cooling, rewarming     slope of a line through the means until that frame, and from it on, in unit a frame; empty with
+                         fewer than three frames
+  cooling_difference, rewarming_difference
+                         left minus right
+The regions of a series are carried along: each frame's probabilities are averaged with those of the frames before and
+after it. Agreement is the frame's own. Between two frames of DMR's dynamic protocol lie 15 seconds.
+
+labels/                  a PNG a frame, whose pixels are the values of legend.csv
+legend.csv               value: 0 is the background, others are the ids of regions.coco.json; name; colour in pictures
+pictures/, overlays/     the frame in a colour map over its own range; the gray frame with its regions
+"""
+
+
+def frame_row(result: Result, known: Identity) -> Row:
     """A line of frames.csv: what is said of the whole frame."""
     thermogram = result.thermogram
     row: Row = {
@@ -35,15 +91,15 @@ def frame_row(result: Result) -> Row:
     if isinstance(result, Segmentation):
         least = result.least_agreement
         row |= {"least_agreement": least and least[1], "warnings": "; ".join(result.warnings)}
-    return row | {
+    row |= {
         "distance": result.distance,
         "distance_threshold": result.distance_threshold,
         "unlike_training": _word(result.unlike_training),
-        "notice": NOTICE,
     }
+    return row | asdict(known)
 
 
-def region_rows(result: Segmentation) -> list[Row]:
+def region_rows(result: Segmentation, known: Identity) -> list[Row]:
     """The lines of regions.csv of one frame."""
     places = [index for index in range(len(result.class_names)) if index != result.background]
     agreed = result.agreement or (None,) * len(result.class_names)
@@ -56,22 +112,61 @@ def region_rows(result: Segmentation) -> list[Row]:
             "pieces": judged.pieces,
             "share": judged.share,
             "warnings": "; ".join(judged.warnings),
-            "notice": NOTICE,
+            **asdict(known),
         }
         for place, found, judged in zip(places, result.regions, result.plausibility, strict=True)
     ]
 
 
-def difference_rows(result: Segmentation) -> list[Row]:
+def difference_rows(result: Segmentation, known: Identity) -> list[Row]:
     """The lines of differences.csv of one frame: left minus right."""
-    return [{"frame": str(result.thermogram.name), **asdict(found), "notice": NOTICE} for found in result.differences]
+    return [
+        {
+            "frame": str(result.thermogram.name),
+            **asdict(found),
+            "warnings": "; ".join(result.doubts(found.pair)),
+            **asdict(known),
+        }
+        for found in result.differences
+    ]
+
+
+_OF_SERIES = ("series", "frame_number", "region", "mean", "median", "maximum", "sd", "area", "share", "unit")
+
+
+def series_rows(result: Segmentation, known: Identity) -> list[Row]:
+    """The lines of series.csv of one frame, none where it is of no series."""
+    if not known.series:
+        return []
+    sure = {found.pair: found.mean for found in result.differences if not result.doubts(found.pair)}
+    return [
+        {name: row[name] for name in _OF_SERIES}
+        | {"difference": sure.get(row["region"].lower().partition("_")[2]), "warnings": row["warnings"]}
+        | {name: row[name] for name in ("frame", "patient", "visit", "view", "date")}
+        for row in region_rows(result, known)
+    ]
+
+
+def rate_rows(name: str, found: Sequence[Rate], known: Identity) -> list[Row]:
+    """The lines of rates.csv of one series."""
+    whose = {key: value for key, value in asdict(known).items() if key in ("patient", "visit", "view", "date")}
+    return [{"series": name, **asdict(rate), "unit": f"{rate.unit} a frame", **whose} for rate in found]
+
+
+def legend_rows(names: Sequence[str], values: Sequence[int], background: int) -> list[Row]:
+    """The lines of legend.csv: the values of label pictures."""
+    rows = [
+        {"value": value, "name": name, "colour": "#000000" if index == background else region_colour(index)}
+        for index, (name, value) in enumerate(zip(names, values, strict=True))
+    ]
+    return sorted(rows, key=lambda row: int(row["value"]))
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, numbers to six digits, what is not known as an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ["frame", "notice"])
+    writer.writerow(rows[0] if rows else ["frame"])
     writer.writerows(_cells(row.values()) for row in rows)
     with atomic_write(path) as file:
         file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # file names are bytes, not always text

@@ -13,11 +13,14 @@ from src.errors import SIGNALS, Stopped, UserError, leave
 class StopRequests:
     """While it is entered, a signal is kept in `asked` until someone has time for it, at the latest at its end.
 
-    For the main thread only.
+    `words` are what it says then. For the main thread only.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, words: str = "finishing this step, then saving; the same once more ends at once without saving"
+    ) -> None:
         self.asked: int | None = None
+        self._words = words
         self._before_end: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
@@ -36,7 +39,7 @@ class StopRequests:
         self.asked = number
         if self._before_end is None:
             # Straight to the terminal: a signal may arrive in the middle of a log line.
-            os.write(2, b"\nfinishing this step, then saving; the same once more ends at once without saving\n")
+            os.write(2, f"\n{self._words}\n".encode())
             return
         try:
             self._before_end()

@@ -1,0 +1,233 @@
+"""The folder of a prediction: what is collected of each frame, and the tables, notes and page made of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+from src.datasets.source import Skipped
+from src.files import write_json, write_text
+from src.prediction import tables
+from src.prediction.charts import panels
+from src.prediction.coco import CocoRegions
+from src.prediction.identity import Identity
+from src.prediction.inputs import Unit
+from src.prediction.page import UNITS, Card, Page, SeriesPart, card, rate_lines, render
+from src.prediction.pictures import label_values
+from src.prediction.predictors import NOTICE, Classifier, Result, Segmentation, Segmenter
+from src.prediction.series import Course, Rate, rates
+from src.prediction.trained import Trained
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of pictures, one a frame, in the output."""
+
+    folder: str
+    suffix: str
+
+    def of(self, name: PurePath) -> PurePosixPath:
+        """Where the picture of a frame lies."""
+        return PurePosixPath(self.folder) / f"{name.as_posix()}{self.suffix}"
+
+
+PICTURES, OVERLAYS, LABELS = Place("pictures", ".jpg"), Place("overlays", ".png"), Place("labels", ".png")
+
+
+@dataclass
+class _Followed:
+    """One series while its frames come in."""
+
+    known: Identity
+    units: set[Unit] = field(default_factory=set)
+    numbers: list[int] = field(default_factory=list)
+    means: dict[str, list[float | None]] = field(default_factory=dict)
+    """Of each region in each frame; None where a warning says not to trust it."""
+
+    def add(self, result: Segmentation, number: int) -> None:
+        """Its next frame."""
+        self.units.add(result.thermogram.unit)
+        self.numbers.append(number)
+        for measured, judged in zip(result.regions, result.plausibility, strict=True):
+            self.means.setdefault(measured.region, []).append(None if judged.warnings else measured.mean)
+
+    @property
+    def courses(self) -> list[Course]:
+        """Its regions over time; none where its frames have no unit, or not all the same."""
+        if len(self.units) != 1 or "none" in self.units:
+            return []
+        return [Course(region, tuple(self.numbers), tuple(means)) for region, means in self.means.items()]
+
+    @property
+    def unit(self) -> Unit:
+        """Of all its frames."""
+        return next(iter(self.units)) if len(self.units) == 1 else "none"
+
+    @property
+    def rates(self) -> list[Rate]:
+        """How fast its regions cool and warm again."""
+        return rates(self.courses, self.unit)
+
+
+@dataclass
+class Collected:
+    """What is written once all frames are through; small for each frame."""
+
+    predictor: Segmenter | Classifier
+    coco: CocoRegions | None = None
+    cards: list[Card] = field(default_factory=list)
+    frames: list[tables.Row] = field(default_factory=list)
+    regions: list[tables.Row] = field(default_factory=list)
+    differences: list[tables.Row] = field(default_factory=list)
+    series: list[tables.Row] = field(default_factory=list)
+    followed: dict[str, _Followed] = field(default_factory=dict)
+    warnings: Counter[str] = field(default_factory=Counter)
+    """How many regions have each warning."""
+    legend: list[tables.Row] = field(default_factory=list)
+    unlike: int = 0
+    doubtful: int = 0
+    """Frames with a region that is implausible."""
+    coloured: int = 0
+    """Frames without a heat map, where the run reads heat maps."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.predictor, Segmenter):
+            self.coco = CocoRegions((self.predictor.class_names, self.predictor.background))
+
+    @property
+    def trained(self) -> Trained:
+        """What predicts."""
+        return self.predictor.trained
+
+    def add(self, result: Result, known: Identity, name: PurePosixPath) -> None:
+        """A frame's share of the tables, the COCO file and the page; `name` is that of its pictures."""
+        pictures = {"picture": PICTURES.of(name)}
+        if isinstance(result, Segmentation):
+            pictures |= {"with regions": OVERLAYS.of(name), "labels": LABELS.of(name)}
+        self.frames.append(tables.frame_row(result, known))
+        self.cards.append(card(result, pictures))
+        self.unlike += result.unlike_training is True
+        self.coloured += self.trained.colours(result.thermogram)
+        if isinstance(result, Segmentation) and self.coco is not None:
+            self.coco.add(result)
+            self.doubtful += bool(result.warnings)
+            self.warnings.update(warning for judged in result.plausibility for warning in judged.warnings)
+            self.regions += tables.region_rows(result, known)
+            self.differences += tables.difference_rows(result, known)
+            self.series += tables.series_rows(result, known)
+            if known.series and known.frame_number is not None:
+                self.followed.setdefault(known.series, _Followed(known)).add(result, known.frame_number)
+            if not self.legend:
+                self.legend = tables.legend_rows(result.class_names, label_values(result), result.background)
+
+    @property
+    def colouring(self) -> str:
+        """How frames came to the heat maps that the run reads."""
+        trained = self.trained
+        begin = f"{self.coloured} frame(s) came without a heat map and were coloured with the palette {trained.palette}"
+        if trained.record.palette is None:
+            return f"{begin}, which is ASSUMED: that of the run's training data is not known."
+        return f"{begin}, that of the run's training data."
+
+    @property
+    def warned(self) -> str:
+        """How many frames and regions have a warning, in one line."""
+        if not self.warnings:
+            return "no warnings: all regions are where and as large as anatomy has them"
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.warnings.most_common())
+        return f"{self.doubtful} of {len(self.frames)} frame(s) have regions with a warning: {kinds}"
+
+
+def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, given: int | None = None) -> None:
+    """Write the tables, the notes and the page; `given`: how many frames there were, where it was interrupted."""
+    written = {"frames.csv": collected.frames}
+    if collected.coco is not None:
+        written |= {"regions.csv": collected.regions, "differences.csv": collected.differences}
+        written |= {"legend.csv": collected.legend}
+        if collected.followed:
+            found = [
+                row
+                for name, each in collected.followed.items()
+                for row in tables.rate_rows(name, each.rates, each.known)
+            ]
+            written |= {"series.csv": collected.series, "rates.csv": found}
+        write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
+    for name, rows in written.items():
+        tables.write_table(out / name, rows)
+    write_text(out / "README.txt", tables.README)
+    write_json(out / "prediction.json", _record(source, collected, skipped, given))
+    regions = []
+    if isinstance(collected.predictor, Segmenter):
+        names, background = collected.predictor.class_names, collected.predictor.background
+        regions = [(index, name.replace("_", " ")) for index, name in enumerate(names) if index != background]
+    page = Page(
+        title=f"Predictions for {source.name or source}",
+        facts=_facts(collected, given),
+        files=[*written, *(["regions.coco.json"] if collected.coco is not None else []), "README.txt"],
+        regions=regions,
+        cards=collected.cards,
+        series=[_part(name, each, collected) for name, each in collected.followed.items()],
+        left_out=skipped.reasons,
+    )
+    write_text(out / "index.html", render(page))
+
+
+def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
+    return SeriesPart(
+        name=name,
+        patient=followed.known.patient,
+        date=followed.known.date or "",
+        frames=len(followed.numbers),
+        unit=UNITS[followed.unit],
+        panels=panels(followed.courses, collected.predictor.trained.record.class_names),
+        rates=rate_lines(followed.rates),
+    )
+
+
+def _facts(collected: Collected, given: int | None) -> list[str]:
+    trained, done = collected.trained, len(collected.frames)
+    known = trained.record.typicality
+    untold = "the weights saw drawn torsos alone" if trained.run is None else "the run had too few frames"
+    facts = [
+        f"{done} frame(s), by {trained.name}." + (f" INTERRUPTED: there were {given}." if given is not None else ""),
+        f"Which frames are unlike the training data cannot be told: {untold}."
+        if known is None
+        else f"{collected.unlike} frame(s) are unlike the training data: further from it in what the decoder sees than "
+        f"{known.threshold:.2f}, which one in {round(1 / (1 - known.quantile))} frames of its kind would be, judged by "
+        f"its {known.frames} frames of training and validation. What is predicted for them is worth little.",
+    ]
+    if collected.coco is not None:
+        facts.append(
+            f"{collected.doubtful} frame(s) have regions that anatomy hardly allows, each with a warning; differences "
+            "with such a region are struck out. Confidence is the region's mean probability; agreement the mean Dice "
+            "with the answers for the mirror image and for four slightly changed copies."
+        )
+    if collected.coloured:
+        facts.append(collected.colouring)
+    if isinstance(collected.predictor, Classifier):
+        facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
+    if collected.followed:
+        facts.append(
+            "Regions of a series are carried along: each frame's probabilities are averaged with those of the frames "
+            "before and after it."
+        )
+    facts.append("Each picture's colours cover its own range.")
+    return facts
+
+
+def _record(source: Path, collected: Collected, skipped: Skipped, given: int | None) -> dict[str, Any]:
+    """prediction.json."""
+    trained = collected.trained
+    run = None if trained.run is None else str(trained.run.root)
+    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
+    record |= {"task": "classification" if isinstance(collected.predictor, Classifier) else "segmentation"}
+    record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "interrupted_of": given}
+    record |= {"unlike_training": collected.unlike}
+    if collected.coco is not None:
+        record |= {"doubtful": collected.doubtful, "warnings": dict(collected.warnings)}
+    record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}
+    record |= {"palette_of_training": trained.record.palette, "left_out_or_changed": skipped.reasons}
+    return record
