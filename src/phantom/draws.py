@@ -30,17 +30,13 @@ class Draws(np.random.Generator):
         return super().uniform(middle - half, middle + half, size)
 
     def random(self, *arguments: Any, **more: Any) -> Any:
-        """As `Generator.random`, around a half: what fewer patients have than half of them becomes rarer still."""
+        """As `Generator.random`, around a half: what fewer patients have than half of them becomes rarer still.
+
+        `choice` asks it too: of choices with a probability each, the first that many patients have becomes likelier.
+        """
         return 0.5 + self.variety * (super().random(*arguments, **more) - 0.5)
 
     def beta(self, a: Any, b: Any, size: Any = None) -> Any:
         """As `Generator.beta`, drawn towards its mean."""
         mean = a / (a + b)
         return mean + self.variety * (super().beta(a, b, size) - mean)
-
-    def choice(self, *arguments: Any, **more: Any) -> Any:
-        """As `Generator.choice`; of choices with a probability `p` each, the likeliest becomes likelier."""
-        if (p := more.get("p")) is not None:
-            likeliest = np.arange(len(p)) == np.argmax(p)
-            more["p"] = self.variety * np.asarray(p) + (1 - self.variety) * likeliest
-        return super().choice(*arguments, **more)
