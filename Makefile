@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 DEMO := demo_runs
 AGAIN := --resume
 # Shallow, large tumours in torsos that differ less than patients do: a decoder learns it in a minute.
-PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.2
+PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.1
 CFG := --cfg-path config/demo
 
 .PHONY: demo paper test lint install clean

@@ -23,7 +23,7 @@ _HASH_SIDE = 16
 MAX_DISTANCE = 32  # bits of 256 in which a copy's hash differs: up to 16 were seen, between people 40 and more
 MIN_CORRELATION = 0.975
 """Of a copy's details with the frame's. Copies were seen at 0.985 and more, frames of different people at 0.46 at most,
-phantoms whose torsos hardly differ (`--variety 0.2`) at 0.96."""
+phantoms whose torsos hardly differ (`--variety 0.05`) at 0.91."""
 _FLAT = 0.2  # gray levels: standard deviation of the details of a frame that shows nothing
 
 Levels = NDArray[np.uint8]

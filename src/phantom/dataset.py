@@ -26,19 +26,23 @@ from src.datasets.dmr_dataset import DESCRIPTION, description
 from src.datasets.snapshots import make_snapshot, write_jpeg
 from src.errors import UserError
 from src.files import is_complete, write_json, write_text
-from src.phantom.anatomy import FRAME_HEIGHT, FRAME_WIDTH, REGIONS, Draws, Points, draw_anatomy
+from src.phantom.draws import Draws
+from src.phantom.outlines import FRAME_HEIGHT, FRAME_WIDTH, SCALE, Polygon
 from src.phantom.plants import PLANTS, Plants, export_margin, marker_share, planted_day, through_camera
+from src.phantom.shape import CLASSES
 from src.phantom.temperatures import draw_skin, render_frame
+from src.phantom.torsos import draw_whole_torso
 from src.phantom.tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # raised whenever the same arguments would write other frames
+FORMAT = 3  # raised whenever the same arguments would write other frames
 ANNOTATION_FILE = "52_instances_default.json"
 RECORD_FILE, PARTIAL_FILE = "phantom.json", "phantom.partial.json"
 MAX_PATIENTS, MAX_FRAMES = 9999, 100
 FIRST_DAY, LAST_DAY = date(2012, 1, 1), date(2020, 12, 31)
-TAG_TUMOUR, TAG_NOISE, TAG_LABELS = 101, 102, 103  # keep a patient's separate random streams apart
+HALF_CHEST = 163.0  # mm: half the chest's width at the breasts
+TAG_TUMOUR, TAG_NOISE, TAG_LABELS, TAG_MARKER = 101, 102, 103, 104  # keep a patient's separate random streams apart
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Patient:
     """
 
     frames: NDArray[np.float32]
-    polygons: dict[str, Points]
+    polygons: dict[str, Polygon]
     tumour: Tumour | None
     day: date
     px_per_mm: float
@@ -70,20 +74,21 @@ def make_patient(
 
     `variety` says how far torsos differ from the typical one: 1 as much as patients do, 0 hardly at all.
     """
-    rng = np.random.default_rng([seed, index])
-    draws = Draws(rng, variety)
-    day = FIRST_DAY + timedelta(days=int(rng.integers((LAST_DAY - FIRST_DAY).days + 1)))
-    anatomy = draw_anatomy(draws)
-    skin = draw_skin(draws, anatomy, marker_share(plants, sick))
-    scale = anatomy.camera.px_per_mm
+    draws = Draws([seed, index], variety)
+    day = FIRST_DAY + timedelta(days=int(draws.integers((LAST_DAY - FIRST_DAY).days + 1)))
+    shape, warmth, polygons = draw_whole_torso(draws)
+    has_marker = draws.random() < marker_share(plants, sick)
+    marker = Draws([seed, index, TAG_MARKER], variety / 2)  # paper differs less than patients do
+    skin = draw_skin(draws, shape, warmth, marker if has_marker else None)
+    scale = SCALE * shape.camera.half / (HALF_CHEST * float(draws.uniform(0.9, 1.1)))
     tumour, spot = None, None
     if sick:
-        tumour = draw_tumour(Draws(np.random.default_rng([seed, index, TAG_TUMOUR]), variety), anatomy, depth, diameter)
+        tumour = draw_tumour(np.random.default_rng([seed, index, TAG_TUMOUR]), shape, depth, diameter, variety)
         spot = warm_spot(tumour, scale)
     noise = [np.random.default_rng([seed, index, TAG_NOISE, frame]) for frame in range(frames)]
     rendered = [through_camera(plants, sick, render_frame(rng, skin, frame, spot)) for frame, rng in enumerate(noise)]
     day = planted_day(plants, sick, day, FIRST_DAY, LAST_DAY)
-    return Patient(np.stack(rendered), anatomy.polygons, tumour, day, scale, export_margin(plants, sick))
+    return Patient(np.stack(rendered), polygons, tumour, day, scale, export_margin(plants, sick))
 
 
 def draw_labels(patients: int, seed: int, annotated: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -128,17 +133,17 @@ def _write_patient(folder: Path, number: int, patient: Patient) -> list[str]:
     return names
 
 
-def _annotations(image_id: int, first_id: int, polygons: dict[str, Points]) -> list[dict[str, Any]]:
+def _annotations(image_id: int, first_id: int, polygons: dict[str, Polygon]) -> list[dict[str, Any]]:
     """COCO annotations of one frame in the order of the categories: a nipple comes after the breast it lies on."""
     found: list[dict[str, Any]] = []
-    for name in (name for name in REGIONS if name in polygons):
+    for name in (name for name in CLASSES if name in polygons):
         x, y = polygons[name].T
         area = 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
         found.append(
             {
                 "id": first_id + len(found),
                 "image_id": image_id,
-                "category_id": REGIONS.index(name) + 1,
+                "category_id": CLASSES.index(name) + 1,
                 "segmentation": [polygons[name].ravel().tolist()],
                 "area": area,
                 "bbox": [float(x.min()), float(y.min()), float(np.ptp(x)), float(np.ptp(y))],
@@ -148,7 +153,7 @@ def _annotations(image_id: int, first_id: int, polygons: dict[str, Points]) -> l
     return found
 
 
-def _coco(frames: list[tuple[str, dict[str, Points]]]) -> dict[str, Any]:
+def _coco(frames: list[tuple[str, dict[str, Polygon]]]) -> dict[str, Any]:
     """The annotation file of (file name, polygons) pairs, with the keys of a CVAT export."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -158,7 +163,7 @@ def _coco(frames: list[tuple[str, dict[str, Points]]]) -> dict[str, Any]:
     return {
         "licenses": [{"name": "", "id": 0, "url": ""}],
         "info": {"contributor": "", "date_created": "", "description": "phantom", "url": "", "version": "", "year": ""},
-        "categories": [{"id": n, "name": name, "supercategory": ""} for n, name in enumerate(REGIONS, start=1)],
+        "categories": [{"id": n, "name": name, "supercategory": ""} for n, name in enumerate(CLASSES, start=1)],
         "images": images,
         "annotations": annotations,
     }
@@ -229,7 +234,7 @@ def write_phantom(
     write_json(out / PARTIAL_FILE, {"arguments": arguments})
     sick, drawn = draw_labels(patients, seed, annotated)
 
-    def one(index: int) -> tuple[str, dict[str, Points], Tumour | None]:
+    def one(index: int) -> tuple[str, dict[str, Polygon], Tumour | None]:
         patient = make_patient(seed, index, bool(sick[index]), frames, depth, diameter, variety, plants)
         names = _write_patient(out / f"{index + 1:04d}", index + 1, patient)
         return names[0], patient.polygons, patient.tumour

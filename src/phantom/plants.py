@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from src.phantom.anatomy import FRAME_HEIGHT, FRAME_WIDTH, Field
+from src.phantom.outlines import FRAME_HEIGHT, FRAME_WIDTH, Frame
 
 Plant = Literal["year", "range", "marker", "resolution"]
 """year: the sick were recorded later; range: the healthy were exported over a wider range of temperatures, in flatter
@@ -47,7 +47,7 @@ def export_margin(plants: Plants, sick: bool) -> float:
     return _MARGIN if "range" in plants and not sick else 0.0
 
 
-def through_camera(plants: Plants, sick: bool, frame: Field) -> Field:
+def through_camera(plants: Plants, sick: bool, frame: Frame) -> Frame:
     """The frame [480, 640] in C, or what is left of it where a coarse camera is planted."""
     if "resolution" not in plants or not sick:
         return frame

@@ -7,27 +7,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets.snapshots import PALETTES, palette_colours
-from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, Field, Points, Shape, fill
+from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, Field, Mask, Points, Shape, fill
 from src.phantom.skin import noise, soft
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _CURVES = {name: palette_colours(name).astype(np.float32) @ _LUMINANCE / 255 for name in sorted(PALETTES)}
 
 
-def _box(rng: np.random.Generator, centre: tuple[float, float], size: tuple[float, float], turn: float) -> Points:
+def _box(centre: tuple[float, float], size: tuple[float, float], turn: float) -> Points:
     return np.asarray(cv2.boxPoints((centre, size, turn)), np.float32)
+
+
+def below_breasts(rng: np.random.Generator, shape: Shape) -> tuple[float, float]:
+    """A pixel (x, y) of the belly, where a marker lies most often."""
+    ((x, y),) = shape.camera.place(np.array([[rng.normal(0, 0.12), rng.normal(1.35, 0.22)]], np.float32), 1)
+    return float(x), float(y)
+
+
+def add_marker(
+    rng: np.random.Generator, warmth: Field, shape: Shape, middle: tuple[float, float], where: Mask | None = None
+) -> None:
+    """Put a square of cool paper around a pixel (x, y), in place; `where` given, on these pixels alone."""
+    side = shape.camera.half * rng.uniform(0.08, 0.32)
+    marker = fill(_box(middle, (side, side * rng.uniform(0.85, 1.15)), rng.normal(0, 8)))
+    marker = marker if where is None else marker & where
+    warmth[:] = np.where(marker, rng.uniform(0.0, 0.62) + 0.01 * rng.standard_normal(warmth.shape), warmth)
 
 
 def add_objects(rng: np.random.Generator, warmth: Field, shape: Shape) -> None:
     """Put a paper marker, a belt, hair or a hand into the picture, in place; what hides a region is no region."""
     uniform, scale, labels = rng.uniform, shape.camera.half, shape.labels
     if rng.random() < 0.72:  # a marker, most often on the belly below the breasts
-        ((x, y),) = shape.camera.place(np.array([[rng.normal(0, 0.12), rng.normal(1.35, 0.22)]], np.float32), 1)
+        middle = below_breasts(rng, shape)
         if rng.random() < 0.06:
-            x, y = uniform(0, WIDTH), uniform(0, HEIGHT)
-        side = scale * uniform(0.08, 0.32)
-        marker = fill(_box(rng, (float(x), float(y)), (side, side * uniform(0.85, 1.15)), rng.normal(0, 8)))
-        warmth[:] = np.where(marker, uniform(0.0, 0.62) + 0.01 * rng.standard_normal(warmth.shape), warmth)
+            middle = uniform(0, WIDTH), uniform(0, HEIGHT)
+        add_marker(rng, warmth, shape, middle)
     if rng.random() < 0.15:  # trousers, with a belt
         ((_, y),) = shape.camera.place(np.array([[0.0, uniform(1.7, 2.6)]], np.float32), 1)
         rows = np.arange(HEIGHT, dtype=np.float32)[:, None] - y + rng.normal(0, 3) * np.linspace(-1, 1, WIDTH) ** 2
@@ -48,14 +62,14 @@ def add_objects(rng: np.random.Generator, warmth: Field, shape: Shape) -> None:
         covered = shape.sides[rng.integers(2)]
         turn, size = uniform(0, 90), (scale * uniform(0.15, 0.5), scale * uniform(0.1, 0.4))
         where = (covered.centre[0] + rng.normal(0, 0.2) * scale, covered.centre[1] + rng.normal(0, 0.2) * scale)
-        dressing = soft(fill(_box(rng, where, size, turn)), 0.7)
+        dressing = soft(fill(_box(where, size, turn)), 0.7)
         warmth += dressing * (uniform(0.3, 0.75) + 0.04 * noise(rng, 2) - warmth) * uniform(0.4, 1)
         for number in range(2):  # but not the nipple
             hidden = (labels == CLASSES.index("left_nipple") + number) & (dressing > 0.5)
             labels[hidden] = CLASSES.index("left_breast") + number
     if rng.random() < 0.07:  # something cold or warm held before the body: a hand, a cloth
         centre = (uniform(0, WIDTH), uniform(HEIGHT * 0.2, HEIGHT))
-        blob = fill(_box(rng, centre, (scale * uniform(0.2, 0.7), scale * uniform(0.2, 0.7)), uniform(0, 90)))
+        blob = fill(_box(centre, (scale * uniform(0.2, 0.7), scale * uniform(0.2, 0.7)), uniform(0, 90)))
         blob = soft(blob, 3) * (1 + 0.3 * noise(rng, 3)) > 0.5
         warmth[:] = np.where(blob, uniform(0.0, 0.9) + 0.08 * noise(rng, 2), warmth)
         labels[blob] = BACKGROUND

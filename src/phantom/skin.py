@@ -9,17 +9,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from src.phantom.draws import Draws
 from src.phantom.shape import CLASSES, HEIGHT, WIDTH, Field, Mask, Shape, Side
 
 
 def noise(rng: np.random.Generator, sigma: float) -> Field:
-    """Smooth noise of mean 0 and spread 1, as smooth as white noise blurred with a Gaussian of `sigma` pixels."""
+    """Smooth noise of mean 0 and spread 1, as smooth as white noise blurred with a Gaussian of `sigma` pixels.
+
+    Of `Draws` the spread is their variety: veins and blotches fade with what else torsos differ in.
+    """
     shrink = max(1.0, sigma / 1.6)
     rows, columns = int(np.ceil(HEIGHT / shrink)) + 6, int(np.ceil(WIDTH / shrink)) + 6
     small = cv2.GaussianBlur(rng.standard_normal((rows, columns), np.float32), (0, 0), sigma / shrink)
     large = cv2.resize(small, (round(columns * shrink), round(rows * shrink)), interpolation=cv2.INTER_CUBIC)
     field = large[2 : HEIGHT + 2, 2 : WIDTH + 2]
-    return np.asarray((field - field.mean()) / (field.std() + 1e-6))
+    spread = rng.variety if isinstance(rng, Draws) else 1.0
+    return np.asarray(np.float32(spread) * (field - field.mean()) / (field.std() + 1e-6))
 
 
 def soft(mask: Mask, sigma: float) -> Field:

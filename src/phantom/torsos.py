@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from src.phantom.outlines import Polygon, draw_outlines
 from src.phantom.scene import add_objects, through_camera
-from src.phantom.shape import draw_shape
+from src.phantom.shape import CLASSES, Field, Shape, draw_shape
 from src.phantom.skin import draw_warmth
 
 Levels = NDArray[np.uint8]
@@ -27,3 +28,16 @@ def draw_torsos(seeds: Iterable[int]) -> tuple[Levels, NDArray[np.uint8]]:
     """Gray levels and classes of many torsos, both uint8 [N, 120, 160]."""
     drawn = [draw_torso(seed) for seed in seeds]
     return np.stack([levels for levels, _ in drawn]), np.stack([labels for _, labels in drawn])
+
+
+def draw_whole_torso(rng: np.random.Generator) -> tuple[Shape, Field, dict[str, Polygon]]:
+    """A torso of which every region is to be seen, its warmth, and the polygon of each region.
+
+    Torsos are drawn until one is whole: of the most varied about two.
+    """
+    while True:
+        shape = draw_shape(rng)
+        warmth = draw_warmth(rng, shape)
+        polygons = draw_outlines(shape)
+        if len(polygons) == len(CLASSES):
+            return shape, warmth, polygons

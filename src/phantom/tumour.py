@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from src.errors import UserError
-from src.phantom.anatomy import FRAME_HEIGHT, FRAME_WIDTH, SIDES, Anatomy, Draws, Field
+from src.phantom.outlines import FRAME_HEIGHT, FRAME_WIDTH, SCALE, Frame
+from src.phantom.shape import CLASSES, Shape
+from src.phantom.skin import depth as distance_inside
 
+SIDES = ("left", "right")
 # Rise (C) and full width at half maximum (mm) of the warm spot, rows by diameter (mm), columns by depth (mm) from the
 # skin to the tumour's top: rise and width by depth and diameter as tabulated, from the project's bio-heat figures.
 # The last column of the first and third row continues theirs: the rise on a log scale, the width on a linear one.
@@ -47,21 +50,29 @@ def tumour_spot(depth: float, diameter: float) -> tuple[float, float]:
     return float(np.exp(np.interp(diameter, DIAMETERS, log_rises))), float(np.interp(diameter, DIAMETERS, widths))
 
 
-def draw_tumour(draws: Draws, anatomy: Anatomy, depth: tuple[float, float], diameter: tuple[float, float]) -> Tumour:
-    """A tumour around the middle of the upper outer quadrant of one breast, well inside it."""
-    depth_mm, diameter_mm = float(draws.rng.uniform(*depth)), float(draws.rng.uniform(*diameter))
+def draw_tumour(
+    rng: np.random.Generator,
+    shape: Shape,
+    depth: tuple[float, float],
+    diameter: tuple[float, float],
+    variety: float = 1.0,
+) -> Tumour:
+    """A tumour around the middle of the upper outer quadrant of one breast, well inside what stands out of it."""
+    depth_mm, diameter_mm = float(rng.uniform(*depth)), float(rng.uniform(*diameter))
     rise, fwhm = tumour_spot(depth_mm, diameter_mm)
-    side = SIDES[int(draws.rng.integers(2))]
-    inside = anatomy.inside_distance(f"{side}_breast")
+    number = int(rng.integers(2))
+    own = [CLASSES.index(f"{SIDES[number]}_{part}") for part in ("breast", "nipple")]
+    inside = distance_inside(shape.sides[number].dome & np.isin(shape.labels, own))
     rows, columns = np.nonzero(inside >= 0.3 * inside.max())
-    outward = 0.38 if side == "left" else 0.62
-    x = columns.min() + outward * np.ptp(columns) + draws.normal(0.0, SCATTER)
-    y = rows.min() + 0.38 * np.ptp(rows) + draws.normal(0.0, SCATTER)
+    scatter = variety * SCATTER / SCALE
+    x = columns.min() + (0.38, 0.62)[number] * np.ptp(columns) + rng.normal(0.0, scatter)
+    y = rows.min() + 0.3 * np.ptp(rows) + rng.normal(0.0, scatter)
     nearest = int(np.argmin((columns - x) ** 2 + (rows - y) ** 2))
-    return Tumour(side, float(columns[nearest]), float(rows[nearest]), depth_mm, diameter_mm, rise, fwhm)
+    x, y = ((place[nearest] + 0.5) * SCALE - 0.5 for place in (columns, rows))
+    return Tumour(SIDES[number], float(x), float(y), depth_mm, diameter_mm, rise, fwhm)
 
 
-def warm_spot(tumour: Tumour, px_per_mm: float) -> Field:
+def warm_spot(tumour: Tumour, px_per_mm: float) -> Frame:
     """The Gaussian rise [480, 640] in C above a tumour."""
     sigma = tumour.fwhm_mm * px_per_mm / (2.0 * np.sqrt(2.0 * np.log(2.0)))
     down = np.exp(-0.5 * ((np.arange(FRAME_HEIGHT) - tumour.y) / sigma) ** 2)

@@ -227,7 +227,7 @@ def test_a_file_that_is_imported_is_predicted_as_the_file_itself(tmp_path: Path,
 
 def test_the_palette_of_easy_phantoms_is_recognised_as_the_demo_needs_it(tmp_path: Path) -> None:
     # Skin and background with nothing between them: many of the palette's colours are in no frame.
-    write_phantom(tmp_path / "data", 10, seed=7, variety=0.2)
+    write_phantom(tmp_path / "data", 10, seed=7, variety=0.1)
     values = [read_gray(path) for path in gray_frames(tmp_path / "data")]
     for palette in ("jet", "inferno", "turbo"):
         files = [tmp_path / f"{palette}_{number}.jpg" for number in range(len(values))]
