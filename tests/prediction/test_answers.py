@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Callable
 from html.parser import HTMLParser
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def written(run: Path, out: Path, results: list[Segmentation]) -> Path:
     collected = Collected(src.load_segmenter(run, "cpu"))
     known = identities(result.thermogram.name for result in results)
     for result in results:
-        collected.add(result, known[result.thermogram.name])
+        collected.add(result, known[result.thermogram.name], PurePosixPath(result.thermogram.name))
     write_all(out, Path("given"), collected, Skipped())
     return out
 
