@@ -1,1 +1,1 @@
-"""A page of all runs beside the paper's claims: `python -m src.report`. A leaf: nothing else imports it."""
+"""A page of all runs below an output root: `python -m src.report`. A leaf: nothing else imports it."""
