@@ -214,6 +214,9 @@ def test_text_in_no_known_encoding_is_refused_or_read_otherwise() -> None:
     assert decoded(b"") == ""
 
 
-@given(st.text().filter(lambda text: not text.startswith("\ufeff")), st.sampled_from(("utf-8-sig", "utf-16", "utf-32")))
+# A zero behind the mark of UTF-16 makes it that of UTF-32.
+@given(
+    st.text().filter(lambda text: text[:1] not in ("\ufeff", "\0")), st.sampled_from(("utf-8-sig", "utf-16", "utf-32"))
+)
 def test_every_text_with_a_mark_is_read_back(text: str, encoding: str) -> None:
     assert decoded(text.encode(encoding)) == text
