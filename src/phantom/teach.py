@@ -193,8 +193,10 @@ def least_probability(network: UNet, device: torch.device, workers: int) -> floa
     found = [(is_met & (how_sure >= at))[is_there].mean() for at in LIMITS]
     invented = [(how_sure >= at)[~is_there].mean() for at in LIMITS]
     chosen = max(index for index, share in enumerate(found) if share >= found[0] - MAY_COST)
-    line = "nipples are drawn from a mean probability of %.2f on: found %.3f instead of %.3f, invented %.3f instead of %.3f"
-    logger.info(line, LIMITS[chosen], found[chosen], found[0], invented[chosen], invented[0])
+    logger.info("nipples are drawn from a mean probability of %.2f on", LIMITS[chosen])
+    logger.info(
+        "found %.3f instead of %.3f, invented %.3f of %.3f", found[chosen], found[0], invented[chosen], invented[0]
+    )
     return float(LIMITS[chosen])
 
 
