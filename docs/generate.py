@@ -90,7 +90,8 @@ def _words(annotation: str) -> str:
     """`Size | None` as a person would say it; names of choices become the choices."""
     words = []
     for part in annotation.split(" | "):
-        choices = get_args(getattr(settings, part, None)) if part not in WORDS else ()
+        found = ast.literal_eval(part.removeprefix("Literal")) if part.startswith("Literal[") else None
+        choices = found or (get_args(getattr(settings, part, None)) if part not in WORDS else ())
         words.append(WORDS.get(part) or ", ".join(f"`{choice}`" for choice in choices) or part)
     return " or ".join(words)
 

@@ -1,4 +1,4 @@
-"""What goes in: frames, labels, splits, and the phantom.
+"""What goes in: frames, labels and splits.
 
 `DATASETS` maps the setting `dataset_name` to the class that lists a collection's frames and labels: a dataset of one's
 own is a `Source` in a file of its own and a line here.

@@ -1,1 +1,1 @@
-"""Turns folders of other layouts into the database's, for `python -m src.datasets.prepare import`. A leaf."""
+"""Turns folders of other layouts into the database's. Its command is `python -m src.datasets.prepare import`."""
