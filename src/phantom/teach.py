@@ -46,7 +46,9 @@ CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 TESTED = 400
 """Torsos that every network is tested on: numbers from 0 on, which no lesson uses."""
 LIMITS = np.arange(0, 0.96, 0.05).round(2)
+"""Mean probabilities that are tried as the least that a nipple needs."""
 MAY_COST = 0.02
+"""Share of the nipples there are that the limit may lose."""
 _A_SEED = 10_000_000  # torsos between the first ones of two seeds
 _SAVE_EVERY = 250  # steps
 
@@ -173,7 +175,7 @@ def feature_statistics(network: UNet, device: torch.device, workers: int) -> tup
 
 @torch.inference_mode()
 def least_probability(network: UNet, device: torch.device, workers: int) -> float:
-    """The mean probability that a nipple needs: the highest that costs at most one in fifty of those found.
+    """The mean probability that a nipple needs: the highest that loses at most one in fifty of those there are.
 
     Found are the nipples of the test torsos whose centre is met within a thirty-second of the frame's width. What is
     less sure than that is mostly drawn where there is none.
