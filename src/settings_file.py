@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from src.errors import UserError, one_line
 from src.files import decoded, read_plain
@@ -133,15 +134,16 @@ def read_record(path: Path) -> dict[str, Any]:
 def _explain(
     error: ValidationError, kind: type[RunSettings], values: dict[str, Any], origin: dict[Any, str], path: str
 ) -> str:
-    """The first of pydantic's complaints as one line, with a count of the others."""
+    """The first of pydantic's complaints as one line, with a count of the others; a name that nothing reads goes before
+    what is wrong with values, since it may be the very name whose value is missed."""
     problems = error.errors()
-    first = problems[0]
+    first = min(problems, key=lambda problem: not _is_of_name(problem))
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
     quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
     unknown = first["type"] == "extra_forbidden"
-    if (unknown and key in REMOVED) or (key in REMOVED_VALUES and REMOVED_VALUES[key] == value):
+    if _is_removed(first):
         text = f"{where}: {quoted}: {WAS_REMOVED}; leave it out"
     elif unknown:
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
@@ -155,6 +157,17 @@ def _explain(
     else:
         text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
+
+
+def _is_of_name(problem: ErrorDetails) -> bool:
+    """Whether a complaint is that nothing reads a key, or no longer its value."""
+    return problem["type"] == "extra_forbidden" or _is_removed(problem)
+
+
+def _is_removed(problem: ErrorDetails) -> bool:
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    unknown = problem["type"] == "extra_forbidden"
+    return (unknown and key in REMOVED) or (key in REMOVED_VALUES and REMOVED_VALUES[key] == problem["input"])
 
 
 def _accepted(kind: type[RunSettings], key: str) -> str:

@@ -193,6 +193,18 @@ def test_missing_key(write_yaml: Writer, latent: list[str]) -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("key", "told"), [("max_epoch=3", "did you mean 'max_epochs'"), ("mirror=true", "was removed")]
+)
+def test_a_name_that_nothing_reads_goes_before_a_folder_that_is_absent(
+    write_yaml: Writer, latent: list[str], key: str, told: str
+) -> None:
+    absent = [line if not line.startswith("dataset_path") else "dataset_path: nowhere" for line in latent]
+    text = complaint(write_yaml(*absent), key)
+    assert told in text
+    assert text.endswith("(and 1 more)")
+
+
 def test_several_mistakes_are_counted(write_yaml: Writer, latent: list[str]) -> None:
     assert complaint(write_yaml(*latent, "batch_size: 0", "seed: -1")).endswith("(and 1 more)")
 

@@ -126,7 +126,7 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
         raise ValueError(SERIES)
     if pixels is None:
         raise ValueError("DICOM files without one monochrome picture")
-    rescaled = pixels * slope + intercept
+    rescaled = pixels if (slope, intercept) == (1, 0) else pixels * slope + intercept
     if can_be_temperatures(rescaled):
         return np.asarray(rescaled, dtype=np.float64)
     if kind == "MONOCHROME1":  # the lowest value is white

@@ -301,7 +301,7 @@ class _Collection:
             raise UserError(
                 f"{settings.dataset_path}: {which}{len(usable)} {split.unit}s can be used for this task, {len(tested)} "
                 f"of them are test {split.unit}s; at least 1 test {split.unit} and 2 others are needed, who share no "
-                f"frame{'; fewer folds are needed' if which else self._saved_before(settings)}"
+                f"frame{'; fewer folds are needed' if which else self._other_draw(settings, len(usable))}"
             )
         train = set(pool) - set(validation)
         if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
@@ -311,11 +311,11 @@ class _Collection:
             train = set(splits.ordered_sample(known, settings.train_patients, settings.seed))
         return Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
 
-    def _saved_before(self, settings: RunSettings) -> str:
-        """What to do about a split that earlier labels drew."""
+    def _other_draw(self, settings: RunSettings, usable: int) -> str:
+        """What to do about a split that cannot be used: one that earlier labels drew, or one drawn now."""
         path = settings.output_root / settings.split_name
         if not path.exists():
-            return ""
+            return "" if usable < 3 else "; another seed or a larger test_ratio draws other test patients"
         return f"; {path} was drawn before: where labels or annotations changed, delete it and every run beside it"
 
     def _shared_split(self, settings: RunSettings, dataset: FrameDataset) -> Split:

@@ -20,7 +20,7 @@ from src.datasets import spreadsheets
 from src.datasets.arrays import is_dicom
 from src.datasets.dmr_dataset import DESCRIPTION, is_snapshot
 from src.datasets.foreign import foreign
-from src.datasets.images import SUFFIXES, is_colour, read_image, read_numbers
+from src.datasets.images import LOSSY, SUFFIXES, is_colour, read_image, read_numbers
 from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import looks_like_matrix
 from src.datasets.radiometric import is_radiometric
@@ -37,7 +37,6 @@ _MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
 PHOTOGRAPHS = (
     "pictures in colours of no known palette, taken for photographs (one whose name ends in _snap is a heat map)"
 )
-_LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")  # whose masks have more colours than were drawn
 _DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
 _LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
@@ -143,7 +142,7 @@ def _inspect_picture(path: Path) -> tuple[Role, str]:
     if is_radiometric(image):
         return "radiometric", _camera_day(image)
     pixels = np.asarray(image.convert("RGB"))
-    if path.suffix.lower() not in _LOSSY and _is_drawing(pixels):
+    if path.suffix.lower() not in LOSSY and _is_drawing(pixels):
         raise ValueError(f"pictures of at most {_DRAWN} colours, such as masks and labels")
     if is_snapshot(path):
         return "heat", _camera_day(image)

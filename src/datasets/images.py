@@ -24,9 +24,11 @@ from src.files import read_plain
 _MAX_BYTES = 4 * MAX_PIXELS  # of a file: as many pixels without compression
 _MAX_SCANS = 100  # of a JPEG: progressive ones have about 10, and each passes over all pixels again
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")  # what frames really are, whatever their suffix says
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *arrays.SUFFIXES)
+LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif")  # suffixes of JPEG, which has 8 bits and small errors
+SUFFIXES = (*LOSSY, ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *arrays.SUFFIXES)
 _TOO_LARGE = f"frames that declare more than {MAX_PIXELS // 1_000_000} megapixels"
 _UNREADABLE = "frames that cannot be read as images"
+_RENAMED = "pictures of more than 8 bits, whose scale is unknown, under a name of JPEG (rename them to what they are)"
 _NOT_FINITE = "pictures with values that are not finite"
 _TRANSPARENT = "pictures that are transparent everywhere"
 # What Pillow's parsers of these formats raise on damaged bytes, beside OSError. No AttributeError, NameError or
@@ -36,7 +38,7 @@ _MOST_PREVIEWS = 16  # smaller copies in one TIFF
 _PREVIEW = 5  # of a TIFF page's subfile type: a smaller copy (1) or a mask (4) of the picture
 
 
-class _RefusedError(Exception):
+class _RefusedError(ValueError):
     """A reason that is already in words."""
 
 
@@ -63,8 +65,8 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
             yield image
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
-    except _RefusedError as error:
-        raise ValueError(str(error)) from None
+    except _RefusedError:
+        raise
     except OSError as error:
         refuse_failing_device(error, path)
         # An unknown format or a missing file has the path in its message, which may hold any word.
@@ -156,11 +158,11 @@ def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
     """
     content = _content(path)
     if arrays.is_array(content):
-        return Image.fromarray(levels_of(arrays.read_array(content)))
+        return Image.fromarray(levels_of(_rightly_named(arrays.read_array(content), path)))
     with _opened(content, path) as image:
         numbers = _numbers(content, image)
         if numbers is not None:
-            return Image.fromarray(levels_of(numbers))
+            return Image.fromarray(levels_of(_rightly_named(numbers, path)))
         orientation = _orientation(image)
         if least is not None:
             image.draft(None, least if orientation in (5, 6, 7, 8) else least[::-1])
@@ -196,9 +198,18 @@ def read_numbers(path: Path) -> NDArray[Any] | None:
     content = _content(path)
     if arrays.is_array(content):
         found = arrays.read_array(content)
-        return None if found.dtype == np.uint8 else found
+        return None if found.dtype == np.uint8 else _rightly_named(found, path)
     with _opened(content, path) as image:
-        return _numbers(content, image)
+        numbers = _numbers(content, image)
+        return None if numbers is None else _rightly_named(numbers, path)
+
+
+def _rightly_named(found: NDArray[Any], path: Path) -> NDArray[Any]:
+    """What a file holds, unless it is of more than 8 bits and called as a JPEG: whoever named it so may have changed
+    its scale as well, and no one can tell from the numbers."""
+    if found.dtype != np.uint8 and path.suffix.lower() in LOSSY:
+        raise _RefusedError(_RENAMED)
+    return found
 
 
 def _numbers(content: bytes, image: Image.Image) -> NDArray[Any] | None:

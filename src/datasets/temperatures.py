@@ -22,6 +22,8 @@ _UNITS = (  # name, degrees Celsius of a step, degrees Celsius of 0
     ("Kelvin", 1.0, -273.15),
     ("hundredths of a Kelvin", 0.01, -273.15),  # whole numbers, as cameras store them
 )
+_MOST_OF_WHOLE = 60.0  # degrees from the least to the greatest: of whole numbers with more, gray levels are likelier
+_OTHER_UNIT = f"numbers whose median is not between {_MEDIAN[0]:g} and {_MEDIAN[1]:g} C: taken for"
 NO_TEMPERATURES = (
     f"values that are no temperatures of a body in a room: their median would be {_MEDIAN[0]:g} to {_MEDIAN[1]:g} and "
     f"each {_POSSIBLE[0]:g} to {_POSSIBLE[1]:g} C, or the same in Fahrenheit, Kelvin or whole hundredths of a Kelvin"
@@ -42,22 +44,26 @@ class Temperatures:
 def celsius(numbers: NDArray[Any]) -> Temperatures:
     """Numbers [H, W] as temperatures, in the one unit in which they can be those of a body in a room.
 
-    Zeros in degrees Celsius have no say: they are what masks leave. Raises UserError where no unit fits.
+    Arrays of whole numbers are gray levels or hundredths of a Kelvin, nothing else. Zeros in degrees Celsius have no
+    say: they are what masks leave. Raises UserError where no unit fits.
     """
     if not np.isfinite(numbers).all():
         raise UserError("values that are not finite")
     values = np.asarray(numbers, dtype=np.float64)
     seen = values[values != 0]
     middle = float(np.median(seen)) if seen.size else 0.0
-    for name, step, zero in _UNITS:
+    for name, step, zero in _UNITS[-1:] if numbers.dtype.kind in "ui" else _UNITS:
         if not _MEDIAN[0] <= middle * step + zero <= _MEDIAN[1]:
             continue
         degrees = values * step + zero
         if degrees.min() < _POSSIBLE[0] or degrees.max() > _POSSIBLE[1]:
             break
-        if step == 0.01 and (values != np.rint(values)).any():
+        whole = bool((values == np.rint(values)).all())
+        if step == 0.01 and not whole:
             break
-        remarks = () if zero == 0 else (f"temperatures in {name}, turned to degrees Celsius",)
+        if step != 0.01 and whole and np.ptp(degrees) > _MOST_OF_WHOLE:
+            break
+        remarks = () if zero == 0 else (f"{_OTHER_UNIT} {name} and turned to degrees Celsius",)
         return Temperatures(degrees.astype(np.float32), remarks)
     raise UserError(NO_TEMPERATURES)
 

@@ -45,7 +45,7 @@ def test_the_orientation_that_a_file_tells_is_applied(
     assert np.array_equal(np.asarray(read_image(path)), shown)
     assert read_header(path)[0] == shown.shape[:2]
     assert np.array_equal(turned(COLOURS, orientation).shape, shown.shape)
-    deep = saved(tmp_path / "b.jpg", DEEP, "PNG", exif=with_orientation(orientation))
+    deep = saved(tmp_path / "b.png", DEEP, "PNG", exif=with_orientation(orientation))
     assert np.array_equal(read_numbers(deep), turned(DEEP, orientation))
 
 
@@ -73,7 +73,7 @@ def test_every_way_to_store_colours_is_read_as_pillow_shows_it(tmp_path: Path, m
 
 def test_more_than_eight_bits_are_drawn_over_their_own_range(tmp_path: Path) -> None:
     expected = np.rint((DEEP - 500.0 - DEEP.min() + 500) / np.ptp(DEEP) * 255)
-    files = {"a.jpg": cv2.imencode(".png", DEEP)[1], "b.tif": cv2.imencode(".tif", DEEP)[1]}
+    files = {"a.png": cv2.imencode(".png", DEEP)[1], "b.tif": cv2.imencode(".tif", DEEP)[1]}
     files["c.png"] = cv2.imencode(".png", np.dstack([DEEP] * 3))[1]  # of which Pillow keeps the upper 8 bits
     files["d.png"] = cv2.imencode(".png", np.dstack([DEEP, DEEP, DEEP, np.full_like(DEEP, 65535)]))[1]
     for name, content in files.items():

@@ -43,7 +43,7 @@ def test_damaged_files_are_told_and_the_rest_is_made(source: Folder, out: Path, 
     said = caplog.text
     assert "frames that could not be made: the matrix holds something that is not a number, or empty fields: 1" in said
     assert "frames that keep their picture alone: the matrix has rows of different length: 1" in said
-    assert "temperatures in Kelvin, turned to degrees Celsius: 1" in said
+    assert "median is not between 10 and 45 C: taken for Kelvin and turned to degrees Celsius: 1" in said
     assert "left out, truncated frames: 1 (T0006.jpg)" in said
     assert {row["original"] for row in rows(out)} >= {"T0002.txt", "T0006.jpg"}
 

@@ -193,7 +193,7 @@ FILES = {
     "colours.webp": as_picture(COLOURS, "WEBP", quality=90),
     "gray.gif": as_picture(LEVELS, "GIF"),
     "gray.jfif": as_picture(LEVELS, "JPEG"),
-    "centikelvin.jpg": as_picture(np.uint16(np.rint(DEGREES * 100 + 27315)), "PNG"),
+    "centikelvin.png": as_picture(np.uint16(np.rint(DEGREES * 100 + 27315)), "PNG"),
     "turned.jpg": as_picture(
         COLOURS, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     ),
@@ -223,6 +223,22 @@ def test_a_file_that_is_imported_is_predicted_as_the_file_itself(tmp_path: Path,
         found, same_box = as_frame(imported, modality, (60, 80))  # type: ignore[arg-type]
         assert np.array_equal(found, expected)
         assert box == same_box
+
+
+@pytest.mark.parametrize("name", ["deep.png", "centikelvin.png", "float.tif", "kelvin.npy"])
+def test_more_than_8_bits_under_the_name_of_a_jpeg_are_refused_by_every_reader(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "patient 1" / "a.jpg"
+    path.parent.mkdir()
+    path.write_bytes(FILES[name])
+    reason = "pictures of more than 8 bits, whose scale is unknown"
+    for read in (
+        lambda: find_frames(path, Skipped()),
+        lambda: import_folder(tmp_path, tmp_path.with_name("out"), ImportOptions()),
+        lambda: read_frame(path, "gray", (60, 80)),
+        lambda: read_gray(path),
+    ):
+        with pytest.raises((UserError, ValueError), match=reason):
+            read()
 
 
 def test_the_palette_of_easy_phantoms_is_recognised_as_the_demo_needs_it(tmp_path: Path) -> None:
