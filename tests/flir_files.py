@@ -14,10 +14,13 @@ def raw_values(celsius: np.ndarray) -> np.ndarray:
     return np.rint(R1 / (R2 * (np.exp(B / (celsius + 273.15)) - F)) - OFFSET).astype("<u2")
 
 
-def radiometric_jpeg(celsius: np.ndarray, image: bytes = b"") -> bytes:
+def radiometric_jpeg(
+    celsius: np.ndarray, image: bytes = b"", orientation: int = 1, shape: tuple[int, ...] = ()
+) -> bytes:
     """A JPEG that carries the records of raw values (type 1) and camera (type 32), in two segments.
 
-    `image`: the record of raw values, where it is to be another one.
+    `image`: the record of raw values, where it is to be another one; `orientation` of EXIF and `shape` are the
+    picture's, which is as large as the values by default.
     """
     raw = raw_values(celsius)
     image = image or struct.pack("<HHH", 2, raw.shape[1], raw.shape[0]).ljust(32, b"\0") + raw.tobytes()
@@ -39,9 +42,10 @@ def radiometric_jpeg(celsius: np.ndarray, image: bytes = b"") -> bytes:
         body = b"FLIR\0\1" + bytes([number, 1]) + part
         segments += b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
     exif = Image.Exif()
+    exif[0x0112] = orientation
     exif[306] = "2016:03:04 10:11:12"
     file = io.BytesIO()
-    colours = np.random.default_rng(0).integers(0, 255, (*celsius.shape, 3), np.uint8)
+    colours = np.random.default_rng(0).integers(0, 255, (*(shape or celsius.shape), 3), np.uint8)
     Image.fromarray(colours).save(file, "JPEG", exif=exif)
     picture = file.getvalue()
     return picture[:2] + segments + picture[2:]

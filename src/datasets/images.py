@@ -140,13 +140,20 @@ def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
-    """Values [H, W] of a sensor turned as the JPEG around them is, where both lie upright or both lie on the side."""
+    """Values [H, W] of a sensor as the JPEG around them is shown: turned as it is, or upright already where it is not.
+
+    Raises ValueError where they lie on the side of a picture that is not turned: which side is not told.
+    """
     try:
         with _opened(content, Path()) as image:
-            alike = (image.width < image.height) == (values.shape[1] < values.shape[0])
-            return turned(values, _orientation(image)) if alike else values
+            orientation, upright = _orientation(image), image.width < image.height
     except ValueError:  # the picture is damaged, the values are not
         return values
+    if upright == (values.shape[1] < values.shape[0]):
+        return turned(values, orientation)
+    if orientation not in (5, 6, 7, 8):
+        raise ValueError("temperatures that lie on the side of their picture, which side is not told")
+    return values
 
 
 def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:

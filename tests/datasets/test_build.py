@@ -385,7 +385,7 @@ def test_a_run_that_cannot_begin_says_what_it_left_out_and_leaves_no_split(
     assert "annotations without a polygon or mask: 3" in caplog.messages
     assert not (cohort.root.parent / "out" / "split.json").exists()
     names_nobody_has(cohort, 1, 3, 5)
-    with pytest.raises(UserError, match="0 of them are test patients.* another seed or a larger test_ratio"):
+    with pytest.raises(UserError, match=r"0 of them are test patients.* another seed or a larger test_ratio"):
         build("segmentation", cohort.root, test_ratio=0.1, seed=1)
     assert len(patients(build("segmentation", cohort.root, test_ratio=0.4, seed=1).test)) == 1
 

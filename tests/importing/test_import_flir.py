@@ -11,11 +11,14 @@ import pytest
 from flir_files import radiometric_jpeg
 from import_source import Folder, degrees, made_from, read, run
 from numpy.testing import assert_allclose
-from PIL import Image
+from PIL import Image, ImageOps
 
+from src.datasets.images import read_image
 from src.datasets.matrices import read_matrix
 from src.datasets.radiometric import read_radiometric
+from src.datasets.source import Skipped
 from src.errors import UserError
+from src.prediction.inputs import find_frames, read_thermogram
 
 
 @pytest.fixture
@@ -44,6 +47,26 @@ def test_radiometric_jpegs_become_matrix_gray_and_snapshot(
         assert_allclose(read_matrix(out / new[".txt"]), celsius, atol=0.01)  # a step of the raw values is 0.007 C
         drawn = np.asarray(Image.open(out / new[".jpg"]).convert("L"), dtype=float)
         assert np.abs(drawn - np.clip((celsius - 20) / 16, 0, 1) * 255).mean() < 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_temperatures_are_turned_as_the_picture_around_them_is(tmp_path: Path, orientation: int) -> None:
+    pytest.importorskip("flyr")
+    celsius, path = degrees(0), tmp_path / "a.jpg"
+    path.write_bytes(radiometric_jpeg(celsius, orientation=orientation))
+    marked = Image.fromarray(celsius.astype(np.float32))
+    marked.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(marked))
+    assert_allclose(read_radiometric(path), expected, atol=0.01)
+    assert read_image(path).size == ImageOps.exif_transpose(Image.open(path)).size == expected.shape[::-1]
+    (frame,) = find_frames(path, Skipped())
+    assert_allclose(read_thermogram(frame, Skipped()).values, expected, atol=0.01)
+    path.write_bytes(radiometric_jpeg(celsius, orientation=orientation, shape=celsius.T.shape))
+    if orientation < 5:
+        with pytest.raises(UserError, match="lie on the side of their picture"):
+            read_radiometric(path)
+    else:
+        assert_allclose(read_radiometric(path), celsius, atol=0.01)
 
 
 def test_without_flyr_one_line_says_what_to_install(
