@@ -1,4 +1,4 @@
-"""Arrays of NumPy files, of DICOM files and of Python as gray levels, colours or numbers that may be temperatures."""
+"""Arrays of NumPy, of DICOM files and of TIFFs that Pillow does not read as gray levels, colours or temperatures."""
 
 import io
 import struct
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from PIL import TiffImagePlugin
 
 from src.datasets.temperatures import can_be_temperatures
 
@@ -20,13 +21,16 @@ SUFFIXES = (".npy", ".npz", ".dcm", ".dicom")
 SERIES = "several frames in one file: save each as a file of its own"
 _DAMAGED = "arrays that cannot be read"
 _DICOM_PREAMBLE = 128
-# What the parsers of NumPy and zipfile raise on damaged bytes.
+_TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_TAGS = (256, 257, 258, 259, 273, 274, 277, 279, 339)
+_WIDE = {(3, 16): "float16", (3, 64): "float64", (1, 64): "uint64", (2, 64): "int64"}  # by sample format and bits
+# What the parsers of NumPy, zipfile and Pillow raise on damaged bytes.
 _ERRORS = (ValueError, TypeError, LookupError, EOFError, OSError, ArithmeticError, SyntaxError, RuntimeError)
 
 
 def is_array(content: bytes) -> bool:
-    """Whether bytes begin like an array of NumPy, an archive of such, or DICOM."""
-    return content.startswith((b"\x93NUMPY", b"PK\x03\x04")) or is_dicom(content)
+    """Whether bytes begin like an array of NumPy, an archive of such, or DICOM, or are a TIFF of such numbers."""
+    return content.startswith((b"\x93NUMPY", b"PK\x03\x04")) or is_dicom(content) or _wide(_tiff_tags(content)) != ""
 
 
 def is_dicom(content: bytes) -> bool:
@@ -35,12 +39,63 @@ def is_dicom(content: bytes) -> bool:
 
 
 def read_array(content: bytes) -> NDArray[Any]:
-    """The one array of a `.npy`, `.npz` or DICOM file, as `settled` leaves it. Raises ValueError with the reason."""
+    """The one array of a file that `is_array`, as `settled` leaves it. Raises ValueError with the reason."""
     if is_dicom(content):
         return _read_dicom(content)
+    if tags := _tiff_tags(content):
+        return settled(_read_wide(content, tags))
     if content.startswith(b"PK"):
         content = _only_member(content)
     return settled(_parsed(content))
+
+
+def _tiff_tags(content: bytes) -> dict[int, tuple[int, ...]]:
+    """The tags of a TIFF's first page, and at 0 where its next one begins; empty where they cannot be read."""
+    if not content.startswith(_TIFF_BEGINNINGS):
+        return {}
+    try:
+        found = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if 43 in content[2:4] else 8])
+        stream = io.BytesIO(content)
+        stream.seek(found.next)
+        found.load(stream)
+        tags = {number: tuple(map(int, np.atleast_1d(found[number]))) for number in _TIFF_TAGS if number in found}
+    except (*_ERRORS, struct.error):
+        return {}
+    return {number: values for number, values in tags.items() if values} | {0: (found.next,)}
+
+
+def _wide(tags: dict[int, tuple[int, ...]]) -> str:
+    """The type of the numbers, as NumPy calls it, of a TIFF of a kind that Pillow does not read; empty of any other."""
+    return _WIDE.get((tags.get(339, (1,))[0], tags.get(258, (1,))[0]), "")
+
+
+def _read_wide(content: bytes, tags: dict[int, tuple[int, ...]]) -> NDArray[Any]:
+    """The numbers [H, W] of such a TIFF, turned as it says."""
+    kind = np.dtype(_wide(tags)).newbyteorder("<" if content.startswith(b"II") else ">")
+    if any(tags.get(number, (1,)) != (1,) for number in (277, 259)) or 273 not in tags:
+        raise ValueError(f"TIFFs of {kind.name} that are compressed, tiled or of several channels; float32 is read")
+    (rows, *_), (columns, *_) = tags.get(257, (0,)), tags.get(256, (0,))
+    strips = list(zip(tags[273], tags.get(279, ()), strict=False))
+    size = rows * columns * kind.itemsize
+    if min(rows, columns) < 1 or rows * columns > MAX_PIXELS or sum(length for _, length in strips) > _MOST_BYTES:
+        raise ValueError(_DAMAGED)
+    stored = b"".join(content[begin : begin + length] for begin, length in strips)[:size]
+    if len(stored) < size:
+        raise ValueError("truncated frames")
+    if tags[0] != (0,):
+        raise ValueError(SERIES)
+    return turned(np.frombuffer(stored, kind).reshape(rows, columns), tags.get(274, (1,))[0])
+
+
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Stored pixels [H, W, ...] as EXIF's orientation 1 to 8 says that they are shown; of another number as stored."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def _only_member(content: bytes) -> bytes:
@@ -118,8 +173,11 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
         frames, slope = int(data.get("NumberOfFrames", 1) or 1), float(data.get("RescaleSlope", 1))
         intercept = float(data.get("RescaleIntercept", 0))
         pixels = None
-        if kind in ("MONOCHROME1", "MONOCHROME2") and frames == 1 and 0 < size <= MAX_PIXELS:
+        stored = any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+        if kind in ("MONOCHROME1", "MONOCHROME2") and frames == 1 and 0 < size <= MAX_PIXELS and stored and slope:
             pixels = np.asarray(data.pixel_array)
+    except (NotImplementedError, RuntimeError):
+        raise ValueError("DICOM files compressed in a way that pydicom cannot unpack; save them uncompressed") from None
     except Exception as error:  # pydicom lets through whatever damaged elements make Python raise
         raise ValueError(f"DICOM files that cannot be read ({type(error).__name__})") from None
     if frames != 1:
@@ -129,7 +187,7 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
     rescaled = pixels if (slope, intercept) == (1, 0) else pixels * slope + intercept
     if can_be_temperatures(rescaled):
         return np.asarray(rescaled, dtype=np.float64)
-    if kind == "MONOCHROME1":  # the lowest value is white
+    if (kind == "MONOCHROME1") != (slope < 0):  # the lowest stored value is white
         pixels = pixels.max() - pixels.astype(np.int64) + pixels.min()
     if pixels.dtype.kind == "i":
         lowest = min(int(pixels.min()), 0)

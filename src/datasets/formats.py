@@ -129,6 +129,13 @@ def inspect_file(path: Path) -> tuple[Role, str]:
     raise ValueError("files of another kind")
 
 
+def about_frames(role: Role) -> str:
+    """Why a file of a role that is none of a frame's is no frame, for who has nothing else."""
+    if role == "table":
+        return "tables that do not begin with a row of temperatures"
+    return "descriptions and annotations, which are no frames"
+
+
 def _inspect_picture(path: Path) -> tuple[Role, str]:
     numbers = read_numbers(path)
     if numbers is not None:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from src.datasets import arrays
 from src.datasets.arrays import MAX_PIXELS as MAX_PIXELS
 from src.datasets.arrays import SERIES
+from src.datasets.arrays import turned as turned
 from src.datasets.temperatures import can_be_temperatures
 from src.errors import refuse_failing_device
 from src.files import read_plain
@@ -126,17 +127,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # whatever a damaged block makes the parser raise; viewers show such pictures as stored
         return 1
-
-
-def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Stored pixels [H, W, ...] as EXIF's orientation 1 to 8 says that they are shown; of another number as stored."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
@@ -249,7 +239,9 @@ def _deep_channels(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     bits = content[24] if image.format == "PNG" else _tag(image, 258, 8)
     if 16 not in np.atleast_1d(bits):
         return None
-    orientation = int(_tag(image, ExifTags.Base.Orientation, _orientation(image)))
+    if _tag(image, 284, 1) == 2:  # which neither Pillow nor OpenCV reads
+        raise _RefusedError("TIFFs of more than 8 bits whose channels are stored apart")
+    orientation = _orientation(image)  # of a TIFF none: OpenCV turns these itself
     image.load()  # tells damage in words, where OpenCV writes to the console
     try:
         found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -308,6 +300,7 @@ def picture_bytes(path: Path) -> bytes:
     content = _content(path)
     if content.startswith(b"\xff\xd8"):
         return content
-    file = io.BytesIO()
-    read_image(path).save(file, format="PNG")
+    file, shown = io.BytesIO(), read_image(path)
+    shown.info = {}  # a colour that was transparent is black by now
+    shown.save(file, format="PNG")
     return file.getvalue()

@@ -82,6 +82,8 @@ def decoded(raw: bytes) -> str:
         text = raw.decode("utf-16-le" if wide[0] else "utf-16-be", errors="replace")
     else:
         text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+        if "\ufffd" in text[:-1]:  # more than a letter that was cut at the end: a camera's degree sign in one byte
+            text = raw.decode("latin-1")
     if not text.isascii():
         text = text.translate({0x2212: "-", 0xA0: " ", 0x202F: " "})  # a minus sign, blanks that do not break
     if '"' in text:

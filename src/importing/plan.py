@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Literal, get_args
 
 from src.datasets.dmr_dataset import is_snapshot
-from src.datasets.formats import Role, SourceFile, identical, scan
+from src.datasets.formats import Role, SourceFile, about_frames, identical, scan
 from src.datasets.layouts import NAMELESS, UNKNOWN_DATE, Clues, folder_labels, frame_stem, read_clues
 from src.datasets.source import Skipped
 from src.errors import UserError
@@ -81,6 +81,9 @@ def make_plan(
     copies = _copies(source, clues, left_out)
     groups = _frames({file: tell for file, tell in clues.items() if file.path.as_posix() not in copies}, left_out)
     if not groups:
+        for file in files:
+            if file.role not in _FRAME_ROLES:
+                left_out.add(about_frames(file.role), file.path.as_posix())
         reasons = "; ".join(f"{why}: {len(items)} ({shortened(items, 3)})" for why, items in left_out.reasons.items())
         hint = f"; {_EACH_FILE}" if NAMELESS in left_out.reasons else ""
         raise UserError(f"{source}: no frame can be imported ({reasons or 'the folder is empty'}){hint}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.datasets.arrays import settled
-from src.datasets.formats import Role, SourceFile, inspect_file, scan
+from src.datasets.formats import Role, SourceFile, about_frames, inspect_file, scan
 from src.datasets.images import is_colour, levels_of, read_image
 from src.datasets.layouts import frame_stem
 from src.datasets.letterbox import Letterbox, letterbox, resized
@@ -97,7 +97,7 @@ def find_frames(path: Path, skipped: Skipped) -> list[FrameFiles]:
     groups: dict[PurePath, FrameFiles] = {}
     for file in found:
         if file.role not in _FRAME_ROLES:
-            skipped.add("tables, descriptions and annotations, which are no frames", file.path.as_posix())
+            skipped.add(about_frames(file.role), file.path.as_posix())
             continue
         name = file.path.parent / frame_stem(file.path)
         if name in groups and file.role in groups[name].files:  # such as a.jpg and a.png

@@ -1,6 +1,7 @@
 """Pictures are pixels as a person sees them, whatever the file is called and however it stores them."""
 
 import io
+import struct
 import sys
 import types
 from pathlib import Path
@@ -47,6 +48,50 @@ def test_the_orientation_that_a_file_tells_is_applied(
     assert np.array_equal(turned(COLOURS, orientation).shape, shown.shape)
     deep = saved(tmp_path / "b.png", DEEP, "PNG", exif=with_orientation(orientation))
     assert np.array_equal(read_numbers(deep), turned(DEEP, orientation))
+
+
+def tiff(values: np.ndarray, orientation: int = 1, order: str = "<", **tags: int) -> bytes:
+    """An uncompressed TIFF of numbers [H, W] in two strips; `tags` such as t259 replace the usual ones."""
+    values = values.astype(values.dtype.newbyteorder(order))
+    half = values.shape[0] // 2 * values.shape[1] * values.itemsize
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    found = {256: values.shape[1], 257: values.shape[0], 258: values.itemsize * 8, 259: 1, 262: 1, 277: 1}
+    found |= {274: orientation, 278: values.shape[0] // 2, 339: kind} | {int(name[1:]): n for name, n in tags.items()}
+    begin = 8 + 2 + (len(found) + 2) * 12 + 4 + 16
+    strips = {273: begin - 16, 279: begin - 8}
+    file = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(found) + 2)
+    for number in sorted(found | strips):
+        entry = (number, 4, 2, strips[number]) if number in strips else (number, 4, 1, found[number])
+        file += struct.pack(f"{order}HHII", *entry)
+    file += struct.pack(f"{order}I4I", 0, begin, begin + half, half, values.nbytes - half)
+    return file + values.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["f2", "f8", "u8", "i8"])
+def test_tiffs_of_numbers_that_pillow_does_not_know_are_read(tmp_path: Path, kind: str) -> None:
+    path, values = tmp_path / "a.tif", DEEP.astype(kind)
+    for orientation, order in ((1, "<"), (6, ">"), (2, "<")):
+        path.write_bytes(tiff(values, orientation, order))
+        assert np.array_equal(read_numbers(path), turned(values, orientation))
+    for words, content in {
+        "compressed": tiff(values, t259=8),
+        "truncated": tiff(values)[:-1],
+        "cannot be read": tiff(values, t257=1 << 30),
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=words):
+            read_image(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_tiffs_of_three_equal_channels_of_16_bits_are_turned_once(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "a.tif"
+    stored = np.repeat(DEEP, 3, axis=1)
+    path.write_bytes(tiff(stored, orientation, t256=32, t277=3, t262=2))
+    assert np.array_equal(read_numbers(path), turned(DEEP, orientation))
+    path.write_bytes(tiff(stored, orientation, t256=32, t277=3, t262=2, t284=2))
+    with pytest.raises(ValueError, match="channels are stored apart"):
+        read_numbers(path)
 
 
 def test_transparent_pixels_are_black(tmp_path: Path) -> None:
@@ -170,7 +215,8 @@ def test_dicom_files_are_read_where_pydicom_is(tmp_path: Path, monkeypatch: pyte
         inspect_file(path)
 
     def holds(pixels: np.ndarray, **elements: Any) -> None:
-        data = _Dicom({"Rows": 24, "Columns": 32, "PhotometricInterpretation": "MONOCHROME2"} | elements)
+        data = {"Rows": 24, "Columns": 32, "PhotometricInterpretation": "MONOCHROME2", "PixelData": 1}
+        data = _Dicom({name: value for name, value in (data | elements).items() if value is not None})
         data.pixel_array = pixels
         monkeypatch.setitem(sys.modules, "pydicom", types.SimpleNamespace(dcmread=lambda file: data))
 
@@ -179,10 +225,14 @@ def test_dicom_files_are_read_where_pydicom_is(tmp_path: Path, monkeypatch: pyte
     dark_to_bright = np.asarray(read_image(path))
     holds(DEEP, PhotometricInterpretation="MONOCHROME1")
     assert np.array_equal(np.asarray(read_image(path)), 255 - dark_to_bright)
+    holds(DEEP, RescaleSlope=-1)
+    assert np.array_equal(np.asarray(read_image(path)), 255 - dark_to_bright)
+    holds(np.uint8(np.interp(DEEP, [DEEP.min(), DEEP.max()], [5, 90])))  # no degrees: nothing scales them
+    assert inspect_file(path)[0] == "gray"
     holds(DEEP, RescaleSlope=0.001, RescaleIntercept=25)
     assert inspect_file(path)[0] == "matrix"
     assert read_numbers(path) == pytest.approx(DEEP * 0.001 + 25)
-    for elements in ({"PhotometricInterpretation": "RGB"}, {"NumberOfFrames": 4}, {"Rows": 10**6}):
+    for elements in ({"PhotometricInterpretation": "RGB"}, {"NumberOfFrames": 4}, {"Rows": 10**6}, {"PixelData": None}):
         holds(DEEP, **elements)
         with pytest.raises(ValueError, match=r"DICOM files without one|several frames"):
             inspect_file(path)

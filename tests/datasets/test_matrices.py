@@ -131,6 +131,13 @@ FORMS = {
 }
 
 
+def test_a_unit_in_the_encoding_of_western_windows_is_left_out(tmp_path: Path) -> None:
+    lines = [";".join(f"{value:.2f} \N{DEGREE SIGN}C" for value in row) for row in BODY]
+    (tmp_path / "a.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    assert looks_like_matrix(tmp_path / "a.csv")
+    assert_allclose(read_matrix(tmp_path / "a.csv"), BODY, atol=1e-5)
+
+
 @pytest.mark.parametrize("lines", FORMS.values(), ids=FORMS)
 def test_what_is_no_temperature_is_left_out(tmp_path: Path, lines: list[str]) -> None:
     path = tmp_path / "a.csv"

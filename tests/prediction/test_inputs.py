@@ -108,9 +108,16 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8 no picture")
     (tmp_path / "b.md").write_text("words", encoding="utf-8")
     notes = Skipped()
+    (tmp_path / "c.csv").write_text("x|y", encoding="utf-8")
     with pytest.raises(UserError, match="no frame there"):
         find_frames(tmp_path, notes)
-    assert sorted(notes.reasons) == ["files of another kind", "frames that cannot be read as images"]
+    with pytest.raises(UserError, match="tables that do not begin with a row of temperatures: 1"):
+        import_folder(tmp_path, tmp_path.with_name("out"), ImportOptions())
+    assert sorted(notes.reasons) == [
+        "files of another kind",
+        "frames that cannot be read as images",
+        "tables that do not begin with a row of temperatures",
+    ]
     for path, words in ((tmp_path / "none", "no such file"), (tmp_path / "b.md", "no frame there")):
         with pytest.raises(UserError, match=words):
             find_frames(path, Skipped())
@@ -175,9 +182,9 @@ def as_array(array: np.ndarray, save: Callable[..., None]) -> bytes:
     return file.getvalue()
 
 
-def as_picture(array: np.ndarray, kind: str, **options: Any) -> bytes:
+def as_picture(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(array).save(file, kind, **options)
+    (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -185,6 +192,8 @@ FILES = {
     "gray.png": as_picture(LEVELS, "PNG"),
     "colours.png": as_picture(COLOURS, "PNG"),
     "transparent.png": as_picture(np.dstack([COLOURS, LEVELS]), "PNG"),
+    "keyed.png": as_picture(LEVELS, "PNG", transparency=int(LEVELS[0, 0])),
+    "palette.png": as_picture(Image.fromarray(COLOURS).quantize(64), "PNG", transparency=3),
     "deep.png": as_picture(DEEP, "PNG"),
     "deep.tif": as_picture(DEEP, "TIFF"),
     "gray.tif": as_picture(LEVELS, "TIFF"),
