@@ -21,7 +21,7 @@ from src.settings import Modality
 
 NO_FRAME = "annotated images without a frame of that name"
 _WHOLE = re.compile(r"\s*\d{1,18}(\.0*)?\s*", re.ASCII)
-_NO_CLASS = re.compile("_*(background|ignore|none|void|unlabell?ed)_*", re.IGNORECASE)
+_NO_CLASS = re.compile("_*(background|bg|ignore|none|void|unlabell?ed|other|default)_*", re.IGNORECASE)
 _MOST_CATEGORIES = 255  # a drawn mask holds one byte a pixel
 _LONGEST_MASK = MEGABYTE  # characters or runs; an outline of a breast needs some hundreds
 _LONGEST_OUTLINES = 200.0

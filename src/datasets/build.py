@@ -149,11 +149,14 @@ def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> Re
             f"{settings.annotations_path}: one for each is accepted"
         )
     cache = collection.decode(settings, settings.frame_modality)
-    dataset = RegionDataset(cache, collection.regions, names, background)
+    dataset = RegionDataset(cache, collection.drawn_on(cache), names, background)
     for frame, name in dataset.lost_regions():
         reason = "regions of which no pixel is left (covered, outside the frame or too small)"
         collection.skipped.add(reason, f"{frame.path}: {name}")
     return dataset
+
+
+_SAME_ASPECT = 0.05  # a small picture rounds its sides; 4:3 and 5:4 are 0.07 apart
 
 
 def _unit_of(settings: RunSettings) -> Unit:
@@ -227,6 +230,20 @@ class _Collection:
         if isinstance(settings, SegmentationSettings):
             self._note_unused_regions(chosen, cache.frames)
         return cache
+
+    def drawn_on(self, cache: FrameCache) -> dict[Frame, AnnotatedImage]:
+        """The annotated images of decoded frames, but those of another aspect: drawn on a picture that was turned, cut
+        or filled up, their regions would lie elsewhere."""
+        found = {}
+        for frame, (rows, columns) in zip(cache.frames, cache.originals, strict=True):
+            if (image := self.regions.get(frame)) is None:
+                continue
+            if abs(image.height * columns / (image.width * rows) - 1) <= _SAME_ASPECT:
+                found[frame] = image
+            else:
+                sizes = f"{image.width} x {image.height}, not {columns} x {rows}"
+                self.skipped.add("annotated images of another aspect than their frame", f"{image.file_name}: {sizes}")
+        return found
 
     def _note_unused_regions(self, chosen: Sequence[Frame], decoded: Sequence[Frame]) -> None:
         wanted, used = (

@@ -11,8 +11,11 @@ from src.files import composed
 _SUFFIX = r"(jpe?g|jfif|png|bmp|tiff?|webp|txt|csv|npy|npz)"
 _SUFFIXES = re.compile(rf"(\.{_SUFFIX})+$", re.IGNORECASE)
 _SNAP = re.compile(r"_snap$", re.IGNORECASE)
-# Label Studio's eight hexadecimal digits; eight decimal ones may be a date, and count only before a database's name.
-_PREFIX = re.compile(r"(?:(?=[0-9]*[a-f])[0-9a-f]{8}-|[0-9]{8}-(?=T\d+\.\d))", re.IGNORECASE)
+# Label Studio's eight hexadecimal digits or a UUID; eight decimal digits may be a date, and count only before a
+# database's name.
+_PREFIX = re.compile(
+    r"(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}-|(?=[0-9]*[a-f])[0-9a-f]{8}-|[0-9]{8}-(?=T\d+\.\d))", re.IGNORECASE
+)
 _ROBOFLOW = re.compile(rf"[._]{_SUFFIX}\.rf\.\w+(\.{_SUFFIX})?$", re.IGNORECASE)
 _ADDRESS = re.compile(r"^[a-z][a-z0-9+.-]+://[^/]*/|^.*[?&]d=|[?#].*$", re.IGNORECASE)
 
@@ -51,7 +54,7 @@ class KnownNames:
 
 
 def _readings(file_name: str) -> Iterator[PurePosixPath]:
-    plain = composed(file_name).replace("\\", "/")
+    plain = composed(file_name).strip().replace("\\", "/")
     for text in (plain, composed(unquote(plain)), composed(unquote(_ADDRESS.sub("", plain)))):
         path = PurePosixPath(text.replace("\\", "/"))
         for name in (path.name, _PREFIX.sub("", _ROBOFLOW.sub("", path.name), count=1)):

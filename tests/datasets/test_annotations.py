@@ -109,7 +109,7 @@ GROUP = {"id": 0, "name": "torso", "supercategory": "none"}
 
 @pytest.mark.parametrize("kind", [int, float, str, lambda number: f" {number}.0"])
 @pytest.mark.parametrize("shift", [0, -1])
-@pytest.mark.parametrize("extra", [None, GROUP, {"id": 0, "name": "_background_"}, {"id": "0", "name": "none"}])
+@pytest.mark.parametrize("extra", [None, GROUP, {"id": 0, "name": "_background_"}, {"id": "0", "name": "bg"}])
 def test_ids_and_sizes_as_exporters_write_them(
     tmp_path: Path, kind: Callable[[int], Any], shift: int, extra: dict[str, Any] | None
 ) -> None:
@@ -426,6 +426,8 @@ EXPORTED = (
     f"C:\\data\\{DATABASE}.jpg",
     f"90fbb0c7-{DATABASE}.jpg",
     f"12345678-{DATABASE}.jpg",
+    f"0f8fad5b-d9cb-469f-a165-70867728950e-{DATABASE}.jpg",
+    f" {DATABASE}.jpg ",
     f"upload/3/a1b2c3d4-{DATABASE}_snap.jpg",
     f"{DATABASE}_jpg.rf.0a1b2c3d4e5f60718293a4b5c6d7e8f9.jpg",
     f"{DATABASE.replace('.', '-')}_jpg.rf.Zk3qWmN8.jpg",

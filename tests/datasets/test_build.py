@@ -418,6 +418,23 @@ def test_a_region_without_a_pixel_is_named_with_its_frame(cohort: Folder, caplog
     ]
 
 
+def test_regions_drawn_on_a_picture_of_another_aspect_are_left_out(
+    cohort: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    square = [[4, 4, 16, 4, 16, 16, 4, 16]]
+    cohort.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": [(1, square)] for number in range(1, 11)})
+    path = cohort.root / "52_instances_default.json"
+    content = json.loads(path.read_text())
+    image = content["images"][0]
+    image["height"], image["width"] = image["width"], image["height"]  # annotated before a viewer turned it
+    path.write_text(json.dumps(content))
+    with caplog.at_level(logging.DEBUG):
+        parts = build("segmentation", cohort.root)
+    assert "annotated images of another aspect than their frame: 1" in caplog.messages
+    assert f"{image['file_name']}: {image['width']} x {image['height']}, not" in caplog.text
+    assert len({*patients(parts.train), *patients(parts.validation), *patients(parts.test)}) == 9
+
+
 def test_a_split_of_earlier_annotations_is_named(cohort: Folder) -> None:
     build("latent", cohort.root)
     names_nobody_has(cohort)
