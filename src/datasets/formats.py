@@ -24,7 +24,7 @@ from src.datasets.images import LOSSY, SUFFIXES, is_colour, read_image, read_num
 from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import looks_like_matrix
 from src.datasets.radiometric import is_radiometric
-from src.datasets.snapshots import is_photograph
+from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped
 from src.datasets.temperatures import celsius
 from src.errors import UserError
@@ -33,10 +33,8 @@ from src.files import open_plain
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
 _TABLES = (".csv", ".tsv")
 _TEXTS = (".txt", *_TABLES)
+_ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 _MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
-PHOTOGRAPHS = (
-    "pictures in colours of no known palette, taken for photographs (one whose name ends in _snap is a heat map)"
-)
 _DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
 _LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
@@ -124,6 +122,8 @@ def inspect_file(path: Path) -> tuple[Role, str]:
         return "description", UNKNOWN_DATE
     if suffix == ".json":
         return "json", UNKNOWN_DATE
+    if suffix in _ARCHIVES:
+        raise ValueError("archives, which must be unpacked first")
     if suffix in Image.registered_extensions():
         raise ValueError(f"pictures of a format that is not read ({', '.join(SUFFIXES)} are)")
     raise ValueError("files of another kind")

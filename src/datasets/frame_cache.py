@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from src.datasets.images import is_colour, read_image
 from src.datasets.letterbox import Letterbox, Size, letterbox
+from src.datasets.snapshots import refuse_photograph
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.files import alone_in, atomic_write, read_json, write_json
@@ -26,14 +27,14 @@ logger = logging.getLogger(__name__)
 
 CHANNELS: dict[Modality, int] = {"gray": 1, "heat": 3}
 _CHUNK = 64  # frames decoded before they are written: bounds memory
-_VERSION = 4
+_VERSION = 5
 
 
 def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, Letterbox, list[str]]:
     """Decode one image to uint8 [C, H, W] in `size`, where its picture lies in that, and a note on each change.
 
     The aspect is kept, as in prediction: another camera's frame is never stretched. Raises ValueError with the reason
-    where it cannot be used: truncated, not an image, absurdly large.
+    where it cannot be used: truncated, not an image, absurdly large, a photograph.
     """
     image = read_image(path)
     one_channel = image.mode == "L"
@@ -42,6 +43,7 @@ def read_frame(path: Path, modality: Modality, size: Size) -> tuple[np.ndarray, 
     notes = []
     if modality == "gray":
         if not one_channel and is_colour(pixels):
+            refuse_photograph(path, image)
             notes.append("gray frames in colour, turned to gray by luminance")
         pixels = luminance
     elif one_channel:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
 from src.datasets.foreign import FOLDER, foreign
-from src.datasets.images import read_image
+from src.datasets.images import is_colour, read_image
 from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
 from src.errors import UserError
@@ -91,6 +91,9 @@ def recognised_palette(frames: NDArray[np.uint8], sampled: int = _PIXELS) -> str
 # listed, but those are vivid: 110 and more from the least to the greatest channel, photographs mostly below it.
 _OF_NO_PALETTE = 20.0
 _PALE = 105.0
+PHOTOGRAPHS = (
+    "pictures in colours of no known palette, taken for photographs (one whose name ends in _snap is a heat map)"
+)
 _DARK = 64  # pixels whose greatest channel is below it have no colour to speak of
 
 
@@ -105,6 +108,13 @@ def is_photograph(pixels: NDArray[np.uint8]) -> bool:
     """Whether a picture in colours uint8 [H, W, 3] (RGB) is pale and far from every known palette."""
     vivid = np.ptp(pixels, axis=-1)[pixels.max(-1) >= _DARK]
     return len(vivid) > 0 and float(vivid.mean()) < _PALE and is_of_no_palette(pixels)
+
+
+def refuse_photograph(path: Path, image: Image.Image) -> None:
+    """ValueError for a picture that is read as a gray frame, is not called a heat map, and is a photograph."""
+    pixels = np.asarray(image)
+    if image.mode == "RGB" and not is_snapshot(path) and is_colour(pixels) and is_photograph(pixels):
+        raise ValueError(PHOTOGRAPHS)
 
 
 def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:
@@ -145,9 +155,11 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def read_gray(path: Path) -> NDArray[np.float32]:
-    """Gray levels float32 [H, W] of a JPEG of one or three channels; raises UserError when it is damaged."""
+    """Gray levels float32 [H, W] of a JPEG of one or three channels; raises UserError when it is damaged or a photograph."""
     try:
-        return np.asarray(read_image(path).convert("L"), dtype=np.float32)
+        image = read_image(path)
+        refuse_photograph(path, image)
+        return np.asarray(image.convert("L"), dtype=np.float32)
     except ValueError as error:
         raise UserError(str(error)) from None
 

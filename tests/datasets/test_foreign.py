@@ -1,5 +1,6 @@
 """What is no frame stays out of training, import, prediction and snapshots alike, and is named."""
 
+import re
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -10,8 +11,9 @@ from PIL import Image
 
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.foreign import FOLDER, HIDDEN, SECOND_LENS, SYSTEM, foreign
-from src.datasets.formats import PHOTOGRAPHS, scan
-from src.datasets.snapshots import derive_snapshots
+from src.datasets.formats import scan
+from src.datasets.frame_cache import read_frame
+from src.datasets.snapshots import PHOTOGRAPHS, derive_snapshots
 from src.datasets.source import Skipped
 
 Folder = Any  # tests/conftest.py: DMRFolder
@@ -102,7 +104,12 @@ def test_a_pale_picture_of_no_palette_is_a_photograph_and_a_vivid_one_a_heat_map
     jet = cv2.applyColorMap(levels, cv2.COLORMAP_JET)[..., ::-1]
     for name, pixels in {"room": room, "room_snap": room, "camera": of_a_camera, "jet": jet}.items():
         Image.fromarray(pixels).save(tmp_path / f"{name}.jpg")
+    (tmp_path / "frames.zip").write_bytes(b"PK\3\4")
     left_out = Skipped()
     roles = {file.path.stem: file.role for file in scan(tmp_path, left_out)}
     assert roles == {"room_snap": "heat", "camera": "heat", "jet": "heat"}
-    assert left_out.reasons == {PHOTOGRAPHS: ["room.jpg"]}
+    archives = {"archives, which must be unpacked first": ["frames.zip"]}
+    assert left_out.reasons == {PHOTOGRAPHS: ["room.jpg"]} | archives
+    with pytest.raises(ValueError, match=re.escape(PHOTOGRAPHS)):  # nor does training take one for a gray frame
+        read_frame(tmp_path / "room.jpg", "gray", (60, 80))
+    assert derive_snapshots(tmp_path).skipped[PHOTOGRAPHS] == [tmp_path / "room.jpg"]
