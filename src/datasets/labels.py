@@ -86,7 +86,7 @@ def read_label_table(path: Path, known: Collection[str], files: Mapping[str, str
     the patients of file names, with and without folder and suffix, for a table that names files instead.
     Raises UserError where the file is no such table or where two columns could be meant.
     """
-    rows, files = _read_rows(path), files or {}
+    rows, files = _read_rows(path), {table_key(name): patient for name, patient in (files or {}).items()}
     below = [[row[column] if column < len(row) else "" for row in rows[1:]] for column in range(len(rows[0]))]
     asks = [_asked(cell, values) for cell, values in zip(rows[0], below, strict=True)]
     # A header may be a label too: "Cancer" above yes and no.
@@ -139,8 +139,8 @@ def _shown(values: Sequence[str], asked: Mapping[str, Label]) -> list[tuple[str,
 
 
 def table_key(text: str) -> str:
-    """A file's name or path as `read_label_table` looks it up."""
-    return composed(text.strip()).replace("\\", "/").removeprefix("./")
+    """A file's name or path as `read_label_table` looks it up, whatever the case of its letters."""
+    return composed(text.strip()).replace("\\", "/").removeprefix("./").casefold()
 
 
 def _read_rows(path: Path) -> list[list[str]]:
@@ -154,8 +154,8 @@ def _read_rows(path: Path) -> list[list[str]]:
             return _as_table(path, sheet_rows(raw, _MOST_ROWS + 1))
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    text, delimiters = decoded(raw, "latin-1"), _DELIMITERS
-    if named := re.match(r"sep=(.)\r?\n", text):  # Excel's own first line
+    text, delimiters = re.sub("\r+\n|\r", "\n", decoded(raw, "latin-1")), _DELIMITERS
+    if named := re.match(r"sep=(.)\n", text):  # Excel's own first line
         text, delimiters = text[named.end() :], named[1]
 
     def split(delimiter: str) -> list[list[str]]:
@@ -192,6 +192,7 @@ def _label_column(
 
     named = [column for column, name in enumerate(header) if re.fullmatch(_LABEL_COLUMN, name) and share(column) > 0]
     found = named or [column for column in range(len(columns)) if share(column) >= 0.5]
+    found = sorted({tuple(meant[column]): column for column in reversed(found)}.values())  # one of those that say alike
     return _only(path, found, header, "labels (values such as Healthy and Sick; 0 and 1 below a header such as label)")
 
 

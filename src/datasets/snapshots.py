@@ -155,7 +155,7 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def read_gray(path: Path) -> NDArray[np.float32]:
-    """Gray levels float32 [H, W] of a JPEG of one or three channels; raises UserError when it is damaged or a photograph."""
+    """Gray levels float32 [H, W] of a picture of any kind; raises UserError where it is damaged or a photograph."""
     try:
         image = read_image(path)
         refuse_photograph(path, image)

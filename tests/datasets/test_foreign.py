@@ -13,8 +13,9 @@ from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.foreign import FOLDER, HIDDEN, SECOND_LENS, SYSTEM, foreign
 from src.datasets.formats import scan
 from src.datasets.frame_cache import read_frame
-from src.datasets.snapshots import PHOTOGRAPHS, derive_snapshots
+from src.datasets.snapshots import PHOTOGRAPHS, derive_snapshots, read_gray
 from src.datasets.source import Skipped
+from src.errors import UserError
 
 Folder = Any  # tests/conftest.py: DMRFolder
 FOREIGN = {
@@ -112,4 +113,5 @@ def test_a_pale_picture_of_no_palette_is_a_photograph_and_a_vivid_one_a_heat_map
     assert left_out.reasons == {PHOTOGRAPHS: ["room.jpg"]} | archives
     with pytest.raises(ValueError, match=re.escape(PHOTOGRAPHS)):  # nor does training take one for a gray frame
         read_frame(tmp_path / "room.jpg", "gray", (60, 80))
-    assert derive_snapshots(tmp_path).skipped[PHOTOGRAPHS] == [tmp_path / "room.jpg"]
+    with pytest.raises(UserError, match=re.escape(PHOTOGRAPHS)):
+        read_gray(tmp_path / "room.jpg")

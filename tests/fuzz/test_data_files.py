@@ -72,6 +72,36 @@ PICTURES = [
 ]
 
 
+def wide(values: np.ndarray) -> bytes:
+    """A TIFF of numbers that Pillow does not read."""
+    return bytes(cv2.imencode(".tif", values, [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes())
+
+
+def dicoms() -> list[bytes]:
+    """Monochrome files, one of them compressed, where pydicom is installed."""
+    if importlib.util.find_spec("pydicom") is None:
+        return []
+    import pydicom
+
+    found = []
+    for kind, pixels in (("MONOCHROME1", GRAY), ("MONOCHROME2", (CELSIUS * 100 + 27315).astype(np.uint16))):
+        data = pydicom.Dataset()
+        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = *SIZE, 1, kind
+        data.BitsAllocated = data.BitsStored = 8 * pixels.itemsize
+        data.HighBit, data.PixelRepresentation, data.PixelData = data.BitsStored - 1, 0, pixels.tobytes()
+        data.RescaleSlope, data.RescaleIntercept, data.NumberOfFrames = "1", "0", 1
+        data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        for compress in (False, True):
+            if compress:
+                data.compress(pydicom.uid.RLELossless)
+            file = io.BytesIO()
+            data.save_as(file, enforce_file_format=True)
+            found.append(file.getvalue())
+    return found
+
+
 def saved(*frames: np.ndarray) -> bytes:
     """A `.npy` of one array, a `.npz` of several."""
     file = io.BytesIO()
@@ -85,6 +115,9 @@ ARRAYS = [
     saved(np.asfortranarray(CELSIUS)),
     saved(CELSIUS, CELSIUS),
     saved(CELSIUS, CELSIUS, GRAY),
+    wide(CELSIUS),
+    wide(CELSIUS.astype(np.int64)),
+    *dicoms(),
 ]
 MASK = coco_mask.encode(np.asfortranarray(GRAY > 100, dtype=np.uint8))
 SQUARE = [4, 4, 16, 4, 16, 16.5, 4, 16]
@@ -233,9 +266,9 @@ def test_labels(place: Path, content: bytes) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @fuzzed()
-@given(content=damaged(PICTURES), heat=st.booleans())
-def test_image(place: Path, content: bytes, heat: bool) -> None:
-    path = place / "a.jpg"
+@given(content=damaged(PICTURES), heat=st.booleans(), name=st.sampled_from(["a.jpg", "a.png"]))
+def test_image(place: Path, content: bytes, heat: bool, name: str) -> None:
+    path = place / name
     path.write_bytes(content)
     found = attempt("test_image", lambda: read_frame(path, "heat" if heat else "gray", SIZE), ValueError)
     assert found is None or found[0].shape == (3 if heat else 1, *SIZE)
@@ -262,7 +295,7 @@ def test_what_is_asked_of_all_frames(place: Path, one: bytes, other: bytes, text
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::RuntimeWarning:flyr")
 @fuzzed()
-@given(content=damaged([radiometric_jpeg(CELSIUS)]))
+@given(content=damaged([radiometric_jpeg(CELSIUS), radiometric_jpeg(CELSIUS, orientation=6)]))
 def test_flir(place: Path, content: bytes) -> None:
     pytest.importorskip("flyr")
     path = place / "a.jpg"
