@@ -3,6 +3,7 @@
 import io
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -40,13 +41,16 @@ def is_dicom(content: bytes) -> bool:
 
 def read_array(content: bytes) -> NDArray[Any]:
     """The one array of a file that `is_array`, as `settled` leaves it. Raises ValueError with the reason."""
-    if is_dicom(content):
-        return _read_dicom(content)
     if tags := _tiff_tags(content):
         return settled(_read_wide(content, tags))
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of NumPy and pydicom, at odd headers
+        return _read_dicom(content) if is_dicom(content) else settled(_read_numpy(content))
+
+
+def _read_numpy(content: bytes) -> NDArray[Any]:
     if content.startswith(b"PK"):
         content = _only_member(content)
-    return settled(_parsed(content))
+    return _parsed(content)
 
 
 def _tiff_tags(content: bytes) -> dict[int, tuple[int, ...]]:

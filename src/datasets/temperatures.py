@@ -22,7 +22,7 @@ _UNITS = (  # name, degrees Celsius of a step, degrees Celsius of 0
     ("Kelvin", 1.0, -273.15),
     ("hundredths of a Kelvin", 0.01, -273.15),  # whole numbers, as cameras store them
 )
-_MOST_OF_WHOLE = 60.0  # degrees from the least to the greatest: of whole numbers with more, gray levels are likelier
+_MOST_OF_WHOLE = 40.0  # degrees from the least to the greatest: of whole numbers with more, gray levels are likelier
 _OTHER_UNIT = f"numbers whose median is not between {_MEDIAN[0]:g} and {_MEDIAN[1]:g} C: taken for"
 NO_TEMPERATURES = (
     f"values that are no temperatures of a body in a room: their median would be {_MEDIAN[0]:g} to {_MEDIAN[1]:g} and "

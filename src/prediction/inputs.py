@@ -177,6 +177,8 @@ def from_array(array: NDArray[Any], notes: Skipped | None = None) -> Thermogram:
     Three equal channels count as gray. Temperatures in Fahrenheit, Kelvin or hundredths of a Kelvin become degrees
     Celsius, which is told in `notes`. Raises `UserError` for anything else.
     """
+    if np.ma.is_masked(array):  # whose hidden values would count
+        raise UserError("an array with masked values: fill them in first")
     name, array = PurePath("array"), np.asarray(array)
     try:
         found = settled(array)

@@ -184,7 +184,7 @@ def test_other_units_become_degrees_celsius(tmp_path: Path, unit: str) -> None:
 
 NO_TEMPERATURES = {
     "levels of a picture": BODY * 7,
-    "dark levels of a picture": np.rint(np.interp(BODY, [BODY.min(), 26, BODY.max()], [0, 80, 230])),
+    "dark levels of a picture": np.rint(np.interp(BODY, [BODY.min(), 26, BODY.max()], [0, 55, 100])),
     "unit range": BODY / 40,
     "hundredths of a degree": BODY * 100,
     "tenths of a Kelvin": BODY * 10 + 2731.5,

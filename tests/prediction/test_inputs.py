@@ -149,7 +149,7 @@ def test_arrays() -> None:
     assert from_array(gray).unit == "gray level"
     assert np.array_equal(from_array(np.repeat(gray[..., None], 3, 2)).gray_picture(), gray)
     assert from_array(gray.astype(np.float64) / 10 + 20).unit == "C"
-    for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0]):
+    for wrong in (gray.astype(int), gray[None, None], np.full((4, 4), np.nan), gray[:0], np.ma.masked_less(gray, 9)):
         with pytest.raises(UserError, match="array"):
             from_array(wrong)
 
