@@ -11,6 +11,7 @@ from src.errors import UserError
 from src.settings import (
     REPOSITORY,
     ClassificationSettings,
+    DecoderRunSettings,
     DecoderSettings,
     LatentSettings,
     Modality,
@@ -113,8 +114,10 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
     several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
-    if flags.mode == "predict" and (several or getattr(flags, "seeds", 1) > 1):
-        parser.error("--mode predict: answers with one run; name a trial's folder with --set output_root=DIR instead")
+    of_protocol = getattr(flags, "protocol", None)
+    answers = of_protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
+    if flags.mode == "predict" and ((several and not answers) or getattr(flags, "seeds", 1) > 1):
+        parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
     if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
     given = {name: getattr(flags, name, None) for name in ("input", "output", "run")}
@@ -126,9 +129,9 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     if clusters is not None and not 2 <= clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
-    names_run = flags.cfg_path is not None or bool(flags.overrides) or any(gray.values())
+    names_run = flags.cfg_path is not None or bool(overrides) or any(gray.values())
     if given["run"] and names_run:
-        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set and --gray_...")
+        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
     return Arguments(
         cfg_path=flags.cfg_path or REPOSITORY / "config",
         mode=flags.mode,
@@ -156,16 +159,26 @@ def named(overrides: Sequence[str]) -> set[str]:
 
 def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
     """What the command line alone says of the settings, as JSON has it."""
-    return settings.model_dump(mode="json", include=named(arguments.overrides))
+    # What the final model has its own way, whatever the settings say.
+    own = {"select_by", "patience", "transductive"} if getattr(settings, "protocol", None) == "final" else set()
+    return settings.model_dump(mode="json", include=named(arguments.overrides) - own)
 
 
-def run_to_predict_with(arguments: Arguments, settings: SegmentationSettings) -> Path | None:
-    """The folder of the run that is named, itself or by the settings; None, for the weights that ship, where the latter
-    holds no trained run and no flag asked for one."""
+def run_to_predict_with(arguments: Arguments, settings: DecoderRunSettings) -> Path | None:
+    """The folder of the run that is named, itself or by the settings; None where none is there and no flag asks for it.
+
+    Without a word on the protocol, and without a run of one holdout split, it is the final model's, where there is one.
+    """
     if arguments.run is not None:
         return arguments.run
-    run = settings.output_root / settings.run_name
-    return run if arguments.names_run or (run / "checkpoints" / "dmr_run.pty").is_file() else None
+    run, final = settings.protocol_root / settings.run_name, settings.output_root / "final" / settings.run_name
+    if settings.protocol == "holdout" and not _is_trained(run) and _is_trained(final):
+        return final
+    return run if arguments.names_run or _is_trained(run) else None
+
+
+def _is_trained(run: Path) -> bool:
+    return (run / "checkpoints" / "dmr_run.pty").is_file()
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:
@@ -194,7 +207,7 @@ def _decoder_settings(arguments: Arguments, task: str, kind: type[S]) -> S:
         found = (settings.encoder_modality, settings.decoder_modality)
         if found != (arguments.encoder, arguments.decoder):
             raise UserError(f"{name}: encoder_modality, decoder_modality: {found}: the flags ask for the file's name")
-        if settings.protocol != "kfold" and "folds" in named(arguments.overrides):
+        if settings.protocol not in ("kfold", "final") and "folds" in named(arguments.overrides):
             raise UserError(f"folds: goes with protocol: kfold, not with {settings.protocol}")
     return settings
 

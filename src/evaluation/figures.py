@@ -23,13 +23,15 @@ from src.evaluation.segmentation import confusion_matrices, dice_and_iou
 
 @styled
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: float | None, target: Target) -> None:
-    """Training and validation loss by epoch, the chosen epoch marked where it is known."""
+    """Training loss by epoch, validation loss where there is one; the chosen epoch is marked where it is known."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     epochs = [entry["epoch"] for entry in history]
     marker = "o" if len(epochs) < 3 else None
-    axes.plot(epochs, [entry["train/loss"] for entry in history], label="training", marker=marker)
-    axes.plot(epochs, [entry["val/loss"] for entry in history], label="validation", marker=marker)
+    for part, label in (("train", "training"), ("val", "validation")):
+        losses = np.array([entry.get(f"{part}/loss", np.nan) for entry in history], float)
+        if not np.isnan(losses).all():
+            axes.plot(epochs, losses, label=label, marker=marker)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linestyle=":", label=f"chosen: epoch {best_epoch:.0f}")
     axes.set(xlabel="epoch", ylabel="loss")

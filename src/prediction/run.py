@@ -123,7 +123,10 @@ def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, An
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
     free = fields_of(TASKS[task], Kind.MACHINE, Kind.LENGTH, Kind.PLACE)  # which have no say in it
     relevant = {name: value for name, value in asked.items() if name not in free}
-    checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
+    trained_with = checkpoints.load(best).settings
+    checkpoints.refuse_other_settings(trained_with, relevant, best)
+    if trained_with.get("protocol") == "final":
+        logger.info("%s: trained on all patients; what it is expected to score is k-fold's", run)
     if RunFolder(run).last.is_file() and not RunFolder(run).is_finished:
         epoch = predictor.trained.best_epoch
         logger.warning("%s: its training has not ended: its best epoch until now answers, number %d", run, epoch)

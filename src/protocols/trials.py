@@ -5,6 +5,7 @@ Each trial is an ordinary run in an output root of its own below the settings', 
     holdout, N seeds     seeds/seed_2021, seeds/seed_2022, ...
     kfold                kfold_5/seed_2021/fold_1, ...
     published            published/seed_2021; its two tasks divide differently, each with a split of its own there
+    final                final; one training on all patients (src/protocols/final.py)
 
 What the trials say together lies in the run folder beside them, such as kfold_5/dmr_runs_seg_h_enc_h_dec. Both tasks
 and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
@@ -16,6 +17,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -27,6 +29,7 @@ from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
+from src.protocols import final
 from src.protocols.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
     BASELINES,
@@ -57,7 +60,7 @@ _OF_DECODER = fields_of(Settings, Kind.DATA, Kind.PLACE, Kind.MACHINE) | {"encod
 def run(
     settings: S,
     arguments: cli.Arguments,
-    train_and_test: Callable[[S, cli.Arguments], None],
+    train_and_test: Callable[..., None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
 ) -> None:
     """One run where the settings' protocol is holdout with one seed; else all trials, and what they say together.
@@ -66,6 +69,9 @@ def run(
     below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
     unless there is a finished one of the same settings.
     """
+    if settings.protocol == "final":
+        _run_final(settings, arguments, train_and_test, pretrain)
+        return
     if settings.protocol == "published":
         settings = _as_published(settings)
     variants = [settings]
@@ -100,6 +106,28 @@ def run(
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
         compare_with_baselines(settings, folder)
+
+
+def _run_final(
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[..., None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+) -> None:
+    """One training on all patients, told what k-fold says of it; its encoder first where it needs one."""
+    if arguments.seeds > 1 or arguments.baselines:
+        raise UserError("--protocol final: is one training, without --seeds and --baselines")
+    if settings.train_patients is not None:
+        raise UserError("train_patients: is for learning curves; the final model is trained on all patients")
+    told = final.expected(settings)
+    logger.info("k-fold kept epoch %s: the final model trains for %d", ", ".join(map(str, told.kept)), told.epochs)
+    settings = final.as_final(settings)
+    _refuse_unused(settings, arguments, several=True)
+    trial = Trial(settings.seed, None, place(settings))
+    last = RunFolder(trial.root / settings.run_name).last
+    if arguments.resume and last.is_file() and checkpoints.load(last).epoch > told.epochs:
+        raise UserError(f"{last}: was trained for longer than k-fold says by now; --overwrite starts afresh")
+    run_trial(trial, settings, arguments, partial(train_and_test, expected=told), pretrain)
 
 
 def _as_published(settings: S) -> S:
@@ -176,7 +204,8 @@ def run_trial(
     own = settings.model_copy(update=changes)
     if arguments.mode == "train" and _pretrains(own):
         _pretrain(own, arguments, pretrain)
-    if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
+    may_skip = settings.protocol != "final"  # which takes anew what k-fold says by now
+    if arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments):
         logger.warning("%s: finished already", trial.root / own.run_name)
     else:
         train_and_test(own, arguments)
@@ -246,8 +275,7 @@ def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
 
 def place(settings: DecoderRunSettings) -> Path:
     """Where the trials of a protocol go."""
-    names = {"holdout": "seeds", "kfold": f"kfold_{settings.folds}", "published": "published"}
-    return settings.output_root / names[settings.protocol]
+    return settings.output_root / "seeds" if settings.protocol == "holdout" else settings.protocol_root
 
 
 def _keep_split(path: Path, split: Split, trials: Path) -> None:

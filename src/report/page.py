@@ -97,7 +97,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         problems=reader.problems,
         headlines=headlines(groups),
         picture=picture,
-        results=[found for group in shown for found in _results(group, commands)],
+        results=[found for group in shown if not group.is_final for found in _results(group, commands)],
         encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
         baselines=[
             report_scores.baseline_table(title, found)
@@ -113,7 +113,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
             *report_record.settings_tables(titled),
             report_record.version_table(runs),
         ],
-        checklist=checklist(groups),
+        checklist=checklist([group for group in groups if not group.is_final]),
     )
 
 
@@ -158,7 +158,8 @@ def _protocols(groups: Sequence[Group]) -> list[Table]:
     seeds = [report_scores.seed_table(group, task) for group in groups for task in ("classification", "segmentation")]
     trials = [group for group in groups if group.is_trial]
     single = [report_scores.trial_table(trials, task) for task in ("latent", "classification", "segmentation")]
-    return [table for table in (*seeds, *single) if table]
+    finals = [report_scores.final_table(group) for group in groups if group.is_final]
+    return [table for table in (*finals, *seeds, *single) if table]
 
 
 def _title(group: Group, found: Run) -> str:
