@@ -90,6 +90,8 @@ def parse_decoder(description: str) -> Arguments:
     parser.add_argument("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
     parser.add_argument("--run", type=Path, metavar="DIR", help="with --mode predict: folder of the run that answers")
+    ensemble = "with --mode predict: a folder of k-fold, such as kfold_5, whose models answer together"
+    parser.add_argument("--ensemble", type=Path, metavar="DIR", help=ensemble)
     return _parse(parser, ("train", "test", "predict"))
 
 
@@ -121,10 +123,14 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
     given = {name: getattr(flags, name, None) for name in ("input", "output", "run")}
+    if (ensemble := getattr(flags, "ensemble", None)) is not None:
+        if given["run"] or _is_trained(ensemble):
+            parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
+        given["run"] = ensemble
     if (flags.mode == "predict") != (given["input"] is not None) or (
         (given["output"] or given["run"]) and flags.mode != "predict"
     ):
-        parser.error("--mode predict needs --input PATH; --input, --output and --run go with it")
+        parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
     clusters = getattr(flags, "clusters", None)
     if clusters is not None and not 2 <= clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")

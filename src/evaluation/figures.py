@@ -92,7 +92,7 @@ def segmentation_sheet(
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
     axes = figure.subplots(len(frames), 3, squeeze=False)
-    colours = ListedColormap([region_colour(index) for index in range(len(names))])
+    colours = ListedColormap([region_colour(index, name) for index, name in enumerate(names)])
     dice = dice_and_iou(confusion_matrices(truth, predicted, len(names)))[0]
     dice[:, background] = np.nan
     for row, frame in enumerate(frames):
@@ -225,7 +225,7 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], target: T
     shape: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "widths": 0.6}
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, **shape)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=mpl.colors.to_rgba(region_colour(index), 0.45))
+        box.set(facecolor=mpl.colors.to_rgba(region_colour(index, names[index]), 0.45))
         # Dots beside each other in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
         axes.plot(values[place - 1], spread, ".", color=INK, markersize=4, alpha=0.6)
