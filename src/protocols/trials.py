@@ -15,6 +15,7 @@ import json
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from src.datasets.build import Parts, build_diagnoses, build_regions, draw_split
 from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
+from src.evaluation.summary import closing
 from src.networks import checkpoint as checkpoints
 from src.protocols import final
 from src.protocols.pooling import Trial, compare_with_baselines, pool
@@ -88,6 +90,7 @@ def run(
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # until the first run has a log of its own
     if not several:
         for variant in variants:
             train_and_test(variant, arguments)
@@ -99,7 +102,10 @@ def run(
             if not (arguments.resume or arguments.overwrite):
                 RunFolder(folder).refuse_to_replace()
             shutil.rmtree(folder)  # what earlier trials said together
-        for trial in trials:
+        started = time.perf_counter()
+        for done, trial in enumerate(trials):
+            if distributed.writes():
+                logger.info("%s", _progress(done, trials, time.perf_counter() - started))
             for variant in variants:
                 run_trial(trial, variant, arguments, train_and_test, pretrain)
         if distributed.writes():
@@ -119,6 +125,7 @@ def _run_final(
         raise UserError("--protocol final: is one training, without --seeds and --baselines")
     if settings.train_patients is not None:
         raise UserError("train_patients: is for learning curves; the final model is trained on all patients")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     told = final.expected(settings)
     logger.info("k-fold kept epoch %s: the final model trains for %d", ", ".join(map(str, told.kept)), told.epochs)
     settings = final.as_final(settings)
@@ -172,10 +179,20 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str
         names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
         pool(settings, trials, name, place(settings) / name)
-        logger.info("pooled: %s", place(settings) / name)
     if mode == "train":  # a test would write settings that nothing was trained with
         for variant in variants:
             RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
+    for name in names:
+        logger.info("pooled: %s", closing(place(settings) / name))
+
+
+def _progress(done: int, trials: Sequence[Trial], seconds: float) -> str:
+    """Which trial comes now, and how long all that are left may take, going by those before it."""
+    trial = trials[done]
+    which = f"seed {trial.seed}" + (f", fold {trial.fold}" if trial.fold is not None else "")
+    left = seconds / max(done, 1) * (len(trials) - done)
+    words = f"{left / 3600:.1f} h" if left >= 5400 else f"{max(left / 60, 1):.0f} min"
+    return f"trial {done + 1} of {len(trials)} ({which})" + (f", about {words} left" if done else "")
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
