@@ -51,7 +51,7 @@ def comparison(
         _patients(right, names, pictured)
     else:
         _curves(right, names, pictured)
-    figure.suptitle(f"A: {names[0]}     B: {names[1]}", fontsize=9, color=SOFT)
+    figure.suptitle(f"A: {names[0]}        B: {names[1]}", fontsize=10)
     save(figure, target)
 
 
@@ -68,12 +68,17 @@ def _forest(axes: Any, shown: Mapping[str, str], differences: Mapping[str, Inter
             axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.4, solid_capstyle="butt")
         marker = {"markersize": 9 if colour == INK else 7, "markeredgecolor": INK, "markeredgewidth": 0.6}
         axes.plot(found.value, place, "D" if colour == INK else "o", color=colour, **marker)
-    reach = max(abs(end) for end in axes.get_xlim())
-    axes.set(xlim=(-reach, reach), ylim=(len(shown) - 0.4, -0.6), yticks=range(len(shown)))
+        words = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        axes.text(1.02, place, f"{found.value:+.3f}", weight="bold" if colour == INK else "normal", **words)
+    low, high = axes.get_xlim()
+    low, high = min(low, -0.15 * (high - low)), max(high, 0.15 * (high - low))  # room for both sides of 0
+    axes.set(xlim=(low, high), ylim=(len(shown) - 0.4, -0.6), yticks=range(len(shown)))
     axes.set_yticklabels(list(shown.values()))
     what = "Dice" if isinstance(pictured, Regions) else "score"
-    axes.set(xlabel=f"{what}, A minus B, with its 95% interval (patients resampled)")
-    axes.set_title("B is better        A is better", fontsize=9, color=SOFT)
+    axes.set(xlabel=f"{what}, A minus B, 95% interval (patients resampled)")
+    above = {"transform": axes.get_xaxis_transform(), "va": "bottom", "fontsize": 9, "color": SOFT}
+    axes.text(0, 1.01, "B better  ", ha="right", **above)
+    axes.text(0, 1.01, "  A better", ha="left", **above)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
 

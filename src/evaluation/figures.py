@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
 from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
-from src.evaluation.figure_style import INK, SOFT, Target, save, styled
+from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
 from src.evaluation.segmentation import confusion_matrices, dice_and_iou
@@ -35,6 +35,26 @@ def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: float | None, 
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linestyle=":", label=f"chosen: epoch {best_epoch:.0f}")
     axes.set(xlabel="epoch", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y")
+    axes.legend()
+    save(figure, target)
+
+
+@styled
+def trial_curves(histories: Sequence[Sequence[Mapping[str, Any]]], kept: Sequence[int], target: Target) -> None:
+    """Training and validation loss of several trainings by epoch, a line each; a dot is the epoch that was kept."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for place, (part, label) in enumerate((("train", "training"), ("val", "validation"))):
+        for number, (history, best) in enumerate(zip(histories, kept, strict=True)):
+            epochs = [entry["epoch"] for entry in history]
+            losses = [entry.get(f"{part}/loss", np.nan) for entry in history]
+            axes.plot(epochs, losses, color=LINES[place], alpha=0.55, linewidth=1.2, label="" if number else label)
+            if part == "val" and best in epochs:
+                axes.plot(best, losses[epochs.index(best)], "o", color=LINES[place], markersize=4)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.set_title(f"{len(histories)} trainings; dots: the epoch that each kept")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     axes.legend()

@@ -50,7 +50,7 @@ def block(folder: Path) -> str:
     for name in _SHOWN:
         found = [name] if name in scores else []
         found += [f"test/dice/{region}" for region in regions] if name == "test/dice_macro" else []
-        lines += [f"  {_shown(key, folder):32} {_number(scores, intervals, key)}" for key in found]
+        lines += [f"  {_shown(key, folder):34} {_number(scores, intervals, key)}" for key in found]
     return "\n".join([*lines, f"  pictures: {folder / 'results' / 'figures'}"])
 
 

@@ -29,7 +29,9 @@ from src.datasets.build import Parts, build_diagnoses, build_regions, draw_split
 from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
+from src.evaluation import figures
 from src.evaluation.summary import closing
+from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.protocols import final
 from src.protocols.pooling import Trial, compare_with_baselines, pool
@@ -102,12 +104,14 @@ def run(
             if not (arguments.resume or arguments.overwrite):
                 RunFolder(folder).refuse_to_replace()
             shutil.rmtree(folder)  # what earlier trials said together
-        started = time.perf_counter()
-        for done, trial in enumerate(trials):
+        took: list[float] = []  # of each trial that was not finished before
+        for number, trial in enumerate(trials):
             if distributed.writes():
-                logger.info("%s", _progress(done, trials, time.perf_counter() - started))
-            for variant in variants:
-                run_trial(trial, variant, arguments, train_and_test, pretrain)
+                logger.info("%s", _progress(number, trials, took))
+            started = time.perf_counter()
+            worked = [run_trial(trial, variant, arguments, train_and_test, pretrain) for variant in variants]
+            if any(worked):
+                took.append(time.perf_counter() - started)
         if distributed.writes():
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
@@ -179,6 +183,11 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str
         names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
         pool(settings, trials, name, place(settings) / name)
+        runs = [RunFolder(trial.root / name) for trial in trials if (trial.root / name / "logs").is_dir()]
+        if runs:  # regressions have no epochs
+            kept = [int(read_json(run.results / "metrics.json", "the metrics").get("best_epoch", 0)) for run in runs]
+            target = RunFolder(place(settings) / name).figures / "loss_curves.png"
+            figures.trial_curves([run.history() for run in runs], kept, target)
     if mode == "train":  # a test would write settings that nothing was trained with
         for variant in variants:
             RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
@@ -186,13 +195,13 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str
         logger.info("pooled: %s", closing(place(settings) / name))
 
 
-def _progress(done: int, trials: Sequence[Trial], seconds: float) -> str:
-    """Which trial comes now, and how long all that are left may take, going by those before it."""
-    trial = trials[done]
+def _progress(number: int, trials: Sequence[Trial], took: Sequence[float]) -> str:
+    """Which trial comes now, and how long all that are left may take, by the seconds that others took."""
+    trial = trials[number]
     which = f"seed {trial.seed}" + (f", fold {trial.fold}" if trial.fold is not None else "")
-    left = seconds / max(done, 1) * (len(trials) - done)
-    words = f"{left / 3600:.1f} h" if left >= 5400 else f"{max(left / 60, 1):.0f} min"
-    return f"trial {done + 1} of {len(trials)} ({which})" + (f", about {words} left" if done else "")
+    left = sum(took) / max(len(took), 1) * (len(trials) - number)
+    words = f"{left / 3600:.0f} h" if left >= 5400 else f"{max(left / 60, 1):.0f} min"
+    return f"trial {number + 1} of {len(trials)} ({which})" + (f", about {words} left" if took else "")
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
@@ -215,18 +224,23 @@ def run_trial(
     arguments: cli.Arguments,
     train_and_test: Callable[[S, cli.Arguments], None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
-) -> None:
-    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`."""
+) -> bool:
+    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`.
+
+    Returns whether there was anything to do.
+    """
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
     own = settings.model_copy(update=changes)
     if arguments.mode == "train" and _pretrains(own):
         _pretrain(own, arguments, pretrain)
     may_skip = settings.protocol != "final"  # which takes anew what k-fold says by now
-    if arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments):
+    skips = arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments)
+    if skips:
         logger.warning("%s: finished already", trial.root / own.run_name)
     else:
         train_and_test(own, arguments)
     distributed.wait_for_all()
+    return not skips
 
 
 def _pretrains(settings: DecoderRunSettings) -> bool:

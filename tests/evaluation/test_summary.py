@@ -44,7 +44,7 @@ def test_an_output_root_shows_its_runs_and_those_of_protocols(root: Path) -> Non
         f"kfold_5/{SEGMENTER}",
         f"final/{SEGMENTER}: trained on all patients; the score is that of k-fold",
     ]
-    assert "test/dice/neck                        0.700  (0.600 to 0.800)" in blocks[0]
+    assert "test/dice/neck                          0.700  (0.600 to 0.800)" in blocks[0]
     assert "ROI" not in blocks[0]  # the background
     assert "expected/dice_macro" in blocks[2]
     assert "test/" not in blocks[2]

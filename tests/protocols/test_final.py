@@ -138,3 +138,9 @@ def test_what_it_cannot_be_is_one_line(
         )  # fmt: skip
     assert end.value.code == 2
     assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_kfold_has_curves_of_all_its_trainings(root: Path) -> None:
+    for name, picture in ((SEGMENTER, "dice"), (CLASSIFIER, "roc_and_confusion")):
+        figures = {path.stem for path in (root / "kfold_2" / name / "results" / "figures").glob("*.png")}
+        assert {"loss_curves", picture} <= figures
