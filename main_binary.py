@@ -15,6 +15,7 @@ from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.prediction.breasts import frozen_breasts
 from src.prediction.record import write_record
@@ -27,7 +28,7 @@ from src.training.decoder_task import evaluate
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.diagnosis import DiagnosisTask
 from src.training.engine import choose_device, fit, make_repeatable, resumed
-from src.training.frozen import frozen_encoder
+from src.training.frozen import frozen_encoder, refuse_missing_encoder
 from src.training.memory import peak_memory_mb
 from src.training.regressions import run_regressions
 from src.training.run_folder import RunFolder
@@ -55,6 +56,7 @@ def train_and_test(
     distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
+    refuse_missing_encoder(arguments.mode, arguments.encoder_ckpt_root, settings)
     run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     # ---------------------------------------------------------------- frames
@@ -117,4 +119,4 @@ def test(task: DiagnosisTask, parts: Parts[DiagnosisDataset], strata: Strata, ru
 
 
 if __name__ == "__main__":
-    run_script(main, cli.AFTER_INTERRUPTION)
+    run_script(main, cli.AFTER_INTERRUPTION, holds_locks)

@@ -12,6 +12,7 @@ from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import region_scores
+from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
@@ -22,7 +23,7 @@ from src.training import distributed
 from src.training.decoder_task import evaluate
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import choose_device, fit, make_repeatable, resumed
-from src.training.frozen import frozen_encoder
+from src.training.frozen import frozen_encoder, refuse_missing_encoder
 from src.training.memory import peak_memory_mb
 from src.training.regions import RegionTask
 from src.training.run_folder import RunFolder
@@ -48,6 +49,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, exp
     distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
+    refuse_missing_encoder(arguments.mode, arguments.encoder_ckpt_root, settings)
     run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     # ---------------------------------------------------------------- frames
@@ -108,4 +110,4 @@ def test(task: RegionTask, parts: Parts[RegionDataset], run: RunFolder) -> dict[
 
 
 if __name__ == "__main__":
-    run_script(main, cli.AFTER_INTERRUPTION)
+    run_script(main, cli.AFTER_INTERRUPTION, holds_locks)

@@ -1,6 +1,7 @@
 """The flags of the three entry scripts, and how they end."""
 
 import argparse
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from src.errors import UserError
 from src.settings import (
     REPOSITORY,
+    TASKS,
     ClassificationSettings,
     DecoderRunSettings,
     DecoderSettings,
@@ -65,8 +67,10 @@ def parse_latent(description: str) -> Arguments:
 def parse_decoder(description: str) -> Arguments:
     """Flags of main_binary.py and main_seg.py."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--gray_encoder", action="store_true", help="an encoder trained on gray frames")
-    parser.add_argument("--gray_decoder", action="store_true", help="gray frames for the decoder")
+    parser.add_argument(
+        "--gray_encoder", "--gray-encoder", action="store_true", help="an encoder trained on gray frames"
+    )
+    parser.add_argument("--gray_decoder", "--gray-decoder", action="store_true", help="gray frames for the decoder")
     parser.add_argument(
         "--encoder-ckpt-root",
         type=Path,
@@ -108,7 +112,9 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
     again.add_argument("--overwrite", action="store_true", help="remove the run in the folder and start afresh")
-    flags = parser.parse_args()
+    flags, unknown = parser.parse_known_args()
+    if unknown:
+        parser.error(_unknown(unknown))
     if (flags.resume or flags.overwrite) and flags.mode != "train":
         parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
     if getattr(flags, "seeds", 1) < 1:
@@ -156,6 +162,15 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         names_run=names_run,
         **given,
     )
+
+
+def _unknown(arguments: Sequence[str]) -> str:
+    """Words for arguments that no flag takes; settings are often tried as flags."""
+    name = arguments[0].lstrip("-").partition("=")[0].replace("-", "_")
+    keys = {key for kind in TASKS.values() for key in kind.model_fields}
+    near = [name] if name in keys else difflib.get_close_matches(name, sorted(keys), n=1)
+    hint = f"; a setting goes with --set, as in --set {near[0]}=VALUE" if near else ""
+    return f"unrecognized arguments: {' '.join(arguments)}{hint}"
 
 
 def named(overrides: Sequence[str]) -> set[str]:

@@ -173,7 +173,10 @@ def _explain(
         shown = "" if not key else f" {one_line(str(value), 400) if isinstance(value, Path) else quoted}:"
         text = f"{where}:{shown} {first['ctx']['error']}"
     else:
-        text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
+        accepted = _accepted(kind, key)
+        text = f"{where}: {quoted}: {first['msg'].lower()}; {accepted} is accepted"
+        if accepted.startswith("a list") and isinstance(value, str):
+            text = f"{where}: {quoted}: {accepted} is accepted, in brackets: {key}='[{one_line(value, 100)}]'"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 
