@@ -7,6 +7,7 @@ from src import cli
 from src.datasets.build import build_frames
 from src.errors import run as run_script
 from src.evaluation import figures
+from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.networks.build import new_encoder
 from src.settings import LatentSettings
@@ -80,4 +81,4 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, cli.AFTER_INTERRUPTION)
+    run_script(main, cli.AFTER_INTERRUPTION, holds_locks)

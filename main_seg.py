@@ -5,22 +5,25 @@ import time
 
 from main_latent import pretrain
 from src import cli
-from src.datasets.build import build_regions
+from src.datasets.build import Parts, build_regions
+from src.datasets.torch_datasets import RegionDataset
 from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
 from src.evaluation.segmentation import region_scores
+from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.protocols import trials as protocols
+from src.protocols.final import Expected
 from src.settings import SegmentationSettings
 from src.training import distributed
 from src.training.decoder_task import evaluate
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import choose_device, fit, make_repeatable, resumed
-from src.training.frozen import frozen_encoder
+from src.training.frozen import frozen_encoder, refuse_missing_encoder
 from src.training.memory import peak_memory_mb
 from src.training.regions import RegionTask
 from src.training.run_folder import RunFolder
@@ -37,8 +40,8 @@ def main() -> None:
     protocols.run(settings, arguments, train_and_test, pretrain)
 
 
-def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> None:
-    """One training, tested on the patients of its split."""
+def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, expected: Expected | None = None) -> None:
+    """One training, tested on the patients of its split; one on all patients has the score that is `expected`."""
     started = time.perf_counter()
 
     # ---------------------------------------------------------------- run
@@ -46,12 +49,13 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
     distributed.join(device)
     make_repeatable(settings.seed)
     run = RunFolder(settings.output_root / settings.run_name)
+    refuse_missing_encoder(arguments.mode, arguments.encoder_ckpt_root, settings)
     run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
         parts = build_regions(settings, run.split if arguments.mode == "test" else None)
-    classes = names, background = parts.train.class_names, parts.train.background
+    classes = parts.train.class_names, parts.train.background
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
@@ -63,40 +67,47 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments) -> 
         if distributed.writes():
             run.begin(settings, sys.argv, state is blank, task.latents.dtype)
             parts.save_split(run.split)
-        fit(DecoderTrainer(task, parts, settings), run, settings, state)
+        fit(DecoderTrainer(task, parts, settings), run, expected.until(settings) if expected else settings, state)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():
         return
     best = checkpoints.load(run.best)
     checkpoints.restore(task.model.decoder, best.model, run.best)
-    scores: dict[str, float] = {}
-    for part, dataset in (("val", parts.validation), ("test", parts.test)):
-        scores[f"{part}/loss"], confusion = evaluate(task, dataset)
-        found = region_scores(confusion.sum(0), names, background)
-        scores |= {f"{part}/{name}": value for name, value in found.items()}
-    truth, predicted = task.predicted_classes(parts.test)
-    by_image, intervals = judge_segmenter(parts.test.patients, truth, predicted, confusion, classes, settings.seed)
-    scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
-    write_intervals(run.results / "intervals.json", intervals)
-    rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
-    write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
+    scores = expected.write(run, parts.train.patients) if expected else test(task, parts, run)
     write_record(run, task, parts, settings.palette, classes)
 
     # ---------------------------------------------------------------- results
     history = run.history() or best.history
     figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
-    figures.dice_boxes(by_image["dice"], classes, run.figures / "dice.png")
-    for name, places in (("regions", parts.test.spread_places(5)), ("worst", worst_frames(by_image, 5))):
-        frames = parts.test.__getitems__(places)["frame"].numpy()
-        captions = [parts.test.patients[place] for place in places]
-        path = run.figures / f"{name}.png"
-        figures.segmentation_sheet(frames, truth[places], predicted[places], captions, classes, path)
     if arguments.mode == "train":
         scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
         scores |= {"seconds": state.seconds + time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
     run.finish(scores)
 
 
+def test(task: RegionTask, parts: Parts[RegionDataset], run: RunFolder) -> dict[str, float]:
+    """Scores of the validation and test frames; what was predicted, intervals and pictures go into the folder."""
+    classes = names, background = task.classes
+    scores: dict[str, float] = {}
+    for part, dataset in (("val", parts.validation), ("test", parts.test)):
+        scores[f"{part}/loss"], confusion = evaluate(task, dataset)
+        found = region_scores(confusion.sum(0), names, background)
+        scores |= {f"{part}/{name}": value for name, value in found.items()}
+    patients, (truth, predicted) = parts.test.patients, task.predicted_classes(parts.test)
+    by_image, intervals = judge_segmenter(patients, truth, predicted, confusion, classes, task.settings.seed)
+    scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
+    write_intervals(run.results / "intervals.json", intervals)
+    rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)
+    write_predictions(run.results / "predictions.csv", SEGMENTATION_COLUMNS, rows)
+    figures.dice_boxes(by_image["dice"], classes, run.figures / "dice.png")
+    for name, places in (("regions", parts.test.spread_places(5)), ("worst", worst_frames(by_image, 5))):
+        frames = parts.test.__getitems__(places)["frame"].numpy()
+        captions = [patients[place] for place in places]
+        path = run.figures / f"{name}.png"
+        figures.segmentation_sheet(frames, truth[places], predicted[places], captions, classes, path)
+    return scores
+
+
 if __name__ == "__main__":
-    run_script(main, cli.AFTER_INTERRUPTION)
+    run_script(main, cli.AFTER_INTERRUPTION, holds_locks)

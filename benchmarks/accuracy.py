@@ -31,12 +31,13 @@ from src.datasets.torch_datasets import RegionDataset
 from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.intervals import Interval
+from src.evaluation.tested import differences
 from src.files import alone_in, read_json, write_json
 from src.networks.precision import compute_dtype, number_format
 from src.networks.taught import SHIPPED
 from src.phantom.dataset import write_phantom
 from src.protocols import trials as protocols
-from src.protocols.pooling import Trial, differences, pool
+from src.protocols.pooling import Trial, pool
 from src.settings import SegmentationSettings
 from src.training.engine import choose_device
 

@@ -1,6 +1,7 @@
 """The flags of the three entry scripts, and how they end."""
 
 import argparse
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Any, TypeVar, get_args
 from src.errors import UserError
 from src.settings import (
     REPOSITORY,
+    TASKS,
     ClassificationSettings,
+    DecoderRunSettings,
     DecoderSettings,
     LatentSettings,
     Modality,
@@ -64,8 +67,10 @@ def parse_latent(description: str) -> Arguments:
 def parse_decoder(description: str) -> Arguments:
     """Flags of main_binary.py and main_seg.py."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--gray_encoder", action="store_true", help="an encoder trained on gray frames")
-    parser.add_argument("--gray_decoder", action="store_true", help="gray frames for the decoder")
+    parser.add_argument(
+        "--gray_encoder", "--gray-encoder", action="store_true", help="an encoder trained on gray frames"
+    )
+    parser.add_argument("--gray_decoder", "--gray-decoder", action="store_true", help="gray frames for the decoder")
     parser.add_argument(
         "--encoder-ckpt-root",
         type=Path,
@@ -89,6 +94,8 @@ def parse_decoder(description: str) -> Arguments:
     parser.add_argument("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
     parser.add_argument("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
     parser.add_argument("--run", type=Path, metavar="DIR", help="with --mode predict: folder of the run that answers")
+    ensemble = "with --mode predict: a folder of k-fold, such as kfold_5, whose models answer together"
+    parser.add_argument("--ensemble", type=Path, metavar="DIR", help=ensemble)
     return _parse(parser, ("train", "test", "predict"))
 
 
@@ -105,7 +112,9 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
     again.add_argument("--overwrite", action="store_true", help="remove the run in the folder and start afresh")
-    flags = parser.parse_args()
+    flags, unknown = parser.parse_known_args()
+    if unknown:
+        parser.error(_unknown(unknown))
     if (flags.resume or flags.overwrite) and flags.mode != "train":
         parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
     if getattr(flags, "seeds", 1) < 1:
@@ -113,22 +122,28 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
     several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
-    if flags.mode == "predict" and (several or getattr(flags, "seeds", 1) > 1):
-        parser.error("--mode predict: answers with one run; name a trial's folder with --set output_root=DIR instead")
+    of_protocol = getattr(flags, "protocol", None)
+    answers = of_protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
+    if flags.mode == "predict" and ((several and not answers) or getattr(flags, "seeds", 1) > 1):
+        parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
     if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
     given = {name: getattr(flags, name, None) for name in ("input", "output", "run")}
+    if (ensemble := getattr(flags, "ensemble", None)) is not None:
+        if given["run"] or _is_trained(ensemble):
+            parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
+        given["run"] = ensemble
     if (flags.mode == "predict") != (given["input"] is not None) or (
         (given["output"] or given["run"]) and flags.mode != "predict"
     ):
-        parser.error("--mode predict needs --input PATH; --input, --output and --run go with it")
+        parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
     clusters = getattr(flags, "clusters", None)
     if clusters is not None and not 2 <= clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")
     gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
-    names_run = flags.cfg_path is not None or bool(flags.overrides) or any(gray.values())
+    names_run = flags.cfg_path is not None or bool(overrides) or any(gray.values())
     if given["run"] and names_run:
-        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set and --gray_...")
+        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
     return Arguments(
         cfg_path=flags.cfg_path or REPOSITORY / "config",
         mode=flags.mode,
@@ -149,6 +164,15 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     )
 
 
+def _unknown(arguments: Sequence[str]) -> str:
+    """Words for arguments that no flag takes; settings are often tried as flags."""
+    name = arguments[0].lstrip("-").partition("=")[0].replace("-", "_")
+    keys = {key for kind in TASKS.values() for key in kind.model_fields}
+    near = [name] if name in keys else difflib.get_close_matches(name, sorted(keys), n=1)
+    hint = f"; a setting goes with --set, as in --set {near[0]}=VALUE" if near else ""
+    return f"unrecognized arguments: {' '.join(arguments)}{hint}"
+
+
 def named(overrides: Sequence[str]) -> set[str]:
     """The settings that 'key=value' texts name."""
     return {override.partition("=")[0].strip() for override in overrides}
@@ -156,16 +180,26 @@ def named(overrides: Sequence[str]) -> set[str]:
 
 def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
     """What the command line alone says of the settings, as JSON has it."""
-    return settings.model_dump(mode="json", include=named(arguments.overrides))
+    # What the final model has its own way, whatever the settings say.
+    own = {"select_by", "patience", "transductive"} if getattr(settings, "protocol", None) == "final" else set()
+    return settings.model_dump(mode="json", include=named(arguments.overrides) - own)
 
 
-def run_to_predict_with(arguments: Arguments, settings: SegmentationSettings) -> Path | None:
-    """The folder of the run that is named, itself or by the settings; None, for the weights that ship, where the latter
-    holds no trained run and no flag asked for one."""
+def run_to_predict_with(arguments: Arguments, settings: DecoderRunSettings) -> Path | None:
+    """The folder of the run that is named, itself or by the settings; None where none is there and no flag asks for it.
+
+    Without a word on the protocol, and without a run of one holdout split, it is the final model's, where there is one.
+    """
     if arguments.run is not None:
         return arguments.run
-    run = settings.output_root / settings.run_name
-    return run if arguments.names_run or (run / "checkpoints" / "dmr_run.pty").is_file() else None
+    run, final = settings.protocol_root / settings.run_name, settings.output_root / "final" / settings.run_name
+    if settings.protocol == "holdout" and not _is_trained(run) and _is_trained(final):
+        return final
+    return run if arguments.names_run or _is_trained(run) else None
+
+
+def _is_trained(run: Path) -> bool:
+    return (run / "checkpoints" / "dmr_run.pty").is_file()
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:
@@ -194,7 +228,7 @@ def _decoder_settings(arguments: Arguments, task: str, kind: type[S]) -> S:
         found = (settings.encoder_modality, settings.decoder_modality)
         if found != (arguments.encoder, arguments.decoder):
             raise UserError(f"{name}: encoder_modality, decoder_modality: {found}: the flags ask for the file's name")
-        if settings.protocol != "kfold" and "folds" in named(arguments.overrides):
+        if settings.protocol not in ("kfold", "final") and "folds" in named(arguments.overrides):
             raise UserError(f"folds: goes with protocol: kfold, not with {settings.protocol}")
     return settings
 

@@ -67,17 +67,19 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")
 
 
-def run(main: Callable[[], None], advice: str = "") -> None:
+def run(main: Callable[[], None], advice: str = "", applies: Callable[[], bool] = lambda: True) -> None:
     """Call a script's main: a `UserError` ends it with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143.
 
     So does an error of the operating system that nothing foresaw, such as a disk full of log. `advice`: what to do
-    after an interruption.
+    after an interruption, where that `applies` by then.
     """
-    what_to_do = advice and f"; {advice}"
+
+    def what_to_do() -> str:
+        return f"; {advice}" if advice and applies() else ""
 
     def interrupt(number: int, _: FrameType | None) -> None:
         # Not by an exception: numpy and others would now and then take it for one of theirs.
-        leave(f"interrupted{what_to_do}", 128 + number)
+        leave(f"interrupted{what_to_do()}", 128 + number)
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
     try:
@@ -89,7 +91,7 @@ def run(main: Callable[[], None], advice: str = "") -> None:
         _end(f"error: {where}{error.strerror or error}; what was saved before is whole", 2)
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        told = "" if isinstance(error, Stopped) and error.is_whole else what_to_do
+        told = "" if isinstance(error, Stopped) and error.is_whole else what_to_do()
         _end(f"{str(error) or 'interrupted'}{told}", 128 + number)
     finally:
         for number, handler in before.items():

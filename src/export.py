@@ -2,7 +2,8 @@
 
 Input `frames`: float32 [B, C, H, W] with the values 0..255 of decoded pictures, one channel for gray frames and three
 (RGB) for heat maps, at the run's own rows and columns. Output `probabilities`: [B] of sick, before calibration, or
-[B, K, H, W] of each class, summing to 1 over K. The number of frames is free.
+[B, K, H, W] of each class, summing to 1 over K. The number of frames is free. What is decided from probabilities stands
+in a script beside the file, NAME_example.py, which reads a picture and gives what `--mode predict` does.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,8 @@ from model.heads import LatentModel, RegionDecoder
 from src.datasets.torch_datasets import as_input
 from src.errors import UserError
 from src.errors import run as run_script
-from src.files import atomic_write
+from src.export_example import Format, example
+from src.files import atomic_write, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.taught import SHIPPED
 from src.prediction.predictors import NOTICE
@@ -30,7 +32,6 @@ from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["onnx", "torchscript", "pt2"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2"}
 INPUT, OUTPUT = "frames", "probabilities"
 _OPSET = 18
@@ -58,7 +59,7 @@ def export(run: Path | None, form: Format, path: Path | None = None) -> Path:
     trained = _trained(run)
     model = Exported(trained.model).eval()
     # Two frames: with one, exporters take the number of frames for a constant.
-    example = torch.zeros(2, 1 if trained.modality == "gray" else 3, *trained.size)
+    frames = torch.zeros(2, 1 if trained.modality == "gray" else 3, *trained.size)
     if path is None:
         folder, name = (Path(), SHIPPED.stem) if run is None else (run / "export", run.resolve().name)
         path = folder / f"{name}{SUFFIXES[form]}"
@@ -68,13 +69,21 @@ def export(run: Path | None, form: Format, path: Path | None = None) -> Path:
         "pt2": _write_pt2,
     }
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # the exporters' own notes on what they will drop
-        writers[form](model, example, path, facts(trained))
+        writers[form](model, frames, path, facts(trained))
+    write_text(example_of(path), example(trained, form, path.name))
     return path
+
+
+def example_of(path: Path) -> Path:
+    """Where the script lies that shows how an exported file is used."""
+    return path.with_name(f"{path.stem}_example.py")
 
 
 def _trained(run: Path | None) -> Trained:
     if run is None:
         return load_shipped("cpu")
+    if (RunFolder(run).results / "trials.json").is_file() and not RunFolder(run).best.is_file():
+        raise UserError(f"{run}: several models together are no single file; export the final model, or one fold's run")
     found = checkpoints.load(RunFolder(run).best).settings.get("task")
     return load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")
 
@@ -89,7 +98,7 @@ def facts(trained: Trained) -> dict[str, str]:
         "class_names": list(trained.record.class_names),
     }
     if isinstance(trained.model.decoder, RegionDecoder):
-        said["decide"] = f"{trained.decide} (src/evaluation/decision.py)"
+        said["decide"] = f"{trained.decide} (src/evaluation/decision.py, and in the script beside this file)"
         said |= {"least_mean_probability": list(trained.least)} if trained.least else {}
     else:
         scores = trained.metrics()
@@ -143,7 +152,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for library in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    logger.info("%s: %s", export(flags.run, flags.form, flags.output), NOTICE)
+    path = export(flags.run, flags.form, flags.output)
+    script = example_of(path)
+    finds_regions = "chosen_classes" in script.read_text(encoding="utf-8")
+    logger.info("%s: %s", path, NOTICE)
+    logger.info("it is used as in: python %s PICTURE%s", script, " LABELS.png" * finds_regions)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,11 @@ def lock(path: Path, wait: bool = False) -> bool:
     return True
 
 
+def holds_locks() -> bool:
+    """Whether this process holds a file locked, as it does while it writes to a run folder."""
+    return bool(_LOCKS)
+
+
 def unlock(path: Path) -> None:
     """Free a file that `lock` locked."""
     _LOCKS.pop(path).close()

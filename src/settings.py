@@ -40,7 +40,7 @@ EncoderKind = Literal["cuts", "taught"]
 Schedule = Literal["constant", "onecycle", "cosine"]
 Head = Literal["flat", "spots"]
 Decide = Literal["argmax", "whole"]
-Protocol = Literal["holdout", "kfold", "published"]
+Protocol = Literal["holdout", "kfold", "published", "final"]
 SelectBy = Literal["loss", "score", "errors", "last"]
 FRAME_SIZE: dict[Modality, tuple[int, int]] = {"gray": (480, 640), "heat": (120, 160)}
 """(rows, columns) of the database's frames, which a run has by default."""
@@ -197,7 +197,8 @@ class DecoderSettings(Settings):
     protocol: OfData[Protocol] = "holdout"
     """holdout: one split. kfold: every patient is tested once, by a training without it. published: as the paper's
     code does, regions divided frame by frame, the epoch chosen on the test frames, so optimistic
-    (src/protocols/trials.py)."""
+    (src/protocols/trials.py). final: trains on all, as long as kfold found, whose score it reports
+    (src/protocols/final.py)."""
     decoder_input: OfNetwork[DecoderInput] = "latents"
     """latents of the pretrained encoder, the latents of a random encoder of its size, or the pixels, which need no
     encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard deviation 1, heat maps read
@@ -206,7 +207,7 @@ class DecoderSettings(Settings):
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
     folds: OfData[int] = Field(5, ge=2)
-    """Parts of the patients in kfold."""
+    """Parts of the patients in kfold, also in the one that final goes by."""
     augment: OfNetwork[Augment] = "none"
     """Change training frames, anew in each step. flip: left and right, and their regions with them. full: also
     rotation, scale, shift, gain and offset of the gray levels. strong: all of these further, and aspect, gamma, blur
@@ -281,6 +282,12 @@ class DecoderSettings(Settings):
     def pretrains_encoder(self) -> bool:
         """Whether these are latents of an encoder that was pretrained on frames, not of the one that ships."""
         return self.needs_encoder and self.encoder != "taught"
+
+    @property
+    def protocol_root(self) -> Path:
+        """Folder of the protocol's runs, and of what several of them say together."""
+        folders = {"holdout": "", "kfold": f"kfold_{self.folds}"}
+        return self.output_root / folders.get(self.protocol, self.protocol)
 
     @property
     def baseline_folder(self) -> str:

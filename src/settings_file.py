@@ -90,12 +90,32 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
         if not isinstance(key, str):
             raise UserError(f"{path}: key {key!r}: nothing reads this key; a key is a text")
     origin = dict.fromkeys(values, str(path))
+    _override(values, origin, overrides)
+    return _validated(values, origin, path)
+
+
+def load_run(folder: Path, overrides: Sequence[str] = ()) -> RunSettings:
+    """The settings that a run folder records, with overrides as for `load`; `UserError` where it records none."""
+    path = folder / "logs" / "settings.yaml"
+    values = read_record(path).get("settings")
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no settings of a run")
+    origin = dict.fromkeys(values, str(path))
+    _override(values, origin, overrides)
+    return _validated(values, origin, path)
+
+
+def _override(values: dict[Any, Any], origin: dict[Any, str], overrides: Sequence[str]) -> None:
+    """Let 'key=value' strings win over the values of a file."""
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
             raise UserError(f"--set {override}: 'key=value' is accepted")
         values[key.strip()] = _read_yaml(value, f"--set {override}")
         origin[key.strip()] = "--set"
+
+
+def _validated(values: dict[Any, Any], origin: dict[Any, str], path: Path) -> RunSettings:
     task = values.get("task")
     if "task" not in values and _OF_PUBLISHED_CODE & values.keys():
         raise UserError(_instead(path))
@@ -155,7 +175,10 @@ def _explain(
         shown = "" if not key else f" {one_line(str(value), 400) if isinstance(value, Path) else quoted}:"
         text = f"{where}:{shown} {first['ctx']['error']}"
     else:
-        text = f"{where}: {quoted}: {first['msg'].lower()}; {_accepted(kind, key)} is accepted"
+        accepted = _accepted(kind, key)
+        text = f"{where}: {quoted}: {first['msg'].lower()}; {accepted} is accepted"
+        if accepted.startswith("a list") and isinstance(value, str):
+            text = f"{where}: {quoted}: {accepted} is accepted, in brackets: {key}='[{one_line(value, 100)}]'"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
 
 

@@ -346,7 +346,7 @@ def test_early_stop_counts_from_the_best_epoch(encoder_run: Callable[..., Path])
         ("main_latent.py", ["--cfg-path", "nowhere"], "cannot read the settings"),
         ("main_binary.py", [], "train it first: python main_latent.py"),
         ("main_seg.py", ["--mode", "test"], "no trained run there"),
-        ("main_seg.py", ["--set", "annotation_file=none.json"], "no annotation file there"),
+        ("main_seg.py", ["--set", "annotation_file=none.json", "decoder_input=pixels"], "no annotation file there"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -404,3 +404,13 @@ def test_latents_and_clusters_on_request(chain: Path, phantom: Path) -> None:
     with Image.open(clusters[0]) as image:
         assert np.unique(np.asarray(image)).max() < 3
         assert image.size == (64, 48)
+
+
+@pytest.mark.parametrize("script", ["main_seg.py", "main_binary.py"])
+def test_a_missing_encoder_is_noticed_before_frames_are_read(
+    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], script: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run_here(script, "--set", f"dataset_path={phantom}", f"output_root={tmp_path / 'out'}", *TINY_DECODER)
+    assert "no heat encoder there; train it first: python main_latent.py" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -3,11 +3,13 @@
 import ast
 import itertools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from src import cli
 from src.errors import UserError
 from src.settings import (
     REPOSITORY,
@@ -323,3 +325,20 @@ def test_what_is_no_plain_file_of_settings(tmp_path: Path) -> None:
     (tmp_path / "deep.yaml").write_text("a: " + "[" * 100_000)
     for path in tmp_path.iterdir():
         complaint(path)
+
+
+def test_a_list_without_brackets_is_told_how_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"in brackets: image_size='\[60,80\]'"):
+        load(REPOSITORY / "config" / "demo" / "dmr_cfg.yaml", [f"dataset_path={tmp_path}", "image_size=60,80"])
+
+
+def test_a_setting_tried_as_a_flag_is_told_where_it_goes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main_seg.py", "--epochs", "3"])
+    with pytest.raises(SystemExit):
+        cli.parse_decoder("")
+    assert "--epochs 3; a setting goes with --set, as in --set max_epochs=VALUE" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["main_seg.py", "--gray-encoder", "--gray-decoder"])
+    found = cli.parse_decoder("")
+    assert (found.encoder, found.decoder) == ("gray", "gray")

@@ -23,7 +23,7 @@ from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.intervals import LEVEL
 from src.files import write_json
 from src.settings import ClassificationSettings
-from src.settings_file import load
+from src.settings_file import load, load_run
 
 logger = logging.getLogger(__name__)
 
@@ -252,12 +252,17 @@ def stratum_names(traits: Mapping[str, np.ndarray], strata: Sequence[str], patie
 def main() -> None:
     """The command line: prints the table and writes audit.json below the settings' output root."""
     parser = argparse.ArgumentParser(prog="python -m src.audit", description=__doc__)
-    parser.add_argument("--cfg", type=Path, required=True, metavar="FILE", help="YAML of a classification run")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="a run's folder, in place of --cfg")
+    parser.add_argument("--cfg", type=Path, metavar="FILE", help="YAML of a classification run")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides")
     flags = parser.parse_args()
-    settings = load(flags.cfg, flags.overrides)
+    if (flags.run is None) == (flags.cfg is None):
+        parser.error("one of RUN and --cfg FILE is needed")
+    settings = load(flags.cfg, flags.overrides) if flags.run is None else load_run(flags.run, flags.overrides)
     if not isinstance(settings, ClassificationSettings):
-        raise UserError(f"{flags.cfg}: task: '{settings.task}': the audit takes the settings of a classification")
+        raise UserError(
+            f"{flags.run or flags.cfg}: task: '{settings.task}': the audit takes the settings of a classification"
+        )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     result = run_audit(settings)
     path = settings.output_root / "audit.json"

@@ -164,6 +164,11 @@ def _unit_of(settings: RunSettings) -> Unit:
     return "frame" if published else "patient"
 
 
+def _keeps_nobody_back(settings: RunSettings) -> bool:
+    """Whether all patients are trained on, so that there are none to choose and to test on."""
+    return isinstance(settings, DecoderSettings) and settings.protocol == "final"
+
+
 class _Collection:
     """A source's frames and labels, and what was left out of them on the way."""
 
@@ -282,6 +287,8 @@ class _Collection:
         parts: Parts[D] = Parts(train, validation, test, split, {})
         for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
             found = set(part.patients)
+            if not found and name != "train" and _keeps_nobody_back(settings):
+                continue
             if not found:
                 raise UserError(f"{saved_split}: none of its {name} patients can be used for this task any more")
             labels = [self.diagnoses.get(patient) for patient in found]
@@ -302,6 +309,8 @@ class _Collection:
         """
         strata = self._strata(split.unit)
         usable = set(dataset.units(split.unit))
+        if _keeps_nobody_back(settings) and usable:
+            return Division(tuple(sorted(usable)), (), ())
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
         tested = usable & set(split.test)
@@ -338,6 +347,8 @@ class _Collection:
     def _shared_split(self, settings: RunSettings, dataset: FrameDataset) -> Split:
         """The split saved in the output root, or a new one, saved there once it is known that this run can use it."""
         path = settings.output_root / settings.split_name
+        if _keeps_nobody_back(settings):
+            return Split(settings.seed, settings.test_ratio, (), tuple(sorted(self._strata())))
         if isinstance(settings, DecoderRunSettings) and settings.protocol == "published" and not path.exists():
             (split,) = self.splits_of(settings, dataset)
             self.division(dataset, settings, split)

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
 from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
-from src.evaluation.figure_style import INK, SOFT, Target, save, styled
+from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
 from src.evaluation.segmentation import confusion_matrices, dice_and_iou
@@ -23,16 +23,38 @@ from src.evaluation.segmentation import confusion_matrices, dice_and_iou
 
 @styled
 def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: float | None, target: Target) -> None:
-    """Training and validation loss by epoch, the chosen epoch marked where it is known."""
+    """Training loss by epoch, validation loss where there is one; the chosen epoch is marked where it is known."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     epochs = [entry["epoch"] for entry in history]
     marker = "o" if len(epochs) < 3 else None
-    axes.plot(epochs, [entry["train/loss"] for entry in history], label="training", marker=marker)
-    axes.plot(epochs, [entry["val/loss"] for entry in history], label="validation", marker=marker)
+    for part, label in (("train", "training"), ("val", "validation")):
+        losses = np.array([entry.get(f"{part}/loss", np.nan) for entry in history], float)
+        if not np.isnan(losses).all():
+            axes.plot(epochs, losses, label=label, marker=marker)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linestyle=":", label=f"chosen: epoch {best_epoch:.0f}")
     axes.set(xlabel="epoch", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y")
+    axes.legend()
+    save(figure, target)
+
+
+@styled
+def trial_curves(histories: Sequence[Sequence[Mapping[str, Any]]], kept: Sequence[int], target: Target) -> None:
+    """Training and validation loss of several trainings by epoch, a line each; a dot is the epoch that was kept."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for place, (part, label) in enumerate((("train", "training"), ("val", "validation"))):
+        for number, (history, best) in enumerate(zip(histories, kept, strict=True)):
+            epochs = [entry["epoch"] for entry in history]
+            losses = [entry.get(f"{part}/loss", np.nan) for entry in history]
+            axes.plot(epochs, losses, color=LINES[place], alpha=0.55, linewidth=1.2, label="" if number else label)
+            if part == "val" and best in epochs:
+                axes.plot(best, losses[epochs.index(best)], "o", color=LINES[place], markersize=4)
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.set_title(f"{len(histories)} trainings; dots: the epoch that each kept")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     axes.legend()
@@ -90,7 +112,7 @@ def segmentation_sheet(
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
     axes = figure.subplots(len(frames), 3, squeeze=False)
-    colours = ListedColormap([region_colour(index) for index in range(len(names))])
+    colours = ListedColormap([region_colour(index, name) for index, name in enumerate(names)])
     dice = dice_and_iou(confusion_matrices(truth, predicted, len(names)))[0]
     dice[:, background] = np.nan
     for row, frame in enumerate(frames):
@@ -223,7 +245,7 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], target: T
     shape: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "widths": 0.6}
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, **shape)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=mpl.colors.to_rgba(region_colour(index), 0.45))
+        box.set(facecolor=mpl.colors.to_rgba(region_colour(index, names[index]), 0.45))
         # Dots beside each other in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
         axes.plot(values[place - 1], spread, ".", color=INK, markersize=4, alpha=0.6)

@@ -1,11 +1,14 @@
-"""Prints the scores of all runs below a folder: `python -m src.evaluation.summary OUTPUT_ROOT`."""
+"""Prints the scores of the runs of a folder, an output root or one run: `python -m src.evaluation.summary FOLDER`."""
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from src.errors import UserError, run
+from src.evaluation.runs import is_finished, runs_below
 from src.files import read_json
+from src.settings_file import read_record
 
 _SHOWN = (
     "test/reconstruction",
@@ -13,6 +16,7 @@ _SHOWN = (
     "test/patient_average_precision",
     "test/patient_balanced_accuracy",
     "test/patient_auc_within_year",
+    "test/patient_auc_within_fold",
     "test/patient_sensitivity",
     "test/patient_specificity",
     "test/patient_brier_calibrated",
@@ -26,36 +30,103 @@ _SHOWN = (
     "seconds",
     "peak_memory_mb",
 )
+_MAIN = ("test/patient_auc", "test/dice_macro", "test/reconstruction")
+_REGION = "test/image_dice/"  # which the background has no score of
+_TRIAL = re.compile(r"(seed|fold)_\d+|baselines")
+_PROTOCOL = re.compile(r"kfold_\d+|seeds|published|final")
+_EXPECTED = "trained on all patients; the score is that of k-fold"
 
 
-def summary(root: Path) -> str:
-    """A block of lines a run: its main scores and where its pictures lie; `UserError` if there is no finished run."""
-    lines = []
-    for path in sorted(root.glob("dmr_runs*/results/metrics.json")):
-        scores = read_json(path, "the metrics")
-        known = path.with_name("intervals.json")
-        intervals = read_json(known, "the intervals") if known.exists() else {}
-        lines.append(path.parent.parent.name)
-        for name in _SHOWN:
-            if scores.get(name) is not None:
-                lines.append(f"  {name:32} {scores[name]:10.3f}{_ends(intervals.get(name))}")
-        lines.append(f"  pictures: {path.parent / 'figures'}")
-    if not lines:
-        raise UserError(f"{root}: no finished run (dmr_runs*/results/metrics.json) there")
-    return "\n".join(lines)
+def summary(folder: Path) -> str:
+    """A block of lines a run; `UserError` if there is no finished run."""
+    return "\n\n".join(block(found) for found in runs_below(folder))
 
 
-def _ends(interval: dict[str, Any] | None) -> str:
-    """A score's 95% interval, where it has one."""
-    if not interval or interval["low"] is None or interval["high"] is None:
-        return ""
-    return f"  ({interval['low']:.3f} to {interval['high']:.3f})"
+def block(folder: Path) -> str:
+    """A run's main scores with their intervals, regions by name, and where its pictures lie."""
+    scores, intervals = _scores(folder)
+    lines = [_named(folder) + (f": {_EXPECTED}" if _is_final(folder) else "")]
+    regions = [key.removeprefix(_REGION) for key in scores if key.startswith(_REGION)]
+    for name in _SHOWN:
+        found = [name] if name in scores else []
+        found += [f"test/dice/{region}" for region in regions] if name == "test/dice_macro" else []
+        lines += [f"  {_shown(key, folder):34} {_number(scores, intervals, key)}" for key in found]
+    return "\n".join([*lines, f"  pictures: {folder / 'results' / 'figures'}"])
+
+
+def closing(folder: Path) -> str:
+    """What a run ends with: its scores, and what can be done next; of one of several trainings its score alone."""
+    if _TRIAL.fullmatch(folder.parent.name):
+        scores, intervals = _scores(folder)
+        told = [f"{name} {_number(scores, intervals, name).strip()}" for name in _MAIN if name in scores]
+        return f"{_named(folder)}: {', '.join(told) or 'done'}"
+    return "\n".join([block(folder), *_next_steps(folder)])
+
+
+def _next_steps(folder: Path) -> list[str]:
+    path = folder / "logs" / "settings.yaml"
+    settings = read_record(path).get("settings") if path.is_file() else None
+    if not isinstance(settings, dict) or settings.get("baseline"):
+        return []
+    steps = [f"  report:   python -m src.report {output_root(folder)}"]
+    script = {"segmentation": "main_seg.py", "classification": "main_binary.py"}.get(str(settings.get("task")))
+    if script is None:
+        return [*steps, "  next:     main_seg.py and main_binary.py, with the same --cfg-path and --set"]
+    steps.append(f"  predict:  python {script} --mode predict --run {folder} --input FOLDER")
+    if settings.get("protocol") == "holdout":
+        steps.append("  next:     the same command with --protocol kfold tests each patient once: the score to report")
+    elif settings.get("protocol") == "kfold":
+        steps.append("  next:     the same command with --protocol final, without --seeds, trains the model to use")
+    return steps
+
+
+def output_root(folder: Path) -> Path:
+    """The output root that a run, a trial or a protocol's folder lies below; any other folder is one itself."""
+    root = folder.resolve().parent if is_finished(folder) else folder.resolve()
+    while _TRIAL.fullmatch(root.name) or _PROTOCOL.fullmatch(root.name) or root.name.startswith("dmr_runs"):
+        root = root.parent
+    return root
+
+
+def _scores(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores that there are, and intervals; those that are expected of a final model under the names of test scores."""
+    known = folder / "results" / "intervals.json"
+    scores = read_json(folder / "results" / "metrics.json", "the metrics")
+    intervals = read_json(known, "the intervals") if known.exists() else {}
+    if not isinstance(scores, dict) or not isinstance(intervals, dict):
+        raise UserError(f"{folder / 'results'}: no scores of a run in metrics.json and intervals.json")
+    named = [{key.replace("expected/", "test/"): value for key, value in of.items()} for of in (scores, intervals)]
+    return {key: value for key, value in named[0].items() if value is not None}, named[1]
+
+
+def _is_final(folder: Path) -> bool:
+    return (folder / "results" / "expected.json").is_file()
+
+
+def _shown(key: str, folder: Path) -> str:
+    return key.replace("test/", "expected/") if _is_final(folder) else key
+
+
+def _named(folder: Path) -> str:
+    """The run's folder, with the protocol's where it lies in one."""
+    parent = folder.resolve().parent
+    return f"{parent.name}/{folder.resolve().name}" if parent != output_root(folder) else folder.resolve().name
+
+
+def _number(scores: dict[str, Any], intervals: dict[str, Any], name: str) -> str:
+    """A score with its 95% interval, where it has one."""
+    interval = intervals.get(name)
+    ends = ""
+    if interval and interval["low"] is not None and interval["high"] is not None:
+        ends = f"  ({interval['low']:.3f} to {interval['high']:.3f})"
+    return f"{scores[name]:10.3f}{ends}"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.evaluation.summary", description=__doc__)
-    parser.add_argument("root", type=Path, metavar="OUTPUT_ROOT", help="folder that holds the run folders")
+    words = "an output root, a protocol's folder in it, or one run's folder"
+    parser.add_argument("root", type=Path, metavar="FOLDER", help=words)
     print(summary(parser.parse_args().root))
 
 

@@ -225,14 +225,10 @@ def load_encoder(
     Where there is none, `taught` is the one that ships, since nothing had to be trained for it; otherwise that, and one
     of another kind, raises `UserError` that names the command to run first.
     """
-    path = root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
-    flag = " --gray" if modality == "gray" else ""
-    command = f"python main_latent.py{flag}, with the same --cfg-path and output_root"
-    command += " and encoder: taught" * (kind == "taught")
+    path, command = _encoder_path(root, modality), _encoder_command(modality, kind)
+    refuse_missing_encoder(root, modality, kind)
     if not path.is_file():
-        if kind == "taught":
-            return TaughtEncoder.from_taught(read_taught()), Checkpoint(model={})
-        raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
+        return TaughtEncoder.from_taught(read_taught()), Checkpoint(model={})
     checkpoint = load(path)
     encoder = as_encoder(checkpoint.model, path, checkpoint.palette or DEFAULT_PALETTE)
     found = "taught" if isinstance(encoder, TaughtEncoder) else "cuts"
@@ -244,6 +240,24 @@ def load_encoder(
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
+
+
+def refuse_missing_encoder(root: Path, modality: Modality, kind: EncoderKind) -> None:
+    """`UserError` where `load_encoder` would find none, which can be known before any frame is read."""
+    path = _encoder_path(root, modality)
+    if kind != "taught" and not path.is_file():
+        command = _encoder_command(modality, kind)
+        raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
+
+
+def _encoder_path(root: Path, modality: Modality) -> Path:
+    return root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
+
+
+def _encoder_command(modality: Modality, kind: EncoderKind) -> str:
+    flag = " --gray" if modality == "gray" else ""
+    command = f"python main_latent.py{flag}, with the same --cfg-path and output_root"
+    return command + " and encoder: taught" * (kind == "taught")
 
 
 def refuse_other_networks(recorded: Mapping[str, Any], settings: Settings, path: Path) -> None:

@@ -92,6 +92,8 @@ class Collected:
     """Frames with a region that is implausible."""
     coloured: int = 0
     """Frames without a heat map, where the run reads heat maps."""
+    taught: int = 0
+    """Frames of patients that a model was trained or chosen on."""
 
     def __post_init__(self) -> None:
         if isinstance(self.predictor, Segmenter):
@@ -107,8 +109,15 @@ class Collected:
         pictures = {"picture": PICTURES.of(name)}
         if isinstance(result, Segmentation):
             pictures |= {"with regions": OVERLAYS.of(name), "labels": LABELS.of(name)}
-        self.frames.append(tables.frame_row(result, known))
-        self.cards.append(card(result, pictures))
+        row, note = tables.frame_row(result, known), ""
+        if self.trained.run is not None:
+            of, models = self.trained.models_taught_on(known.patient), self.trained.models
+            row["models_taught"] = f"{of} of {models}" if known.patient else None
+            self.taught += of > 0
+            who = "The model" if models == 1 else f"{of} of {models} models"
+            note = f"{who} {'was' if of == 1 else 'were'} trained or chosen on this patient." if of else ""
+        self.frames.append(row)
+        self.cards.append(card(result, pictures, note))
         self.unlike += result.unlike_training is True
         self.coloured += self.trained.colours(result.thermogram)
         if isinstance(result, Segmentation) and self.coco is not None:
@@ -131,6 +140,14 @@ class Collected:
         if trained.record.palette is None:
             return f"{begin}, which is ASSUMED: that of the run's training data is not known."
         return f"{begin}, that of the run's training data."
+
+    @property
+    def known_patients(self) -> str:
+        """How many frames say nothing of how good the models are."""
+        who = "the model" if self.trained.models == 1 else f"some of the {self.trained.models} models"
+        return f"{self.taught} frame(s) are of patients that {who} was trained or chosen on: they test nothing".replace(
+            "models was", "models were"
+        )
 
     @property
     def warned(self) -> str:
@@ -207,6 +224,8 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
         )
     if collected.coloured:
         facts.append(collected.colouring)
+    if collected.taught:
+        facts.append(f"{collected.known_patients[0].upper()}{collected.known_patients[1:]}.")
     if isinstance(collected.predictor, Classifier):
         facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
     if collected.followed:
@@ -224,7 +243,12 @@ def _record(source: Path, collected: Collected, skipped: Skipped, given: int | N
     run = None if trained.run is None else str(trained.run.root)
     record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
     record |= {"task": "classification" if isinstance(collected.predictor, Classifier) else "segmentation"}
-    record |= {"epoch": trained.best_epoch, "frames": len(collected.frames), "interrupted_of": given}
+    record |= {
+        "models": trained.models,
+        "epoch": trained.best_epoch,
+        "frames": len(collected.frames),
+        "interrupted_of": given,
+    }
     record |= {"unlike_training": collected.unlike}
     if collected.coco is not None:
         record |= {"doubtful": collected.doubtful, "warnings": dict(collected.warnings)}

@@ -67,6 +67,7 @@ class Card:
     kinds: tuple[str, ...] = ()
     """The warnings without their regions, each once."""
     fact: str = ""
+    note: str = ""
     probability: float | None = None
     agreement: float | None = None
     regions: tuple[RegionLine, ...] = ()
@@ -75,8 +76,8 @@ class Card:
     """Of means, left minus right, by pair; without those of regions with a warning."""
 
 
-def card(result: Result, pictures: Mapping[str, PurePosixPath]) -> Card:
-    """What the page shows of a result."""
+def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") -> Card:
+    """What the page shows of a result; `note`: what else is to be said of the frame."""
     thermogram, shown = result.thermogram, scale(result.thermogram)
     unlike, digits = result.unlike_training is True, DIGITS[thermogram.unit] - 1
     words = f"Unlike the training data: distance {_number(result.distance)}, threshold "
@@ -90,6 +91,7 @@ def card(result: Result, pictures: Mapping[str, PurePosixPath]) -> Card:
         high="" if shown is None else f"{shown.high:.{digits}f}",
         unit=UNITS[thermogram.unit],
         unlike=words if unlike else "",
+        note=note,
         kinds=(UNLIKE,) * unlike,
         fact="" if shown is not None else "Colours alone: neither degrees nor gray levels are known.",
     )
@@ -241,7 +243,7 @@ class Page:
     @property
     def colours(self) -> list[tuple[int, str]]:
         """Class index and colour of the regions."""
-        return [(index, region_colour(index)) for index, _ in self.regions]
+        return [(index, region_colour(index, name)) for index, name in self.regions]
 
 
 def render(page: Page) -> str:

@@ -64,17 +64,19 @@ def overlay(result: Result) -> Image.Image:
     if not isinstance(result, Segmentation):
         return Image.fromarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
     labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-    return Image.fromarray(_tinted(gray, labels, result.background))
+    return Image.fromarray(_tinted(gray, labels, result.background, _colours(result.class_names)))
 
 
-def _tinted(gray: NDArray[np.uint8], labels: NDArray[np.uint8], background: int) -> NDArray[np.uint8]:
+def _tinted(
+    gray: NDArray[np.uint8], labels: NDArray[np.uint8], background: int, colours: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     """RGB [H, W, 3] of gray levels [H, W]: regions in their colours, which are full along their borders."""
     smallest = cv2.erode(labels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     largest = cv2.dilate(labels, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
     border = (smallest != largest) & (labels != background)
     # The colour of each level in each region: one look-up a pixel.
     levels = np.arange(256, dtype=np.float32)[None, :, None]
-    colours = _colours()[: max(int(labels.max()), background) + 1]
+    colours = colours[: max(int(labels.max()), background) + 1]
     table = np.round((1 - _OPACITY) * levels + _OPACITY * colours[:, None]).astype(np.uint8)
     table[background] = levels[0]
     shown = np.take(table.reshape(-1, 3), labels * np.intp(256) + gray, axis=0)
@@ -83,8 +85,10 @@ def _tinted(gray: NDArray[np.uint8], labels: NDArray[np.uint8], background: int)
 
 
 @cache
-def _colours() -> NDArray[np.uint8]:
-    return np.array([ImageColor.getrgb(region_colour(index)) for index in range(256)], np.uint8)
+def _colours(names: tuple[str, ...]) -> NDArray[np.uint8]:
+    """The colour of each class, and of what could be further ones."""
+    names += ("",) * (256 - len(names))
+    return np.array([ImageColor.getrgb(region_colour(index, name)) for index, name in enumerate(names)], np.uint8)
 
 
 def outlines(result: Segmentation) -> dict[int, str]:
@@ -119,8 +123,8 @@ def label_picture(result: Segmentation) -> bytes:
     values = label_values(result)
     pixels = np.array(values, np.uint8)[result.labels]
     image = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
-    # A region's colour is that of its class index everywhere, one below its value.
-    image.putpalette([0, 0, 0, *_colours()[:255].ravel().tolist()])
+    # A region's value is one above its class index.
+    image.putpalette([0, 0, 0, *_colours(result.class_names)[:255].ravel().tolist()])
     text = PngInfo()
     text.add_text("Comment", NOTICE)
     text.add_text("Classes", json.dumps(dict(sorted(zip(values, result.class_names, strict=True)))))

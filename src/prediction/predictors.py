@@ -18,10 +18,11 @@ from src.datasets.source import Skipped
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.evaluation.decision import chosen_classes
+from src.prediction.ensemble import load_run
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility
-from src.prediction.trained import Outputs, Trained, load_shipped, load_trained
+from src.prediction.trained import Outputs, Trained, load_shipped
 
 logger = logging.getLogger(__name__)
 
@@ -223,13 +224,14 @@ def _threshold(trained: Trained) -> float | None:
 def load_segmenter(run: str | Path | None = None, device: str = "auto") -> Segmenter:
     """The predictor of a run folder of main_seg.py, such as dmr_runs_seg_h_enc_h_dec; `UserError` where it is none.
 
+    Of a folder of k-fold, such as kfold_5/dmr_runs_seg_h_enc_h_dec, all models answer together.
     Without a run, the one that ships: taught on drawn torsos alone, for frames of any kind.
     """
     if run is None:
         return Segmenter(load_shipped(device))
-    return Segmenter(load_trained(Path(run), "segmentation", device))
+    return Segmenter(load_run(Path(run), "segmentation", device))
 
 
 def load_classifier(run: str | Path, device: str = "auto") -> Classifier:
-    """The predictor of a run folder of main_binary.py; `UserError` where it is none."""
-    return Classifier(load_trained(Path(run), "classification", device))
+    """The predictor of a run folder, or of a folder of k-fold, of main_binary.py; `UserError` where it is none."""
+    return Classifier(load_run(Path(run), "classification", device))

@@ -69,7 +69,7 @@ def write_record(
     palette: as the settings name it; `classes`: the names and the background's index, for regions.
     """
     rows, patients = [], []
-    for part in (parts.train, parts.validation):
+    for part in (part for part in (parts.train, parts.validation) if len(part)):
         few = part.spread(_FRAMES)
         rows.append(_pooled_frames(task, few))
         patients += few.patients

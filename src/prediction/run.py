@@ -16,6 +16,7 @@ from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
 from src.files import NameRefusedError, atomic_write
 from src.networks import checkpoint as checkpoints
+from src.prediction.ensemble import Ensemble
 from src.prediction.identity import Identity, identities, in_order
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
 from src.prediction.output import LABELS, OVERLAYS, PICTURES, Collected, write_all
@@ -108,6 +109,8 @@ def _tell(collected: Collected, out: Path) -> None:
     logger.info("%d frame(s), %d unlike the training data: %s", len(collected.frames), collected.unlike, out)
     if collected.coloured and collected.trained.record.palette is None:
         logger.warning(collected.colouring)
+    if collected.taught:
+        logger.warning(collected.known_patients)
     logger.info("look at %s", out / "index.html")
     logger.info(NOTICE)
     if collected.coco is not None:
@@ -119,11 +122,18 @@ def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, An
     if run is None:
         return load_segmenter(device=device)
     _refuse_untested(RunFolder(run), task)
-    best = RunFolder(run).best
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
+    trained = predictor.trained
+    first = trained.members[0].run if isinstance(trained, Ensemble) else trained.run
+    best = (first or RunFolder(run)).best
     free = fields_of(TASKS[task], Kind.MACHINE, Kind.LENGTH, Kind.PLACE)  # which have no say in it
     relevant = {name: value for name, value in asked.items() if name not in free}
-    checkpoints.refuse_other_settings(checkpoints.load(best).settings, relevant, best)
+    trained_with = checkpoints.load(best).settings
+    checkpoints.refuse_other_settings(trained_with, relevant, best)
+    if isinstance(trained, Ensemble):
+        logger.info("%s: %d models answer together, with the mean of their probabilities", run, trained.models)
+    elif trained_with.get("protocol") == "final":
+        logger.info("%s: trained on all patients; what it is expected to score is k-fold's", run)
     if RunFolder(run).last.is_file() and not RunFolder(run).is_finished:
         epoch = predictor.trained.best_epoch
         logger.warning("%s: its training has not ended: its best epoch until now answers, number %d", run, epoch)

@@ -38,6 +38,8 @@ frames.csv
   warnings               those of its regions
   distance, distance_threshold, unlike_training
                          how far it is from the training data, and whether that is further than 99% of such frames are
+  models_taught          of a trained run: how many of its models were trained or chosen on the patient, where the path
+                         tells who it is; what these say of the frame is no test of them
 
 regions.csv
   region                 its name
@@ -156,7 +158,7 @@ def rate_rows(name: str, found: Sequence[Rate], known: Identity) -> list[Row]:
 def legend_rows(names: Sequence[str], values: Sequence[int], background: int) -> list[Row]:
     """The lines of legend.csv: the values of label pictures."""
     rows = [
-        {"value": value, "name": name, "colour": "#000000" if index == background else region_colour(index)}
+        {"value": value, "name": name, "colour": "#000000" if index == background else region_colour(index, name)}
         for index, (name, value) in enumerate(zip(names, values, strict=True))
     ]
     return sorted(rows, key=lambda row: int(row["value"]))

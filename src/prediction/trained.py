@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model.heads import LatentModel, RegionDecoder
+from src.datasets.labels import patient_number
 from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.source import Skipped
@@ -53,6 +54,18 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What one run's networks say of a batch of frames, before it is judged."""
+
+    logits: torch.Tensor
+    """[B] or [B, K, H, W]"""
+    views: list[torch.Tensor]
+    """Those of mirrored and changed frames, mapped back; none for a diagnosis."""
+    boxes: list[Letterbox]
+    distances: list[float | None]
+
+
+@dataclass(frozen=True)
 class Trained:
     """One run's encoder and decoder, or the networks that ship."""
 
@@ -74,6 +87,17 @@ class Trained:
     """Whether the networks take gray levels, of whichever modality a frame is."""
     taught_on: str = ""
     """What the weights that ship were taught on."""
+    patients: frozenset[str] = frozenset()
+    """Those whom the decoder was trained or chosen on, as names of frames tell them (`src.prediction.identity`)."""
+
+    @property
+    def models(self) -> int:
+        """How many models answer together."""
+        return 1
+
+    def models_taught_on(self, patient: str) -> int:
+        """How many of them were trained or chosen on a patient, and so cannot be tested on it."""
+        return int(patient in self.patients)
 
     @property
     def name(self) -> str:
@@ -107,24 +131,30 @@ class Trained:
             return as_levels(thermogram, self.size, self.palette if trained_on_colours else None, notes)
         return as_frame(thermogram, self.modality, self.size, self.palette)
 
-    @torch.inference_mode()
     def __call__(self, frames: Sequence[Frame]) -> Outputs:
         """The networks' answer to frames that `frame_of` made."""
+        said, agreed = self.say(frames), list[tuple[float | None, ...]]()
+        if said.views:
+            how = self.decide, self.record.background, self.least
+            agreed = agreements(said.logits, said.views, said.boxes, *how)
+        return Outputs(said.logits, said.boxes, said.distances, agreed)
+
+    @torch.inference_mode()
+    def say(self, frames: Sequence[Frame]) -> Said:
+        """The logits of frames and of their changed views, and how far the frames are from those of training."""
         x = as_input(torch.from_numpy(np.stack([frame for frame, _ in frames])).to(self.device))
         boxes = [box for _, box in frames]
         with computing_in(self.dtype, self.device):
             z = self.model.encode(x)
-            logits, agreed = self._answers(x, z, boxes)
+            logits, views = self._answers(x, z)
         distances: list[float | None] = [None] * len(boxes)
         if self.record.typicality is not None:
             inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
             distances = self.record.typicality.distances(np.concatenate([pooled(each) for each in inside])).tolist()
-        return Outputs(logits, boxes, distances, agreed)
+        return Said(logits, views, boxes, distances)
 
-    def _answers(
-        self, x: torch.Tensor, z: torch.Tensor, boxes: Sequence[Letterbox]
-    ) -> tuple[torch.Tensor, list[tuple[float | None, ...]]]:
-        """The logits of frames x with latents z, and how far those of mirrored and changed frames agree with them."""
+    def _answers(self, x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The logits of frames x with latents z, and those of mirrored and changed frames."""
 
         def logits_of(x: torch.Tensor) -> torch.Tensor:
             return self.model.decode(self.model.encode(x), x.shape[1])
@@ -136,8 +166,7 @@ class Trained:
         answer = (self.model.averaged(logits, mirrored) if self.model.averages_mirrored else logits).float().cpu()
         if not finds_regions:
             return answer, []
-        views = [self.model.mirrored_back(mirrored).float().cpu(), *changed_views(x, logits_of, self.at_once)]
-        return answer, agreements(answer, views, boxes, self.decide, self.record.background, self.least)
+        return answer, [self.model.mirrored_back(mirrored).float().cpu(), *changed_views(x, logits_of, self.at_once)]
 
     def metrics(self) -> dict[str, Any]:
         """The run's results/metrics.json; `UserError` where there is none."""
@@ -182,6 +211,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
         *(run, model, settings.frame_modality, settings.frame_size, chosen, dtype, record, found.best_epoch),
         decide=settings.decide if isinstance(settings, SegmentationSettings) else "argmax",
         sees_levels=sees_levels,
+        patients=frozenset(patient_number(name) or name for name in found.patients),
     )
 
 

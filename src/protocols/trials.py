@@ -5,6 +5,7 @@ Each trial is an ordinary run in an output root of its own below the settings', 
     holdout, N seeds     seeds/seed_2021, seeds/seed_2022, ...
     kfold                kfold_5/seed_2021/fold_1, ...
     published            published/seed_2021; its two tasks divide differently, each with a split of its own there
+    final                final; one training on all patients (src/protocols/final.py)
 
 What the trials say together lies in the run folder beside them, such as kfold_5/dmr_runs_seg_h_enc_h_dec. Both tasks
 and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
@@ -14,8 +15,10 @@ import json
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -26,7 +29,11 @@ from src.datasets.build import Parts, build_diagnoses, build_regions, draw_split
 from src.datasets.source import Skipped
 from src.datasets.splits import Split
 from src.errors import UserError
+from src.evaluation import figures
+from src.evaluation.summary import closing
+from src.files import read_json
 from src.networks import checkpoint as checkpoints
+from src.protocols import final
 from src.protocols.pooling import Trial, compare_with_baselines, pool
 from src.settings import (
     BASELINES,
@@ -57,7 +64,7 @@ _OF_DECODER = fields_of(Settings, Kind.DATA, Kind.PLACE, Kind.MACHINE) | {"encod
 def run(
     settings: S,
     arguments: cli.Arguments,
-    train_and_test: Callable[[S, cli.Arguments], None],
+    train_and_test: Callable[..., None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
 ) -> None:
     """One run where the settings' protocol is holdout with one seed; else all trials, and what they say together.
@@ -66,6 +73,9 @@ def run(
     below its `baselines`. With `--resume`, trials that are finished stay as they are. A trial's encoder is pretrained
     unless there is a finished one of the same settings.
     """
+    if settings.protocol == "final":
+        _run_final(settings, arguments, train_and_test, pretrain)
+        return
     if settings.protocol == "published":
         settings = _as_published(settings)
     variants = [settings]
@@ -82,6 +92,7 @@ def run(
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # until the first run has a log of its own
     if not several:
         for variant in variants:
             train_and_test(variant, arguments)
@@ -93,13 +104,41 @@ def run(
             if not (arguments.resume or arguments.overwrite):
                 RunFolder(folder).refuse_to_replace()
             shutil.rmtree(folder)  # what earlier trials said together
-        for trial in trials:
-            for variant in variants:
-                run_trial(trial, variant, arguments, train_and_test, pretrain)
+        took: list[float] = []  # of each trial that was not finished before
+        for number, trial in enumerate(trials):
+            if distributed.writes():
+                logger.info("%s", _progress(number, trials, took))
+            started = time.perf_counter()
+            worked = [run_trial(trial, variant, arguments, train_and_test, pretrain) for variant in variants]
+            if any(worked):
+                took.append(time.perf_counter() - started)
         if distributed.writes():
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
         compare_with_baselines(settings, folder)
+
+
+def _run_final(
+    settings: S,
+    arguments: cli.Arguments,
+    train_and_test: Callable[..., None],
+    pretrain: Callable[[LatentSettings, cli.Arguments], None],
+) -> None:
+    """One training on all patients, told what k-fold says of it; its encoder first where it needs one."""
+    if arguments.seeds > 1 or arguments.baselines:
+        raise UserError("--protocol final: is one training, without --seeds and --baselines")
+    if settings.train_patients is not None:
+        raise UserError("train_patients: is for learning curves; the final model is trained on all patients")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    told = final.expected(settings)
+    logger.info("k-fold kept epoch %s: the final model trains for %d", ", ".join(map(str, told.kept)), told.epochs)
+    settings = final.as_final(settings)
+    _refuse_unused(settings, arguments, several=True)
+    trial = Trial(settings.seed, None, place(settings))
+    last = RunFolder(trial.root / settings.run_name).last
+    if arguments.resume and last.is_file() and checkpoints.load(last).epoch > told.epochs:
+        raise UserError(f"{last}: was trained for longer than k-fold says by now; --overwrite starts afresh")
+    run_trial(trial, settings, arguments, partial(train_and_test, expected=told), pretrain)
 
 
 def _as_published(settings: S) -> S:
@@ -144,10 +183,25 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str
         names += [f"{names[0]}/baselines/{name}" for name in REGRESSIONS]
     for name in names:
         pool(settings, trials, name, place(settings) / name)
-        logger.info("pooled: %s", place(settings) / name)
+        runs = [RunFolder(trial.root / name) for trial in trials if (trial.root / name / "logs").is_dir()]
+        if runs:  # regressions have no epochs
+            kept = [int(read_json(run.results / "metrics.json", "the metrics").get("best_epoch", 0)) for run in runs]
+            target = RunFolder(place(settings) / name).figures / "loss_curves.png"
+            figures.trial_curves([run.history() for run in runs], kept, target)
     if mode == "train":  # a test would write settings that nothing was trained with
         for variant in variants:
             RunFolder(place(settings) / variant.run_name).write_settings(variant, sys.argv)
+    for name in names:
+        logger.info("pooled: %s", closing(place(settings) / name))
+
+
+def _progress(number: int, trials: Sequence[Trial], took: Sequence[float]) -> str:
+    """Which trial comes now, and how long all that are left may take, by the seconds that others took."""
+    trial = trials[number]
+    which = f"seed {trial.seed}" + (f", fold {trial.fold}" if trial.fold is not None else "")
+    left = sum(took) / max(len(took), 1) * (len(trials) - number)
+    words = f"{left / 3600:.0f} h" if left >= 5400 else f"{max(left / 60, 1):.0f} min"
+    return f"trial {number + 1} of {len(trials)} ({which})" + (f", about {words} left" if took else "")
 
 
 def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
@@ -170,17 +224,23 @@ def run_trial(
     arguments: cli.Arguments,
     train_and_test: Callable[[S, cli.Arguments], None],
     pretrain: Callable[[LatentSettings, cli.Arguments], None],
-) -> None:
-    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`."""
+) -> bool:
+    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`.
+
+    Returns whether there was anything to do.
+    """
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
     own = settings.model_copy(update=changes)
     if arguments.mode == "train" and _pretrains(own):
         _pretrain(own, arguments, pretrain)
-    if arguments.mode == "train" and arguments.resume and _is_finished(own, arguments):
+    may_skip = settings.protocol != "final"  # which takes anew what k-fold says by now
+    skips = arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments)
+    if skips:
         logger.warning("%s: finished already", trial.root / own.run_name)
     else:
         train_and_test(own, arguments)
     distributed.wait_for_all()
+    return not skips
 
 
 def _pretrains(settings: DecoderRunSettings) -> bool:
@@ -246,8 +306,7 @@ def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
 
 def place(settings: DecoderRunSettings) -> Path:
     """Where the trials of a protocol go."""
-    names = {"holdout": "seeds", "kfold": f"kfold_{settings.folds}", "published": "published"}
-    return settings.output_root / names[settings.protocol]
+    return settings.output_root / "seeds" if settings.protocol == "holdout" else settings.protocol_root
 
 
 def _keep_split(path: Path, split: Split, trials: Path) -> None:

@@ -58,7 +58,7 @@ def headline_picture(reader: Reader, groups: Sequence[Group], runs: Mapping[str,
 
 def _first(groups: Sequence[Group], task: Task) -> tuple[Group, Run] | None:
     """Of the protocol that tests most patients and is not optimistic, the first case of the paper's order."""
-    shown = [group for group in groups if not group.is_trial]
+    shown = [group for group in groups if not (group.is_trial or group.is_final)]
     for group in sorted(shown, key=lambda group: (group.published, not group.name.startswith("kfold"))):
         runs = group.of(task)
         for case in CASES:

@@ -1,4 +1,4 @@
-"""One page of all runs below an output root, in one file: `python -m src.report --cfg-path DIR`.
+"""One page of all runs below an output root, in one file: `python -m src.report RUNS`, or `--cfg-path DIR`.
 
 The page is written anew from the run folders: it scores nothing, so that every number in it stands in a file there.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from src.errors import UserError
+from src.evaluation import summary
 from src.files import write_text
 from src.report import audit as report_audit
 from src.report import record as report_record
@@ -97,7 +98,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         problems=reader.problems,
         headlines=headlines(groups),
         picture=picture,
-        results=[found for group in shown for found in _results(group, commands)],
+        results=[found for group in shown if not group.is_final for found in _results(group, commands)],
         encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
         baselines=[
             report_scores.baseline_table(title, found)
@@ -113,7 +114,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
             *report_record.settings_tables(titled),
             report_record.version_table(runs),
         ],
-        checklist=checklist(groups),
+        checklist=checklist([group for group in groups if not group.is_final]),
     )
 
 
@@ -158,7 +159,8 @@ def _protocols(groups: Sequence[Group]) -> list[Table]:
     seeds = [report_scores.seed_table(group, task) for group in groups for task in ("classification", "segmentation")]
     trials = [group for group in groups if group.is_trial]
     single = [report_scores.trial_table(trials, task) for task in ("latent", "classification", "segmentation")]
-    return [table for table in (*seeds, *single) if table]
+    finals = [report_scores.final_table(group) for group in groups if group.is_final]
+    return [table for table in (*finals, *seeds, *single) if table]
 
 
 def _title(group: Group, found: Run) -> str:
@@ -190,13 +192,21 @@ def output_root(folder: Path, overrides: Sequence[str]) -> Path:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.report", description=__doc__)
+    words = "an output root, or a run's folder in it, in place of settings"
+    parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help=words)
     parser.add_argument("--cfg-path", type=Path, metavar="DIR", help="folder of the YAML (default: config)")
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html in output_root)")
     flags = parser.parse_args()
-    root = output_root(flags.cfg_path or REPOSITORY / "config", flags.overrides)
+    if flags.runs is not None:
+        if flags.cfg_path is not None or flags.overrides:
+            parser.error("RUNS says by itself where the runs lie; leave out --cfg-path and --set")
+        root = summary.output_root(flags.runs)
+        flags.overrides = [f"output_root={root}"]
+    else:
+        root = output_root(flags.cfg_path or REPOSITORY / "config", flags.overrides)
     output = flags.output or root / "report.html"
     if output.is_dir():
         raise UserError(f"{output} is a folder; --output names the file to write")

@@ -15,7 +15,7 @@ from src.settings_file import read_record
 logger = logging.getLogger(__name__)
 
 # Only these are entered: the output root can be the repository, with a whole database in it.
-_TRIAL_ROOT = re.compile(r"(seed|kfold|fold)_\d+|seeds|published")
+_TRIAL_ROOT = re.compile(r"(seed|kfold|fold)_\d+|seeds|published|final")
 _LONGEST_FIELD = 2**27  # a mask's run lengths can pass the 128 KiB that the csv module allows by default
 _MASKS = ("truth", "predicted")
 

@@ -17,6 +17,7 @@ FOLDERS: dict[str, tuple[Task, str]] = {
 }
 """Run folders below an output root: task and case of each."""
 BASELINES = ("random_encoder", "raw_pixels", "latent_regression", "gray_regression")
+FINAL = "final model: trained on all patients, the score is that of k-fold"
 PUBLISHED = "published protocol, optimistic: the epoch was chosen on the test frames"
 
 
@@ -105,6 +106,11 @@ class Group:
         return re.fullmatch(r"(seed|fold)_\d+", Path(self.name).name) is not None
 
     @property
+    def is_final(self) -> bool:
+        """Whether it holds the models that were trained on all patients, of which nothing was tested."""
+        return Path(self.name).name == "final"
+
+    @property
     def published(self) -> bool:
         """Whether its epochs were chosen on the test patients."""
         return "published" in Path(self.name).parts or any(run.published for run in self.runs.values())
@@ -122,6 +128,7 @@ class Group:
                     "seed": f"seed {count}",
                     "seeds": "holdout, several seeds",
                     "published": "",
+                    "final": FINAL,
                     "": "holdout",
                 }[kind]
             )

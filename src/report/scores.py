@@ -198,6 +198,26 @@ def encoder_table(group: Group, commands: Commands) -> Table:
     return Table("Encoders", ["encoder", "n", *columns.values()], rows, source, notes.lines(), not_run=missing)
 
 
+def final_table(group: Group) -> Table | None:
+    """The models that were trained on all patients, with what is expected of each."""
+    notes = Notes()
+    main = {"test/patient_auc": "AUC by patient", "test/dice_macro": "Dice, mean of regions"}
+    expected = [name.replace("test/", "expected/") for name in main]
+    rows = [
+        [
+            Cell(run.name, run.case, kind="head"),
+            Cell(plural(len(as_list(run.split.get("train"))), "patient")),
+            *result_cells(run.results, expected, notes),
+        ]
+        for run in group.runs.values()
+        if run.finished and run.task != "latent"
+    ]
+    source = f"{group.name}/.../results/metrics.json and intervals.json, which repeat those of k-fold"
+    remark = "Nobody was left to test on: each score is that of k-fold, whose trainings were of the same settings."
+    columns = ["run", "trained on", *(f"expected {words}" for words in main.values())]
+    return Table("Final models: trained on all", columns, rows, source, notes.lines(), remark) if rows else None
+
+
 def baseline_table(title: str, run: Run) -> Table:
     """A run, its baselines, and the run minus each of them."""
     columns, notes = MAIN_SCORES[run.task], Notes()

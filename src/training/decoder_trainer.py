@@ -67,7 +67,9 @@ class DecoderTrainer(Trainable, Generic[D]):
         return self.losses(self._changed(batch))
 
     def validate(self) -> Scores:
-        """Loss and scores of the validation frames."""
+        """Loss and scores of the validation frames; nothing where all patients are trained on."""
+        if not len(self.parts.validation):
+            return {}
         loss, kept = evaluate(self.task, self.parts.validation, while_training=True)
         return {"loss": loss, **self.task.summarise(self.parts.validation, kept)}
 

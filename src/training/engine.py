@@ -72,7 +72,7 @@ class Trainable(ABC):
 
     @abstractmethod
     def validate(self) -> Scores:
-        """`loss`, and further scores of the validation frames."""
+        """`loss`, and further scores of the validation frames; nothing where there are none and the last is kept."""
 
 
 def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoint) -> None:
@@ -165,7 +165,7 @@ def _one_epoch(
     scores = {f"train/{name}": value for name, value in task.train_epoch(progress, after_step).items()}
     with stop.at_once(before_end=lambda: save(progress.sums)):
         scores |= {f"val/{name}": value for name, value in task.validate().items()}
-    if not math.isfinite(scores["val/loss"]):
+    if not math.isfinite(scores.get("val/loss", 0.0)):
         raise UserError(
             f"epoch {progress.epoch}: the validation loss became {scores['val/loss']}: try a lower learning_rate or "
             "precision=fp32" + (f"; {KEPT}" if progress.epoch > 1 else "")
@@ -264,11 +264,7 @@ def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
 
 
 def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores, clock: _Clock) -> Checkpoint:
-    key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
-    if math.isnan(scores[key]):
-        raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
-    before = max((sign * entry[key] for entry in state.history), default=float("-inf"))
-    is_best = task.keeps_last or sign * scores[key] > before
+    is_best = task.keeps_last or _is_best(state, task, epoch, scores)
     return replace(
         _now(task, state, clock),
         epoch=epoch,
@@ -276,6 +272,13 @@ def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores,
         history=[*state.history, {"epoch": epoch, **scores}],
         begun=None,
     )
+
+
+def _is_best(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> bool:
+    key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
+    if math.isnan(scores[key]):
+        raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
+    return sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
 
 
 def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from src.errors import UserError, one_line
+from src.evaluation.summary import closing
 from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
 from src.networks.precision import number_format
 from src.settings import REPOSITORY, RunSettings
@@ -192,17 +193,18 @@ class RunFolder:
         return entries
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Log the scores and write them to results/metrics.json, the last file of a run; then free the folder.
+        """Write the scores to results/metrics.json, the last file of a run, free the folder, and log what matters.
 
         Of what is there already, what the training took stays; scores of an earlier test go.
         """
         for name, value in metrics.items():
-            logger.info("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
+            logger.debug("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
         path = self.results / "metrics.json"
         known = read_json(path, "the metrics") if path.exists() else {}
         kept = {name: value for name, value in known.items() if name in _KEPT_IN_TESTS}
         write_json(path, kept | without_nan(metrics))
         unlock(self._lock)
+        logger.info("%s", closing(self.root))
 
 
 class _LogFile(logging.FileHandler):

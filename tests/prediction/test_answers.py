@@ -138,7 +138,7 @@ def test_each_column_is_explained_and_the_legend_is_that_of_the_labels(make_run:
     first = "frame region area mean median maximum sd unit probability agreement pieces share warnings"
     assert list(row)[:13] == first.split()
     legend = [tuple(row.values()) for row in tables["legend.csv"]]
-    assert legend == [("0", "ROI", "#000000"), *((str(i + 1), NAMES[i], region_colour(i)) for i in range(4))]
+    assert legend == [("0", "ROI", "#000000"), *((str(i + 1), NAMES[i], region_colour(i, NAMES[i])) for i in range(4))]
     coco = json.loads((out / "regions.coco.json").read_text(encoding="utf-8"))
     assert {each["id"]: each["name"] for each in coco["categories"] if each["name"] != "ROI"} == {
         int(value): name for value, name, _ in legend[1:]

@@ -1,17 +1,23 @@
 """Exported files answer as the run does."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 from src.errors import UserError
-from src.export import export
+from src.export import example_of, export
+from src.export_example import Format
 from src.prediction.predictors import NOTICE, load_classifier, load_segmenter
+from src.prediction.run import predict_files
 
 
 def expected(run: Path, frames: np.ndarray) -> np.ndarray:
@@ -46,6 +52,49 @@ def test_torchscript_and_pt2_answer_as_the_run(make_run: Callable[..., Path]) ->
     for model in (script, program):
         with torch.no_grad():
             np.testing.assert_allclose(model(torch.from_numpy(frames)).numpy(), expected(run, frames), atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["onnx", "torchscript"])
+def test_the_script_beside_it_draws_what_predict_draws(form: Format, tmp_path: Path) -> None:
+    """Of the weights that ship, which decide by `whole` and `least`, on a frame of another size and aspect."""
+    values = np.random.default_rng(0).uniform(0, 255, (20, 33)).astype(np.float32)
+    frame = np.asarray(cv2.resize(values, (330, 200), interpolation=cv2.INTER_CUBIC).clip(0, 255), np.uint8)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    script = example_of(export(None, form, tmp_path / f"regions.{form}"))
+    command = [sys.executable, str(script), str(tmp_path / "frame.png"), str(tmp_path / "labels.png")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    predict_files(None, "segmentation", tmp_path / "frame.png", tmp_path / "out", "cpu")
+    found, expected = (
+        np.asarray(Image.open(path)) for path in (tmp_path / "labels.png", tmp_path / "out" / "labels" / "frame.png")
+    )
+    assert len(np.unique(expected)) > 2
+    assert found.shape == expected.shape == frame.shape
+    assert (found != expected).mean() < 1e-3  # rounding at borders
+    assert "left_breast" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_script_beside_a_classifier_calibrates_as_predict_does(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = make_run("classification", "gray", "gray")
+    frame = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
+    cv2.imwrite(str(tmp_path / "frame.png"), frame)
+    script = example_of(export(run, "torchscript"))
+    command = [sys.executable, str(script), str(tmp_path / "frame.png")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result = load_classifier(run, "cpu").predict(frame)
+    assert f"{result.verdict}; calibrated {result.calibrated:.3f}" in done.stdout
+
+
+def test_several_models_are_no_file(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "trials.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="export the final model"):
+        export(tmp_path, "onnx")
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""The models of all folds of k-fold as one predictor: mean probabilities, and then the one decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.errors import UserError, some
+from src.evaluation.predictions import read_predictions
+from src.evaluation.tested import chosen_out_of_fold
+from src.files import read_json
+from src.prediction.trained import Frame, Said, Task, Trained, load_trained
+from src.training.run_folder import RunFolder
+
+_FOLDERS: dict[Task, str] = {"classification": "dmr_runs_classification_*", "segmentation": "dmr_runs_seg_*"}
+
+
+@dataclass(frozen=True)
+class Ensemble(Trained):
+    """Several runs of the same settings; what they have in common is the first one's, `run` is the pooled folder."""
+
+    members: tuple[Trained, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        folder = "" if self.run is None else f" of {self.run.root.parent.name}/{self.run.root.name}"
+        return f"the {self.models} models{folder} together (mean of their probabilities)"
+
+    @property
+    def models(self) -> int:
+        """How many models answer together."""
+        return len(self.members)
+
+    def models_taught_on(self, patient: str) -> int:
+        """How many of them were trained or chosen on a patient."""
+        return sum(member.models_taught_on(patient) for member in self.members)
+
+    def say(self, frames: Sequence[Frame]) -> Said:
+        """Logits of the members' mean probabilities, and the mean of their distances, each by its own threshold."""
+        said = [member.say(frames) for member in self.members]
+        views = [_together(list(of_view)) for of_view in zip(*(one.views for one in said), strict=True)]
+        by_member = zip(*(one.distances for one in said), strict=True)
+        distances = [self._distance(list(of_frame)) for of_frame in by_member]
+        return Said(_together([one.logits for one in said]), views, said[0].boxes, distances)
+
+    def _distance(self, distances: Sequence[float | None]) -> float | None:
+        if self.record.typicality is None:
+            return None
+        limits = [member.record.typicality for member in self.members]
+        shares = [
+            distance / limit.threshold
+            for distance, limit in zip(distances, limits, strict=True)
+            if distance is not None and limit is not None
+        ]
+        return sum(shares) / len(shares) * self.record.typicality.threshold
+
+    def metrics(self) -> dict[str, Any]:
+        """The scores that the folds have together, with a classifier's threshold and temperature.
+
+        These are chosen on what was said of patients by models that had not seen them.
+        """
+        found = super().metrics()
+        if self.run is not None and not self.record.class_names:
+            lines = read_predictions(self.run.results / "predictions.csv")
+            found["threshold"], found["temperature"] = chosen_out_of_fold(lines)
+        return found
+
+
+def _together(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Logits, [B] or [B, K, H, W], of the mean probability."""
+    if logits[0].ndim == 1:
+        return torch.stack([each.double().sigmoid() for each in logits]).mean(0).logit()
+    probabilities = torch.stack([each.softmax(1) for each in logits]).mean(0)
+    return probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+
+
+def load_run(folder: Path, task: Task, device: str = "auto") -> Trained:
+    """Read a run folder, or a folder of k-fold, whose models then answer together.
+
+    Raises `UserError` where there is no such run, it is of the other task, or it does not fit together.
+    """
+    pooled = pooled_folder(folder, task)
+    if pooled is None:
+        return load_trained(folder, task, device)
+    members = tuple(load_trained(path, task, device) for path in _trials(pooled))
+    first = members[0]
+    differing = [one.run.root for one in members if one.run is not None and _kind(one) != _kind(first)]
+    if differing:
+        raise UserError(f"{differing[0]}: of other settings than the first fold; train all folds again")
+    palettes = {member.palette for member in members}
+    if len(palettes) > 1:
+        raise UserError(
+            f"{pooled}: the folds took their heat maps for drawn in {some(sorted(palettes))}; say which it is with "
+            "--set palette=NAME and train again"
+        )
+    known = [member.record.typicality for member in members if member.record.typicality is not None]
+    typicality = None
+    if known:
+        typicality = replace(known[0], threshold=sum(each.threshold for each in known) / len(known))
+    shared = {each.name: getattr(first, each.name) for each in fields(Trained)}
+    shared |= {"run": RunFolder(pooled), "record": replace(first.record, typicality=typicality), "best_epoch": 0}
+    return Ensemble(**shared, members=members)
+
+
+def pooled_folder(folder: Path, task: Task) -> Path | None:
+    """The folder where k-fold's trials are pooled: this one or the one run of the task in it; None where it is neither.
+
+    Raises `UserError` where several runs of the task lie there, or trials of another protocol are pooled.
+    """
+    if RunFolder(folder).best.is_file():
+        return None
+    found = [path for path in (folder, *sorted(folder.glob(_FOLDERS[task]))) if _trials_file(path).is_file()]
+    if len(found) > 1:
+        names = some([path.name for path in found])
+        raise UserError(f"{folder}: several runs lie there; name one of them: {names}")
+    return found[0] if found and folder.is_dir() else None
+
+
+def _trials_file(folder: Path) -> Path:
+    return RunFolder(folder).results / "trials.json"
+
+
+def _trials(pooled: Path) -> list[Path]:
+    """The run folders of its trials."""
+    path = _trials_file(pooled)
+    content = read_json(path, "the trials")
+    try:
+        protocol, entries = content["protocol"], [Path(str(entry["folder"])) for entry in content["trials"]]
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: no trials of k-fold there; run it again") from None
+    if protocol != "kfold" or not entries:
+        raise UserError(f"{pooled}: trials of protocol {protocol}; the models of k-fold alone answer together")
+    # They stand there from the output root on, which may have been moved.
+    parts = [entry.parts[1:] for entry in entries]
+    if any(".." in of_entry for of_entry in parts):
+        raise UserError(f"{path}: names folders outside of its own")
+    return [pooled.parent.joinpath(*of_entry) for of_entry in parts]
+
+
+def _kind(trained: Trained) -> tuple[Any, ...]:
+    classes = trained.record.class_names, trained.record.background
+    return trained.modality, trained.size, trained.decide, trained.sees_levels, classes
