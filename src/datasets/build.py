@@ -137,6 +137,11 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
 
 
 def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> RegionDataset:
+    if collection.annotations is None and not any(collection.source.all_frames.values()):
+        raise UserError(
+            f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
+            f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER"
+        )
     if collection.annotations is None:
         raise UserError(
             f"{settings.annotations_path}: no annotation file there; the setting 'annotation_file' names a COCO file, "
