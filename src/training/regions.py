@@ -62,11 +62,11 @@ class RegionTask(DecoderTask[RegionDataset]):
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Logits [B, K, H, W] to the scalar loss."""
-        return LOSSES[self.settings.loss](logits, batch["target"].to(self.device), self.weights)
+        return LOSSES[self.settings.loss](logits, batch["target"], self.weights)
 
     def judge(self, logits: torch.Tensor, batch: Batch) -> np.ndarray:
         """Confusion matrices [B, K, K]."""
-        truth = batch["target"].argmax(1).numpy()
+        truth = batch["target"].argmax(1).cpu().numpy()
         return confusion_matrices(truth, self.chosen(logits, batch), len(self.classes[0]))
 
     def summarise(self, dataset: RegionDataset, kept: np.ndarray) -> Scores:
