@@ -63,10 +63,6 @@ class FrameDataset(Dataset[Any]):
         """(rows, columns) of every frame."""
         return self.cache.shape[1:]
 
-    def of_patients(self, patients: Collection[str]) -> Self:
-        """The same dataset with the frames of these patients only."""
-        return self.of_units("patient", patients)
-
     def units(self, unit: Unit) -> list[str]:
         """What a split divides, of each frame: its patient, or itself."""
         return self.patients if unit == "patient" else [frame.key for frame in self.frames]

@@ -86,7 +86,7 @@ def test_frames_on_the_device_give_the_batches_that_are_loaded(phantom: Path, tm
         for name, values in same.items():
             assert torch.equal(batch[name], values), name
             assert batch[name].dtype == values.dtype
-    few = whole.of_patients(whole.patients[1:2])
+    few = whole.of_units("patient", whole.patients[1:2])
     assert torch.equal(few.everything()["frame"], loaded.__getitems__([1])["frame"])
     there = loaded.on(META, needed).__getitems__([0, 1])
     assert {name for name, values in there.items() if values.device == META} == {"frame", "target"}
