@@ -11,7 +11,7 @@ from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions
-from src.evaluation.segmentation import region_scores
+from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
@@ -91,11 +91,12 @@ def test(task: RegionTask, parts: Parts[RegionDataset], run: RunFolder) -> dict[
     classes = names, background = task.classes
     scores: dict[str, float] = {}
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
-        scores[f"{part}/loss"], confusion = evaluate(task, dataset)
-        found = region_scores(confusion.sum(0), names, background)
+        scores[f"{part}/loss"], maps = evaluate(task, dataset)
+        truth, predicted = maps[:, 0], maps[:, 1]
+        found = region_scores(confusion_matrices(truth, predicted, len(names)).sum(0), names, background)
         scores |= {f"{part}/{name}": value for name, value in found.items()}
-    patients, (truth, predicted) = parts.test.patients, task.predicted_classes(parts.test)
-    by_image, intervals = judge_segmenter(patients, truth, predicted, confusion, classes, task.settings.seed)
+    patients = parts.test.patients
+    by_image, intervals = judge_segmenter(patients, truth, predicted, classes, task.settings.seed)
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}
     write_intervals(run.results / "intervals.json", intervals)
     rows = segmentation_rows("test", parts.test.names, truth, predicted, by_image, classes)

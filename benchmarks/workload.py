@@ -44,7 +44,7 @@ class PretrainingWork:
 
     def epoch(self) -> None:
         """One epoch; with min_steps_per_epoch=1 and one batch of frames, one step."""
-        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda loss: None)
+        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda read: None)
 
 
 def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> PretrainingWork:
@@ -68,7 +68,7 @@ class SegmentationWork:
 
     def epoch(self) -> None:
         """One epoch."""
-        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda loss: None)
+        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda read: None)
 
 
 def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> SegmentationWork:

@@ -96,8 +96,8 @@ class CUTSEncoder(nn.Module):
         """
         radius = BLOCKS * (KERNEL // 2)
         z = windows(x, hw, radius).flatten(0, 1)
-        places, size = hw.flatten(0, 1), torch.tensor(x.shape[-2:], device=hw.device)
-        near = ((places < radius) | (places >= size - radius)).any(-1).nonzero()[:, 0]
+        places, size = hw.flatten(0, 1), tuple(x.shape[-2:])
+        near = _near_border(places, size, radius)
         for conv, norm in self._blocks():
             z = F.leaky_relu(norm(F.conv2d(z, conv.weight, conv.bias)))
             radius -= KERNEL // 2
@@ -136,9 +136,20 @@ class FoldedEncoder(nn.Module):
         return x
 
 
-def _repeat_border(z: torch.Tensor, places: torch.Tensor, size: torch.Tensor, radius: int) -> torch.Tensor:
+def _near_border(places: torch.Tensor, size: tuple[int, ...], radius: int) -> torch.Tensor:
+    """Which windows of places [N, 2] reach out of the image; all of them on a GPU, which counting would wait for."""
+    if places.device.type != "cpu":
+        return torch.arange(len(places), device=places.device)
+    beyond = [(places[:, axis] < radius) | (places[:, axis] >= side - radius) for axis, side in enumerate(size)]
+    return (beyond[0] | beyond[1]).nonzero()[:, 0]
+
+
+def _repeat_border(z: torch.Tensor, places: torch.Tensor, size: tuple[int, ...], radius: int) -> torch.Tensor:
     """Fill the positions of windows z [N, C, 2r+1, 2r+1] outside the image with their nearest position inside."""
-    around = places[..., None] + torch.arange(-radius, radius + 1, device=places.device)
-    inside = around.clamp(min=torch.zeros_like(size)[:, None], max=size[:, None] - 1) - places[..., None] + radius
+    around = torch.arange(-radius, radius + 1, device=places.device)
+    rows, columns = (
+        (place[:, None] + around).clamp(0, side - 1) - place[:, None] + radius
+        for place, side in zip(places.unbind(-1), size, strict=True)
+    )
     which = torch.arange(len(z), device=z.device)[:, None, None]
-    return z.permute(0, 2, 3, 1)[which, inside[:, 0, :, None], inside[:, 1, None, :]].permute(0, 3, 1, 2)
+    return z.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -68,7 +68,9 @@ class PatchSampler:
         nearby = self._neighbors(anchors, draw[..., 2:], low, high)
 
         inward = torch.where(anchors < (size - 1) / 2, 1, -1)
-        anchors, nearby, fallback = (t.to(images.device) for t in (anchors, nearby, anchors + inward))
+        anchors, nearby, fallback = (
+            t.to(images.device, non_blocking=True) for t in (anchors, nearby, anchors + inward)
+        )
         places = torch.cat((anchors[:, :, None], nearby), 2)
         patches = windows(images, places.flatten(1, 2), radius)
         patches = patches.reshape(*places.shape[:3], *patches.shape[2:])

@@ -99,7 +99,8 @@ class Settings(BaseModel):
     precision: OfTraining[Precision] = "auto"
     """Number format of convolutions and matrix products: auto takes bf16 where the hardware is faster in it."""
     num_workers: OfMachine[int] = Field(0, ge=0)
-    """Processes that load batches; 0 loads in the training process, which a warm frame cache makes fast enough."""
+    """Processes that load batches where the frames do not fit on the device; 0 loads them in the training process,
+    which a warm frame cache makes fast enough."""
 
     @property
     def frame_cache(self) -> Path:

@@ -34,7 +34,7 @@ import main_seg  # noqa: E402
 from src import cli, errors  # noqa: E402
 from src.networks import checkpoint as checkpoints  # noqa: E402
 from src.phantom.dataset import write_phantom  # noqa: E402
-from src.training import engine  # noqa: E402
+from src.training import engine, memory  # noqa: E402
 
 TINY = ["image_size=[48, 64]", "batch_size=4", "max_epochs=4", "precision=fp32"]
 ENCODER = [*TINY, "num_kernels=2", "sampled_patches_per_image=4", "min_steps_per_epoch=3"]
@@ -219,6 +219,8 @@ def _run(script: str, arguments: list[str], root: Path, fault: Fault, save_every
         os.dup2(log, 2)
         os.write(2, f"---- {fault}\n".encode())
         engine.SAVE_EVERY = save_every
+        if "num_workers=2" in arguments:
+            memory.SHARE_FOR_FRAMES = 0.0  # else the frames lie in memory, and there is nothing to load
         sys.argv = [script, *arguments]
         disk = _Disk(root.parent.parent, fault)
         try:

@@ -17,7 +17,7 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src.networks import checkpoint as checkpoints
 from src.settings import REPOSITORY
-from src.training import engine
+from src.training import engine, memory
 from src.training.epoch import Progress
 from src.training.run_folder import RunFolder
 
@@ -127,6 +127,7 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one_with_any_number_of_worker
 
     with monkeypatch.context() as patched:
         patched.setattr(engine, "SAVE_EVERY", 0.0)  # after every step
+        patched.setattr(memory, "SHARE_FOR_FRAMES", 0.0)  # there is no room for frames on the device
         disk_full_at(patched, "metrics.jsonl", 3)  # resuming, after epoch 2, after epoch 3
         interrupted(2, lambda: train(script, "stopped", ("--resume",), "num_workers=2"))
     assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src import load_classifier, load_segmenter
 from src.datasets.frame_cache import read_frame
+from src.datasets.torch_datasets import Batch
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.prediction.trained import Task, load_trained
 from src.training import decoder_trainer
+from src.training.decoder_task import DecoderTask
 from src.training.engine import same_weights
 
 SEGMENTER, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
@@ -195,6 +198,19 @@ def test_the_last_epoch_is_kept_where_the_settings_say_so(
         run = segmenter(f"select_by={select_by}", "patience=null", "max_epochs=4")
         assert [entry["val/loss"] for entry in checkpoints.load(run / "checkpoints" / "last.pty").history] == losses
         assert read_json(run / "results" / "metrics.json", "metrics")["best_epoch"] == best
+
+
+def test_each_frame_is_tested_once(segmenter: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    tested, logits = Counter[tuple[str, str]](), DecoderTask.tested_logits
+
+    def counted(self: DecoderTask[Any], dataset: Any, batch: Batch) -> torch.Tensor:
+        tested.update(dataset.names[place] for place in batch["index"].tolist())
+        return logits(self, dataset, batch)
+
+    monkeypatch.setattr(DecoderTask, "tested_logits", counted)
+    split = read_json(segmenter("max_epochs=1") / "results" / "split.json", "split")
+    assert set(tested.values()) == {1}
+    assert {patient for patient, _ in tested} == {*split["validation"], *split["tested"]}
 
 
 def test_fewer_training_patients_are_among_more(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_colours
-from src.datasets.torch_datasets import Batch
+from src.datasets.torch_datasets import Batch, sent
 from src.errors import UserError
 from src.settings import Augment
 
@@ -39,7 +39,8 @@ def augmented(
     full: also a rotation, scale and shift (what comes in from outside repeats the border), and another gain and offset
     of the gray levels; heat maps take theirs through the palette, so that colours stay those of temperatures. strong:
     all of these further, and another aspect and gamma, blur and noise. `draws` [B, DRAWS] in -1..1 decides them all.
-    `flipped` bool [B] in the batch tells which were mirrored.
+    `flipped` bool [B] in the batch tells which were mirrored. Draws and `flipped` are on the CPU, so that a seed means
+    the same on every device; the maps stay where they are.
     """
     if kind == "none" or not len(batch["frame"]):  # one of several processes may have no share of a batch
         return batch
@@ -48,13 +49,14 @@ def augmented(
     if "target" in batch:
         maps["target"] = _flipped(batch["target"], flip, mirrored)
     if kind in ("full", "strong"):
-        strong = kind == "strong"
-        grid = (_strong_grid if strong else _grid)(draws, maps["frame"])
+        strong, there = kind == "strong", sent(draws, maps["frame"].device)
+        grid = (_strong_grid if strong else _grid)(there, maps["frame"])
         maps = {name: sampled(values, grid) for name, values in maps.items()}
         change = _strongly_changed if strong else _changed
-        maps["frame"] = _regrayed(maps["frame"], lambda levels: change(levels, draws), palette)
+        maps["frame"] = _regrayed(maps["frame"], lambda levels: change(levels, there), palette)
         if strong:
-            maps["frame"] = _worse(maps["frame"], draws)
+            noise = torch.stack([_noise(maps["frame"].shape[1:], draw) for draw in draws[:, 10].tolist()])
+            maps["frame"] = _worse(maps["frame"], there, sent(noise, there.device))
     return batch | maps | {"flipped": flip}
 
 
@@ -76,10 +78,9 @@ def refuse_unpaired(names: Sequence[str]) -> None:
 
 def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = ()) -> torch.Tensor:
     """Maps [B, C, H, W], mirrored where `flip` [B]; channel k of a mirrored one is channel `channels[k]` of the old."""
-    mirror = maps.flip(-1)
-    if channels:
-        mirror = mirror[:, list(channels)]
-    return torch.where(flip[:, None, None, None], mirror, maps)
+    order = sent(torch.tensor(channels or range(maps.shape[1])), maps.device)
+    frames = zip(maps, flip.tolist(), strict=True)
+    return torch.stack([values.index_select(0, order).flip(-1) if mirrored else values for values, mirrored in frames])
 
 
 def _grid(draws: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
@@ -148,20 +149,19 @@ def _strongly_changed(levels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor
     return (levels / 255).clamp(1e-4, 1) ** exponent * 255 * gain + offset
 
 
-def _worse(frames: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Frames [B, C, H, W] in 0..255, some of them blurred, all with noise that the draws alone decide."""
-    kernel = torch.tensor([1.0, 2.0, 1.0])
-    weights = (kernel[:, None] * kernel / 16).expand(frames.shape[1], 1, 3, 3).to(frames)
+def _worse(frames: torch.Tensor, draws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """Frames [B, C, H, W] in 0..255, some of them blurred, all with as much of the noise as the draws say."""
+    kernel = sent(torch.tensor([1.0, 2.0, 1.0]), frames.device)
+    weights = (kernel[:, None] * kernel / 16).expand(frames.shape[1], 1, 3, 3)
     soft = F.conv2d(F.pad(frames, (1, 1, 1, 1), mode="replicate"), weights, groups=frames.shape[1])
     blurred = (draws[:, 9] + 1) / 2 < BLURRED
     frames = torch.where(blurred[:, None, None, None], soft, frames)
-    noise = torch.stack([_noise(frame, draw) for frame, draw in zip(frames, draws[:, 10].tolist(), strict=True)])
     return frames + 255 * NOISE * ((draws[:, 10] + 1) / 2)[:, None, None, None] * noise
 
 
-def _noise(frame: torch.Tensor, draw: float) -> torch.Tensor:
+def _noise(shape: torch.Size, draw: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(int((draw + 1) * 2**30))
-    return torch.randn(frame.shape, generator=generator).to(frame)
+    return torch.randn(shape, generator=generator)
 
 
 def _regrayed(frames: torch.Tensor, changed: Callable[[torch.Tensor], torch.Tensor], palette: str) -> torch.Tensor:
@@ -169,16 +169,19 @@ def _regrayed(frames: torch.Tensor, changed: Callable[[torch.Tensor], torch.Tens
     if frames.shape[1] == 1:
         return changed(frames[:, 0])[:, None]
     # A colour keeps its distance to the palette's: JPEG noise and paper markers stay what they are.
-    colours = _colours(palette)
-    levels = levels_of(frames, level_table(palette))
+    colours = _colours(palette, frames.device)
+    levels = levels_of(frames, level_table(palette, frames.device))
     moved = colours[changed(levels.float()).clamp(0, 255).round().long()] - colours[levels]
     return (frames + moved.permute(0, 3, 1, 2)).clamp(0, 255)
 
 
+_CPU = torch.device("cpu")
+
+
 @cache
-def _colours(palette: str) -> torch.Tensor:
+def _colours(palette: str, device: torch.device = _CPU) -> torch.Tensor:
     """The palette's colours, float32 [256, 3] (RGB)."""
-    return torch.from_numpy(palette_colours(palette).astype(np.float32))
+    return torch.from_numpy(palette_colours(palette).astype(np.float32)).to(device)
 
 
 def levels_of(frames: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
@@ -188,8 +191,8 @@ def levels_of(frames: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def level_table(palette: str) -> torch.Tensor:
+def level_table(palette: str, device: torch.device = _CPU) -> torch.Tensor:
     """The level of the nearest palette colour for each colour in steps of 8, int64 [32, 32, 32]."""
     axis = torch.arange(32) * 8.0 + 3.5
     cube = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3)
-    return torch.cdist(cube, _colours(palette)).argmin(1).view(32, 32, 32)
+    return torch.cdist(cube, _colours(palette)).argmin(1).view(32, 32, 32).to(device)

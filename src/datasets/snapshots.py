@@ -164,11 +164,6 @@ def read_gray(path: Path) -> NDArray[np.float32]:
         raise UserError(str(error)) from None
 
 
-def gray_frames(folder: Path) -> list[Path]:
-    """Every gray frame below a folder, sorted: `*.jpg` that is not a snapshot."""
-    return [path for path in _pictures(folder, {}) if not is_snapshot(path)]
-
-
 def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:
     """The pictures below a folder, sorted; what is none for its name alone is in `left_out` by its reason."""
     found = []

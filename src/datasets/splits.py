@@ -5,7 +5,7 @@ The published code's divisions, which are none of that, are here by name.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -69,7 +69,7 @@ def stratified_sample(strata: Strata, share: float, seed: int, groups: Groups = 
     rng = np.random.default_rng(seed)
     of_stratum = _by_stratum(strata)
     wanted = _quotas({name: len(patients) for name, patients in of_stratum.items()}, share)
-    order = [patient for name in sorted(of_stratum) for patient in rng.permutation(of_stratum[name]).tolist()]
+    order = [patient for name in sorted(of_stratum) for patient in _shuffled(of_stratum[name], rng)]
     units = list(dict.fromkeys(unit_of[patient] for patient in order))
     drawn: list[str] = []
     for unit in units:
@@ -92,7 +92,7 @@ def ordered_sample(strata: Strata, count: int, seed: int) -> list[str]:
     of_stratum = _by_stratum(strata)
     ranked: list[tuple[float, str, str]] = []
     for name in sorted(of_stratum):
-        shuffled = rng.permutation(of_stratum[name]).tolist()
+        shuffled = _shuffled(of_stratum[name], rng)
         ranked += [((rank + 0.5) / len(shuffled), name, patient) for rank, patient in enumerate(shuffled)]
     return [patient for _, _, patient in sorted(ranked)[:count]]
 
@@ -173,7 +173,12 @@ def random_share(units: Iterable[str], share: float, seed: int) -> list[str]:
     if len(ordered) < 2:
         return []
     count = min(max(round(share * len(ordered)), 1), len(ordered) - 1)
-    return sorted(np.random.default_rng(seed).permutation(ordered)[:count].tolist())
+    return sorted(_shuffled(ordered, np.random.default_rng(seed))[:count])
+
+
+def _shuffled(names: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """The names in a drawn order; an array of theirs would lose a NUL at the end of one."""
+    return [names[place] for place in rng.permutation(len(names))]
 
 
 def _quotas(sizes: Mapping[str, int], share: float) -> dict[str, int]:

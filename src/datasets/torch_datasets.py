@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 Batch = dict[str, torch.Tensor]
 _FRAMES_OF_PALETTE = 20
-_TARGET_BYTES = 2**28
 _FEWEST_OF_PALETTE = 10  # of fewer the guess is often wrong
 
 
@@ -37,6 +36,9 @@ class FrameDataset(Dataset[Any]):
 
     A batch holds `frame` uint8 [B, C, H, W] and `index` int64 [B], the place in `frames`.
     """
+
+    resident: Batch | None = None
+    """All that batches are taken from, where it lies on a device (`on`); None: they are read a batch at a time."""
 
     def __init__(self, cache: FrameCache, rows: Sequence[int]) -> None:
         self.cache, self.rows = cache, list(rows)
@@ -60,10 +62,6 @@ class FrameDataset(Dataset[Any]):
     def image_size(self) -> tuple[int, int]:
         """(rows, columns) of every frame."""
         return self.cache.shape[1:]
-
-    def of_patients(self, patients: Collection[str]) -> Self:
-        """The same dataset with the frames of these patients only."""
-        return self.of_units("patient", patients)
 
     def units(self, unit: Unit) -> list[str]:
         """What a split divides, of each frame: its patient, or itself."""
@@ -96,8 +94,19 @@ class FrameDataset(Dataset[Any]):
 
     def _with_rows(self, rows: list[int]) -> Self:
         part = copy(self)
-        part.rows = rows
+        part.rows, part.resident = rows, None
         return part
+
+    def on(self, device: torch.device, most: float) -> Self:
+        """The same dataset with all of its frames and labels on the device; itself where they take over `most` bytes.
+
+        What a batch holds of whole numbers stays on the CPU, where it is read: `index` and `content`.
+        """
+        if not len(self) or len(self) * sum(values.nbytes for values in self._read([0]).values()) > most:
+            return self
+        whole = copy(self)
+        whole.resident = on_device(self._read(range(len(self))), device)
+        return whole
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -111,8 +120,15 @@ class FrameDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The batch of these places in the dataset."""
-        rows = [self.rows[index] for index in indices]
-        return {"frame": self.cache.read(rows), "index": torch.tensor(indices)}
+        index = torch.tensor(indices, dtype=torch.int64)
+        if self.resident is None:
+            return self._read(indices) | {"index": index}
+        found = {name: values.index_select(0, sent(index, values.device)) for name, values in self.resident.items()}
+        return found | {"index": index}
+
+    def _read(self, indices: Sequence[int]) -> Batch:
+        """What a batch of these places holds beside `index`."""
+        return {"frame": self.cache.read([self.rows[index] for index in indices])}
 
 
 class DiagnosisDataset(FrameDataset):
@@ -130,9 +146,9 @@ class DiagnosisDataset(FrameDataset):
     def _labels(self) -> list[Any]:
         return list(self.labels)
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def _read(self, indices: Sequence[int]) -> Batch:
         labels = [self.diagnoses[self.cache.frames[self.rows[index]].patient] for index in indices]
-        return super().__getitems__(indices) | {"label": torch.tensor(labels, dtype=torch.float32)}
+        return super()._read(indices) | {"label": torch.tensor(labels, dtype=torch.float32)}
 
 
 class RegionDataset(FrameDataset):
@@ -150,7 +166,6 @@ class RegionDataset(FrameDataset):
     ) -> None:
         super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame in regions])
         self.regions, self.class_names, self.background = regions, class_names, background
-        self._kept: dict[int, np.ndarray] = {}
 
     def lost_regions(self) -> list[tuple[Frame, str]]:
         """Frame and class of each region of which no pixel is left: covered, outside of the frame or too small."""
@@ -165,25 +180,22 @@ class RegionDataset(FrameDataset):
         images = (self.regions[frame] for frame in self.frames)
         return [self.class_names, self.background, *([one.height, one.width, one.as_plain()] for one in images)]
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def _read(self, indices: Sequence[int]) -> Batch:
         rows = [self.rows[index] for index in indices]
         boxes = [self.cache.box(row) for row in rows]
         targets = [self._target(row) for row in rows]
         shape = (len(targets), len(self.class_names), *self.image_size)
-        return super().__getitems__(indices) | {
+        return super()._read(indices) | {
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
-            "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes]).reshape(-1, 4),
+            "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes], dtype=torch.int64).view(
+                -1, 4
+            ),
         }
 
     def _target(self, row: int) -> np.ndarray:
-        """What is drawn in a row's frame; kept, since drawing takes longer than a step of a small decoder."""
-        found = self._kept.get(row)
-        if found is None:
-            image, box = self.regions[self.cache.frames[row]], self.cache.box(row)
-            found = soft_target(image, len(self.class_names), self.background, box)
-            if (len(self._kept) + 1) * found.nbytes <= _TARGET_BYTES:
-                self._kept[row] = found
-        return found
+        """What is drawn in a row's frame."""
+        image = self.regions[self.cache.frames[row]]
+        return soft_target(image, len(self.class_names), self.background, self.cache.box(row))
 
 
 def _digest(value: list[Any]) -> str:
@@ -219,6 +231,18 @@ def assumed_palette(train: FrameDataset, test: Collection[str], named: str | Non
     left_out = set(test)
     rows = [row for row, frame in enumerate(train.cache.frames) if frame.patient not in left_out]
     return palette_of(FrameDataset(train.cache, rows), named) or DEFAULT_PALETTE
+
+
+def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Values on a device; nothing waits for those that come from the CPU."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with what networks and losses take on the device; whole numbers (int64) are read on the CPU."""
+    return {name: values if values.dtype == torch.int64 else sent(values, device) for name, values in batch.items()}
 
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:

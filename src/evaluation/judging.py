@@ -11,7 +11,7 @@ from src.evaluation.auc import within_strata_auc
 from src.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature, reliability
 from src.evaluation.classification import by_patient, classification_intervals, classification_scores
 from src.evaluation.intervals import Interval, patient_bootstrap
-from src.evaluation.segmentation import image_scores, image_statistic, pooled_statistic
+from src.evaluation.segmentation import confusion_matrices, image_scores, image_statistic, pooled_statistic
 from src.files import write_json
 
 
@@ -80,16 +80,16 @@ def judge_segmenter(
     patients: Sequence[str],
     truth: np.ndarray,
     predicted: np.ndarray,
-    confusion: np.ndarray,
     classes: tuple[tuple[str, ...], int],
     seed: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, Interval]]:
     """Scores of each region in each frame, [N, K] by measure, and intervals of their means and of the pooled scores.
 
-    patients: whose each frame is; truth, predicted: class indices uint8 [N, H, W]; confusion [N, K, K]; classes: the
-    names and the background's index.
+    patients: whose each frame is; truth, predicted: class indices uint8 [N, H, W]; classes: the names and the
+    background's index.
     """
     names, background = classes
+    confusion = confusion_matrices(truth, predicted, len(names))
     by_image = image_scores(truth, predicted, len(names), background)
     intervals = patient_bootstrap(patients, pooled_statistic(confusion, names, background), seed)
     intervals |= patient_bootstrap(patients, image_statistic(by_image, names, background), seed)

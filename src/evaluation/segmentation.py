@@ -16,8 +16,8 @@ TOLERANCE = 2
 
 def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Pixels of true class i predicted as j, of each image: truth, predicted [N, H, W] -> int64 [N, K, K]."""
-    pairs = truth.astype(np.int64) * classes + predicted
-    counts = [np.bincount(image.ravel(), minlength=classes**2) for image in pairs]
+    images = zip(truth, predicted, strict=True)
+    counts = [np.bincount((a.astype(np.int64) * classes + b).ravel(), minlength=classes**2) for a, b in images]
     return np.stack(counts).reshape(-1, classes, classes)
 
 

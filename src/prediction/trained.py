@@ -29,8 +29,8 @@ from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
 from src.prediction.record import Record, pooled, read_record
 from src.settings import WITHOUT_ENCODER, Decide, Modality, Precision, SegmentationSettings
-from src.training.decoder_task import PIXELS_AT_ONCE
 from src.training.engine import choose_device
+from src.training.latents import PIXELS_AT_ONCE
 from src.training.run_folder import RunFolder
 
 Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]

@@ -9,17 +9,16 @@ from typing import ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
-from src.datasets.torch_datasets import Batch, FrameDataset
+from src.datasets.torch_datasets import Batch, FrameDataset, on_device
 from src.networks.build import networks, new_decoder
 from src.networks.decoder_input import Frozen
 from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.settings import DecoderRunSettings
 from src.training import distributed
 from src.training.epoch import Scores, batches_of
-from src.training.latents import LatentStore
+from src.training.latents import PIXELS_AT_ONCE, LatentStore
 
 D = TypeVar("D", bound=FrameDataset)
-PIXELS_AT_ONCE = 16 * 120 * 160  # in prediction: a batch of 16 heat frames, one gray frame
 
 
 class DecoderTask(ABC, Generic[D]):
@@ -83,6 +82,7 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
     kept: list[np.ndarray] = []
     total = 0.0
     for batch in small_batches(dataset, places):
+        batch = on_device(batch, task.device)
         logits = task.logits(dataset, batch) if while_training else task.tested_logits(dataset, batch)
         total += len(logits) * task.loss(logits, batch).item()
         kept += list(task.judge(logits, batch))

@@ -11,7 +11,7 @@ from model.unet import UNet
 from src.datasets.augmentation import DRAWS, augmented, level_table
 from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
-from src.datasets.torch_datasets import Batch, DiagnosisDataset, assumed_palette
+from src.datasets.torch_datasets import Batch, DiagnosisDataset, assumed_palette, on_device
 from src.errors import UserError
 from src.networks.levels import gray_of
 from src.settings import DecoderSettings
@@ -20,7 +20,7 @@ from src.training.decoder_task import D, DecoderTask, evaluate
 from src.training.distributed import Losses
 from src.training.engine import Trainable
 from src.training.epoch import AfterStep, Progress, Scores, steps_per_epoch, train_one_epoch
-from src.training.memory import free_memory
+from src.training.memory import free_memory, room_for_frames
 from src.training.schedule import rate_factor
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class DecoderTrainer(Trainable, Generic[D]):
 
     def __init__(self, task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> None:
         self.task, self.parts, self.settings = task, parts, settings
+        room = room_for_frames(task.device)
+        self.train, self.validation = parts.train.on(task.device, room), parts.validation.on(task.device, room)
         _refuse_unscored(parts, settings)
         task.prepare(parts.train)
         self.model = task.model.decoder
@@ -56,7 +58,7 @@ class DecoderTrainer(Trainable, Generic[D]):
         """The steps that are left of an epoch; returns the mean loss."""
         self.task.model.train()
         self.progress = progress
-        return train_one_epoch(self.train_step, self.parts.train, self.settings, self.optimizer, progress, after_step)
+        return train_one_epoch(self.train_step, self.train, self.settings, self.optimizer, progress, after_step)
 
     def train_step(self, batch: Batch) -> Losses:
         """The loss of one batch, at the learning rate of its step; `train_one_epoch` goes down its gradient."""
@@ -64,18 +66,18 @@ class DecoderTrainer(Trainable, Generic[D]):
         factor = rate_factor(self.settings.schedule, step, self.steps_per_epoch * self.settings.max_epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
-        return self.losses(self._changed(batch))
+        return self.losses(self._changed(on_device(batch, self.task.device)))
 
     def validate(self) -> Scores:
         """Loss and scores of the validation frames; nothing where all patients are trained on."""
-        if not len(self.parts.validation):
+        if not len(self.validation):
             return {}
-        loss, kept = evaluate(self.task, self.parts.validation, while_training=True)
-        return {"loss": loss, **self.task.summarise(self.parts.validation, kept)}
+        loss, kept = evaluate(self.task, self.validation, while_training=True)
+        return {"loss": loss, **self.task.summarise(self.validation, kept)}
 
     def _losses(self, batch: Batch) -> Losses:
         comes_again = self.settings.augment in ("none", "flip")  # a frame and its mirror image, whose latents are kept
-        logits = self.task.logits(self.parts.train, batch) if comes_again else self.task.logits_of_changed(batch)
+        logits = self.task.logits(self.train, batch) if comes_again else self.task.logits_of_changed(batch)
         return {"loss": self.task.loss(logits, batch)} if len(logits) else distributed.no_losses(logits, "loss")
 
     def _changed(self, batch: Batch) -> Batch:
@@ -86,7 +88,7 @@ class DecoderTrainer(Trainable, Generic[D]):
         # All processes draw for the whole batch, as the sampler does.
         drawn = torch.rand(total, DRAWS[augment], generator=self.progress.generator) * 2 - 1
         if self.sees_levels:  # which are changed themselves, not the colours that stand for them
-            batch = batch | {"frame": gray_of(batch["frame"], level_table(self.palette))}
+            batch = batch | {"frame": gray_of(batch["frame"], level_table(self.palette, self.task.device))}
         own = drawn[distributed.own_share(total)]
         return augmented(batch, augment, own, self.task.model.mirrored, self.palette)
 

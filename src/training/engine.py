@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -116,11 +117,11 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
 
 
 class _Clock:
-    """Seconds that training took, those before a resumption included, and since the last checkpoint."""
+    """Seconds that training took, those before a resumption included, and when steps were last saved and read."""
 
     def __init__(self, before: float) -> None:
         self.start = time.perf_counter() - before
-        self.saved = time.perf_counter()
+        self.saved = self.read = time.perf_counter()
 
     def seconds(self) -> float:
         return time.perf_counter() - self.start
@@ -128,6 +129,8 @@ class _Clock:
 
 SAVE_EVERY = 600.0
 """Seconds of an epoch after which it is saved as far as it is."""
+READ_EVERY = 0.5
+"""Seconds after which the steps' losses are read, shown, and refused where they are not finite: a GPU is waited for."""
 _GO_ON, _SAVE, _STOP = range(3)
 
 
@@ -153,10 +156,12 @@ def _one_epoch(
             return _STOP
         return _SAVE if time.perf_counter() - clock.saved >= SAVE_EVERY else _GO_ON
 
-    def after_step(loss: float) -> None:
-        bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+    def after_step(read: Callable[[], float]) -> None:
         bar.update()
         asked = distributed.largest_of_all(wish())  # all processes stop after the same step
+        if asked != _GO_ON or time.perf_counter() - clock.read >= READ_EVERY:
+            bar.set_postfix(loss=f"{read():.4f}", refresh=False)
+            clock.read = time.perf_counter()
         if asked != _GO_ON:
             save(distributed.mean_of_all(progress.sums))
         if asked == _STOP:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from src.training.distributed import Losses
 from src.training.stopping import leave_to_parent
 
 Scores = dict[str, float]
+KEPT = "finished epochs are kept: --mode test scores the best of them"
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -51,6 +52,9 @@ class _Carried(Dataset[Any]):
 
 
 def _load(dataset: FrameDataset, chunks: list[list[int]], workers: int) -> Iterator[Batch]:
+    if not workers or dataset.resident:
+        yield from map(dataset.__getitems__, chunks)
+        return
     loader: DataLoader[Any] = DataLoader(
         _Carried(dataset),
         batch_sampler=chunks,
@@ -77,6 +81,19 @@ def steps_per_epoch(frames: int, settings: Settings) -> int:
 
 
 @dataclass
+class Step:
+    """What one step gave, still on the device."""
+
+    frames: int
+    """Of all processes."""
+    index: torch.Tensor
+    """Places in the dataset of those of this process."""
+    losses: Losses
+    norm: torch.Tensor
+    """Of the gradient."""
+
+
+@dataclass
 class Progress:
     """How far an epoch is: all that its steps leave behind for the next one, beside weights and optimizer."""
 
@@ -87,7 +104,9 @@ class Progress:
     frames: int = 0
     """Of the steps so far, of all processes."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Each loss, summed over the frames of the steps so far, of this process."""
+    """Each loss, summed over the frames of the steps that were read, of this process."""
+    unread: list[Step] = field(default_factory=list)
+    """The last steps: what they gave is still on the device."""
     state: torch.Tensor | None = None
     """The generator's, after these steps, where they were done before a resumption."""
 
@@ -102,12 +121,38 @@ class Progress:
         state = self.generator.get_state()
         return {"step": self.step, "frames": self.frames, "sums": dict(sums), "state": state}
 
-    def add(self, frames: int, losses: Losses) -> None:
-        """Count a step of so many frames, with its means."""
+    def add(self, step: Step) -> None:
+        """Count a step, which nothing waits for."""
         self.step += 1
-        self.frames += frames
-        for name, value in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + frames * value.item()
+        self.frames += step.frames
+        self.unread.append(step)
+
+    def read(self, names: Sequence[tuple[str, str]]) -> float:
+        """Add the unread steps to `sums`, for which the device is waited for; the loss of the last one.
+
+        names: (patient, file) of each of the dataset's frames. Raises `UserError` that names the first step whose loss
+        or gradient is not finite, and its frames: that one and those after it are not to be saved.
+        """
+        if not self.unread:
+            return math.nan
+        values: list[list[float]] = torch.stack(
+            [torch.stack([*step.losses.values(), step.norm]) for step in self.unread]
+        ).tolist()
+        first = self.step - len(self.unread) + 1
+        for number, (step, (*means, norm)) in enumerate(zip(self.unread, values, strict=True), first):
+            losses = dict(zip(step.losses, means, strict=True))
+            for what, value in (("loss", losses["loss"]), ("gradient", norm)):
+                if not math.isfinite(value):
+                    frames = sorted({" ".join(names[place]) for place in step.index.tolist()})
+                    raise UserError(
+                        f"epoch {self.epoch}, step {number}: the {what} became {value} on the frames "
+                        f"{some(frames, 16)}; look at them, try a lower learning_rate or precision=fp32"
+                        + (f"; {KEPT}" if self.epoch > 1 else "")
+                    )
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0.0) + step.frames * value
+        self.unread = []
+        return losses["loss"]
 
 
 def training_batches(dataset: FrameDataset, settings: Settings, progress: Progress) -> Generator[Batch]:
@@ -127,8 +172,8 @@ def training_batches(dataset: FrameDataset, settings: Settings, progress: Progre
         yield batch | {"total": torch.tensor(len(chunk))}
 
 
-AfterStep = Callable[[float], None]
-"""Takes the loss of a step that is done; may raise `Stopped`."""
+AfterStep = Callable[[Callable[[], float]], None]
+"""Takes `Progress.read` of the steps so far; may raise `Stopped`."""
 
 
 def train_one_epoch(
@@ -141,37 +186,25 @@ def train_one_epoch(
 ) -> Scores:
     """The steps that are left of an epoch, one a batch; returns the losses' means over the frames of all of them.
 
-    Raises `UserError` that names the frames where a loss or a gradient is not finite; the step is not taken.
+    No step waits for the device: what they gave is read when `after_step` asks for it, and at the end. Raises
+    `UserError` that names the frames where a loss or a gradient is not finite.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    names = dataset.names
     # Closed here, where a stop ends it, so that its processes end before this one does.
     with closing(training_batches(dataset, settings, progress)) as batches:
         for batch in batches:
             losses = compute(batch)
             optimizer.zero_grad(set_to_none=True)
-            _refuse_non_finite("loss", losses["loss"].item(), dataset, batch, progress)
             losses["loss"].backward()  # type: ignore[no-untyped-call]
-            gradients = [weight.grad for weight in weights if weight.grad is not None]
-            _refuse_non_finite("gradient", get_total_norm(gradients).item(), dataset, batch, progress)
+            norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
             optimizer.step()
-            progress.add(int(batch["total"]), losses)
-            after_step(losses["loss"].item())
+            means = {name: value.detach() for name, value in losses.items()}
+            progress.add(Step(int(batch["total"]), batch["index"], means, norm))
+            after_step(lambda: progress.read(names))
+    progress.read(names)
     progress.sums = distributed.mean_of_all(progress.sums)
     return {name: value / progress.frames for name, value in progress.sums.items()}
-
-
-KEPT = "finished epochs are kept: --mode test scores the best of them"
-
-
-def _refuse_non_finite(what: str, value: float, dataset: FrameDataset, batch: Batch, progress: Progress) -> None:
-    if math.isfinite(value):
-        return
-    frames = sorted({" ".join(dataset.names[index]) for index in batch["index"].tolist()})
-    raise UserError(
-        f"epoch {progress.epoch}, step {progress.step + 1}: the {what} became {value} on the frames "
-        f"{some(frames, 16)}; look at them, try a lower learning_rate or precision=fp32"
-        + (f"; {KEPT}" if progress.epoch > 1 else "")
-    )
 
 
 def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:

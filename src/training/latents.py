@@ -9,7 +9,7 @@ from typing import BinaryIO
 import torch
 
 from model.heads import LatentModel
-from src.datasets.torch_datasets import Batch, FrameDataset, as_input
+from src.datasets.torch_datasets import Batch, FrameDataset, as_input, sent
 from src.errors import UserError
 from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.settings import DecoderSettings
@@ -18,6 +18,8 @@ from src.training import distributed
 logger = logging.getLogger(__name__)
 
 
+PIXELS_AT_ONCE = 16 * 120 * 160
+"""Whose latents are computed together at the most: those of a batch of 16 heat frames, or of one gray frame."""
 Key = tuple[int, bool]
 """A frame's row in the frame cache, and whether it is its mirror image."""
 
@@ -52,26 +54,24 @@ class LatentStore:
         latents = {key: self._kept(key) for key in set(keys) if key in self.in_memory or key in self.on_disk}
         for place, key in enumerate(keys):
             if key not in latents:  # one frame at a time: what a frame becomes does not depend on its batch
-                latents[key] = self._encode(batch["frame"][place : place + 1])
+                latents[key] = self._encode(batch["frame"][place : place + 1])[0]
                 if keep:
                     self._keep(key, latents[key])
-        return self._laid_out([latents[key] for key in keys])
+        return self._as_images(torch.stack([latents[key].to(self.device) for key in keys]))  # from disk: on the CPU
 
     def encode(self, frames: torch.Tensor) -> torch.Tensor:
         """Latents [B, N, L, H, W] of frames [B, C, H, W] in 0..255 that are of no use a second time."""
-        if not len(frames):
-            return self.model.encode(as_input(frames.to(self.device)))
-        return self._laid_out([self._encode(frame[None]) for frame in frames])
+        at_once = max(1, PIXELS_AT_ONCE // (frames.shape[2] * frames.shape[3]))
+        return self._as_images(torch.cat([self._encode(part) for part in torch.split(frames, at_once)]))
 
-    def _laid_out(self, latents: list[torch.Tensor]) -> torch.Tensor:
-        stacked = torch.stack([each.to(self.device) for each in latents])  # those from disk come on the CPU
-        return stacked.permute(0, 1, 4, 2, 3) if self.channels_last else stacked
+    def _as_images(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents.permute(0, 1, 4, 2, 3) if self.channels_last else latents
 
-    def _encode(self, frame: torch.Tensor) -> torch.Tensor:
-        """One frame [1, C, H, W] in 0..255 -> [N, L, H, W], or [N, H, W, L] for channels last."""
+    def _encode(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames [B, C, H, W] in 0..255 -> [B, N, L, H, W], or [B, N, H, W, L] for channels last."""
         with computing_in(self.dtype, self.device):
-            z = self.model.encode(as_input(frame.to(self.device)))[0].to(self.dtype)  # pixels come in float32
-        return (z.permute(0, 2, 3, 1) if self.channels_last else z).contiguous()
+            z = self.model.encode(as_input(sent(frames, self.device))).to(self.dtype)  # pixels come in float32
+        return (z.permute(0, 1, 3, 4, 2) if self.channels_last else z).contiguous()
 
     def _keep(self, key: Key, latents: torch.Tensor) -> None:
         size = latents.numel() * latents.element_size()

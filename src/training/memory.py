@@ -8,12 +8,22 @@ from pathlib import Path
 import psutil
 import torch
 
+from src.training import distributed
+
+SHARE_FOR_FRAMES = 1 / 8
+"""Of the free memory, for each of the datasets whose frames may lie on the device."""
+
 
 def free_memory(device: torch.device) -> int:
     """Bytes that can be taken on the device now."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return int(psutil.virtual_memory().available)
+
+
+def room_for_frames(device: torch.device) -> float:
+    """Bytes of the device that a dataset's frames and labels may take there."""
+    return SHARE_FOR_FRAMES * free_memory(device) / (distributed.processes() if device.type == "cpu" else 1)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from src.datasets.torch_datasets import Batch, FrameDataset, as_input
+from src.datasets.torch_datasets import Batch, FrameDataset, as_input, sent
 from src.encoder import CUTSEncoder
 from src.losses import pretraining_loss
 from src.networks.features import TaughtEncoder
@@ -27,6 +27,7 @@ from src.training.epoch import (
     steps_per_epoch,
     train_one_epoch,
 )
+from src.training.memory import room_for_frames
 
 
 class Pretraining:
@@ -46,7 +47,7 @@ class Pretraining:
 
     def losses(self, batch: Batch) -> Losses:
         """Losses of a batch at places that `generator` draws; the encoder is evaluated there and nowhere else."""
-        x = as_input(batch["frame"].to(self.device))
+        x = as_input(sent(batch["frame"], self.device))
         anchors, positives = self._places(x, batch)
         patches = windows(x, anchors, self.settings.patch_size // 2).flatten(2)
         with computing_in(self.dtype, self.device):
@@ -85,7 +86,8 @@ class EncoderTrainer(Trainable):
     """Trains the encoder of a pretraining: AdamW."""
 
     def __init__(self, pretraining: Pretraining, train: FrameDataset, validation: FrameDataset) -> None:
-        self.pretraining, self.train, self.validation = pretraining, train, validation
+        self.pretraining, room = pretraining, room_for_frames(pretraining.device)
+        self.train, self.validation = (part.on(pretraining.device, room) for part in (train, validation))
         self.model, self.settings = pretraining.encoder, pretraining.settings
         rate, decay = self.settings.learning_rate, self.settings.weight_decay
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=rate, weight_decay=decay)

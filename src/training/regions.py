@@ -16,14 +16,14 @@ from src.networks.build import begin_as_taught
 from src.networks.decoder_input import Frozen
 from src.networks.taught import read_taught
 from src.settings import SegmentationSettings
-from src.training.decoder_task import DecoderTask, small_batches
+from src.training.decoder_task import DecoderTask
 from src.training.epoch import Scores
 
 logger = logging.getLogger(__name__)
 
 
 class RegionTask(DecoderTask[RegionDataset]):
-    """The settings' loss against soft targets; of each frame the confusion matrix [K, K] is kept.
+    """The settings' loss against soft targets; of each frame the true and the chosen class of each pixel are kept.
 
     `classes`: the names and the background's index.
     """
@@ -62,16 +62,17 @@ class RegionTask(DecoderTask[RegionDataset]):
 
     def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Logits [B, K, H, W] to the scalar loss."""
-        return LOSSES[self.settings.loss](logits, batch["target"].to(self.device), self.weights)
+        return LOSSES[self.settings.loss](logits, batch["target"], self.weights)
 
     def judge(self, logits: torch.Tensor, batch: Batch) -> np.ndarray:
-        """Confusion matrices [B, K, K]."""
-        truth = batch["target"].argmax(1).numpy()
-        return confusion_matrices(truth, self.chosen(logits, batch), len(self.classes[0]))
+        """True and chosen class of each pixel, uint8 [B, 2, H, W]."""
+        truth = batch["target"].argmax(1).to(torch.uint8).cpu().numpy()
+        return np.stack((truth, self.chosen(logits, batch)), 1)
 
     def summarise(self, dataset: RegionDataset, kept: np.ndarray) -> Scores:
         """The mean Dice over the regions."""
-        return {"dice_macro": region_scores(kept.sum(0), *self.classes)["dice_macro"]}
+        confusion = confusion_matrices(kept[:, 0], kept[:, 1], len(self.classes[0]))
+        return {"dice_macro": region_scores(confusion.sum(0), *self.classes)["dice_macro"]}
 
     def chosen(self, logits: torch.Tensor, batch: Batch) -> np.ndarray:
         """The class of each pixel, uint8 [B, H, W], from logits [B, K, H, W].
@@ -85,13 +86,3 @@ class RegionTask(DecoderTask[RegionDataset]):
             frame = probabilities[place : place + 1, :, *inside]
             found[place][inside] = chosen_classes(frame, decide, self.background)[0]
         return found
-
-    @torch.no_grad()
-    def predicted_classes(self, dataset: RegionDataset) -> tuple[np.ndarray, np.ndarray]:
-        """True and chosen class of each pixel, both uint8 [N, H, W]; all are kept in memory, so for a few frames."""
-        self.model.eval()
-        truth, predicted = [], []
-        for batch in small_batches(dataset, range(len(dataset))):
-            truth.append(batch["target"].argmax(1).to(torch.uint8).numpy())
-            predicted.append(self.chosen(self.tested_logits(dataset, batch), batch))
-        return np.concatenate(truth), np.concatenate(predicted)

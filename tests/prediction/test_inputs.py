@@ -15,7 +15,6 @@ from src.datasets.matrices import read_matrix
 from src.datasets.snapshots import (
     derive_snapshots,
     encode_jpeg,
-    gray_frames,
     make_snapshot,
     read_gray,
     recognised_palette,
@@ -253,7 +252,7 @@ def test_more_than_8_bits_under_the_name_of_a_jpeg_are_refused_by_every_reader(t
 def test_the_palette_of_easy_phantoms_is_recognised_as_the_demo_needs_it(tmp_path: Path) -> None:
     # Skin and background with nothing between them: many of the palette's colours are in no frame.
     write_phantom(tmp_path / "data", 10, seed=7, variety=0.1)
-    values = [read_gray(path) for path in gray_frames(tmp_path / "data")]
+    values = [read_gray(path) for path in sorted(tmp_path.rglob("*.jpg")) if not path.stem.endswith("_snap")]
     for palette in ("jet", "inferno", "turbo"):
         files = [tmp_path / f"{palette}_{number}.jpg" for number in range(len(values))]
         for path, frame in zip(files, values, strict=True):

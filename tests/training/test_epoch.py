@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from src.networks.checkpoint import Checkpoint
 from src.settings import LatentSettings
 from src.training.epoch import (
     Progress,
+    Step,
     batches_of,
     epoch_generator,
     steps_per_epoch,
@@ -26,6 +28,8 @@ from src.training.epoch import (
 class Numbered:
     """Stands for a dataset of so many frames: a batch holds their places only."""
 
+    resident = None
+
     def __init__(self, count: int) -> None:
         self.count = count
 
@@ -33,7 +37,7 @@ class Numbered:
         return self.count
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        return {"index": torch.tensor(indices)}
+        return {"index": torch.tensor(indices, dtype=torch.int64)}
 
 
 def settings(batch_size: int, least: int) -> LatentSettings:
@@ -78,7 +82,9 @@ def test_an_epoch_goes_on_where_it_stopped(frames: int, batch_size: int, least: 
             if steps is not None and len(found) == steps:
                 break
             drawn = torch.rand(1, generator=progress.generator).item()
-            progress.add(int(batch["total"]), {"loss": torch.tensor(drawn)})
+            step = Step(int(batch["total"]), batch["index"], {"loss": torch.tensor(drawn)}, torch.tensor(1.0))
+            progress.add(step)
+            progress.read([("", "")] * frames)
             found.append((batch["index"].tolist(), drawn))
         return found
 
@@ -124,23 +130,49 @@ class Named(Numbered):
     names = (("0001", "a.jpg"), ("0002", "b.jpg"), ("0003", "c.jpg"))
 
 
+@pytest.mark.parametrize("reads", [True, False])
 @pytest.mark.parametrize(("what", "factor"), [("loss", float("nan")), ("loss", float("inf")), ("gradient", 0.0)])
-def test_a_value_that_is_not_finite_names_its_frames_and_takes_no_step(what: str, factor: float) -> None:
+def test_a_value_that_is_not_finite_names_its_step_and_frames(what: str, factor: float, reads: bool) -> None:
     weight = torch.nn.Parameter(torch.tensor(1.0))
-    progress, done = Progress(3, epoch_generator(7, 3)), list[float]()
+    progress, steps, shown = Progress(3, epoch_generator(7, 3)), list[list[int]](), list[float]()
 
     def compute(batch: Batch) -> dict[str, torch.Tensor]:
-        if done:
+        steps.append(batch["index"].tolist())
+        if len(steps) == 2:
             # The root of 0 is 0, its slope infinite.
             return {"loss": weight * factor if what == "loss" else (weight * factor).sqrt()}
         return {"loss": weight * 2}
 
+    def after_step(read: Callable[[], float]) -> None:
+        if reads:
+            shown.append(read())
+
     optimizer = torch.optim.SGD([weight], lr=0.1)
     with pytest.raises(UserError) as end:
-        train_one_epoch(compute, Named(3), settings(2, 1), optimizer, progress, done.append)  # type: ignore[arg-type]
-    assert weight.item() == pytest.approx(0.8)
-    assert done == [2.0]
+        train_one_epoch(compute, Named(3), settings(1, 3), optimizer, progress, after_step)  # type: ignore[arg-type]
+    # Read after each step, the third is not taken; read at the end, the second is still the one that is named.
+    assert len(steps) == (2 if reads else 3)
+    assert shown == ([2.0] if reads else [])
     message = str(end.value)
     assert message.startswith(f"epoch 3, step 2: the {what} became ")
-    assert sum(" ".join(name) in message for name in Named.names) == 1
+    assert [name for name in Named.names if " ".join(name) in message] == [Named.names[place] for place in steps[1]]
     assert "learning_rate" in message
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_losses_read_together_sum_up_as_those_read_one_by_one(every: int) -> None:
+    weight = torch.nn.Parameter(torch.tensor(1.0))
+    optimizer, seen = torch.optim.SGD([weight], lr=0.1), list[float]()
+
+    def compute(batch: Batch) -> dict[str, torch.Tensor]:
+        loss = weight * (batch["index"].float().mean() + 1 / 3)
+        seen.append(len(batch["index"]) * loss.item())
+        return {"loss": loss}
+
+    def after_step(read: Callable[[], float]) -> None:
+        if len(seen) % every == 0:
+            read()
+
+    progress = Progress(1, epoch_generator(7, 1))
+    found = train_one_epoch(compute, Named(3), settings(2, 3), optimizer, progress, after_step)  # type: ignore[arg-type]
+    assert found == {"loss": sum(seen) / 6}
