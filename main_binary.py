@@ -17,7 +17,6 @@ from src.evaluation.judging import Predicted, Strata, judge_classifier, write_in
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
-from src.prediction.breasts import frozen_breasts
 from src.prediction.record import write_record
 from src.prediction.run import predict_files
 from src.protocols import trials as protocols
@@ -38,8 +37,8 @@ def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
     if arguments.input is not None:
-        run = cli.run_to_predict_with(arguments, settings) or settings.output_root / settings.run_name
-        asked = cli.asked(arguments, settings)
+        # Without a run of one's own, and without a word that one is meant, the weights that ship answer.
+        run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)
         predict_files(run, "classification", arguments.input, arguments.output, arguments.device, asked)
         return
     protocols.run(settings, arguments, train_and_test, pretrain)
@@ -67,8 +66,7 @@ def train_and_test(
         shortcuts.record(run.results / "audit.json")
 
     # ---------------------------------------------------------------- model
-    frozen = frozen_breasts if settings.sees_breasts else frozen_encoder
-    encoder, blank = frozen(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
+    encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
     task = DiagnosisTask(encoder, settings, device)
 
     # ---------------------------------------------------------------- training

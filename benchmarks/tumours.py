@@ -1,92 +1,235 @@
-"""`python -m benchmarks.tumours PHANTOM RUN [RUN ...]`: which tumours a classifier finds, by depth and diameter.
+"""`python -m benchmarks.tumours [RUN ...]`: which tumours can be found, by depth and diameter, and who finds them.
 
-Each RUN is a folder that main_binary.py left, trained and tested on the phantom. Its test patients whose tumour is of
-one depth and diameter are compared with all healthy ones; beside the AUC stand the tumours' mean warm spot, as the
-phantom recorded it, and that in multiples of the camera's noise.
+On phantom patients of full variety, each without and with a tumour of one depth and diameter: the network that ships,
+which learns from no patient, and runs of main_binary.py, beside two observers who know the spot they look for and where
+it would be. One sees nothing but the spot in the camera's noise, and is ideal there. The other is the best linear one
+in the drawn anatomy (Hotelling's), who looks at the place and at its mirror image in the other breast; the covariance
+comes from places of other healthy patients. Also how high the spot stands in standard deviations of the breasts' own
+texture, both as wide as spots are, and with --frames the texture of real ones.
+
+Source: Barrett and Myers, Foundations of Image Science, 2004, chapter 13.
 """
 
 import argparse
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import NormalDist
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.covariance import ledoit_wolf
+from tqdm import tqdm
 
-from src import cli
+from src.datasets.letterbox import resized
+from src.datasets.source import Skipped
 from src.errors import UserError
 from src.errors import run as run_script
 from src.evaluation.auc import auc_over_pairs, wins_of
-from src.evaluation.classification import by_patient
-from src.evaluation.predictions import read_predictions
-from src.files import read_json
-from src.phantom.dataset import RECORD_FILE
+from src.networks.build import frame_features
+from src.networks.findings import TumourFinder
+from src.phantom.dataset import make_patient
+from src.phantom.shape import HEIGHT, WIDTH
 from src.phantom.temperatures import NOISE
-from src.phantom.tumour import DEPTHS, DIAMETERS
+from src.phantom.tumour import DEPTHS, DIAMETERS, warm_spot
+from src.prediction.inputs import find_frames, read_thermogram
+from src.prediction.predictors import Classifier, load_classifier
 
-DEPTH_EDGES = np.array(DEPTHS)
-DIAMETER_EDGES = np.linspace(DIAMETERS[0], DIAMETERS[-1], 4)
+LEVEL, BREAST, WIDE = 0, 1, 3
+"""Channels of breasts' pictures: the level, whether it is of the breast, and what of it is as wide as a spot."""
+EDGE = 9
+"""Pixels of these pictures within which of an edge or a nipple no texture is measured."""
+REACH, POOLED = 16, 2
+"""Pixels around a place that the linear observer looks at, and on a side of those that he takes together."""
+PLACES = 10
+"""Of each healthy patient, that the covariance is of."""
+SEED, OTHERS = 777, 778
+"""Of the patients to test on, and of those that the covariance is of."""
+AT_ONCE = 32
 
 
-def scored_patients(run: Path) -> dict[str, tuple[int, float]]:
-    """Label (1 sick) and probability of each test patient of a run, the mean over the patient's frames."""
-    rows = [row for row in read_predictions(run / "results" / "predictions.csv") if row["part"] == "test"]
-    labels, probabilities = (np.array([float(row[column]) for row in rows]) for column in ("label", "probability"))
-    names, labels, probabilities = by_patient([row["patient"] for row in rows], labels, probabilities)
-    return {name: (int(label), float(score)) for name, label, score in zip(names, labels, probabilities, strict=True)}
+def gray_levels(seed: int, index: int, cell: tuple[float, float] | None) -> np.ndarray:
+    """The gray frame uint8 [480, 640] of a phantom patient, with a tumour of a depth and diameter or without one."""
+    depth, diameter = cell or (DEPTHS[0], DIAMETERS[0])
+    patient = make_patient(seed, index, cell is not None, 1, (depth, depth), (diameter, diameter))
+    printed = np.rint(patient.frames[0] * 100) / 100
+    return np.asarray(np.rint((printed - printed.min()) / np.ptp(printed) * 255), np.uint8)
 
 
-def table(tumours: Mapping[str, Mapping[str, Any]], runs: Mapping[str, Mapping[str, tuple[int, float]]]) -> str:
-    """Markdown: a row for each cell of depth and diameter that holds a tumour, the strongest warm spot first.
+def as_frames(levels: Sequence[np.ndarray]) -> torch.Tensor:
+    """Gray frames as the networks that ship take them, float32 [N, 1, 120, 160] in -1..1."""
+    small = np.stack([resized(each.astype(np.float32), (HEIGHT, WIDTH)) for each in levels])
+    return torch.from_numpy(small)[:, None] / 127.5 - 1
 
-    tumours: what the phantom recorded of each sick patient; runs: by name what `scored_patients` found, all of the same
-    patients. Raises `UserError` where they are not.
+
+@torch.inference_mode()
+def pictures_of(finder: TumourFinder, frames: torch.Tensor, others: torch.Tensor | None = None) -> torch.Tensor:
+    """Both breasts [N, 2, OF_A_SIDE, SIDE, SIDE] as the network sees them; of `others`, where those of `frames` lie."""
+    found = []
+    for batch, shown in zip(
+        torch.split(frames, AT_ONCE), torch.split(frames if others is None else others, AT_ONCE), strict=True
+    ):
+        regions = finder.regions(finder.levels(batch))
+        found.append(finder.tumours.pictures(finder.levels(shown), regions).seen)
+    return torch.cat(found)
+
+
+def windows(pictures: torch.Tensor, place: tuple[int, int, int]) -> np.ndarray:
+    """What the linear observer sees of pictures at a place (side, row, column), and at its mirror image, [N, P]."""
+    side, row, column = place
+    level = F.pad(pictures[:, :, LEVEL], (REACH, REACH, REACH, REACH), mode="replicate")
+    around = level[:, :, row : row + 2 * REACH, column : column + 2 * REACH]
+    if side:
+        around = around.flip(1)
+    seen: np.ndarray = F.avg_pool2d(around, POOLED).flatten(1).double().numpy()
+    return seen
+
+
+def anatomy(pictures: torch.Tensor) -> np.ndarray:
+    """The covariance [P, P] of windows at random places of the breasts."""
+    rng, found = np.random.default_rng(0), []
+    for each in pictures:
+        inside = np.argwhere((each[:, BREAST] > 0.5).numpy())
+        for side, row, column in inside[rng.integers(len(inside), size=PLACES)]:
+            found.append(windows(each[None], (int(side), int(row), int(column)))[0])
+    covariance: np.ndarray = ledoit_wolf(np.stack(found))[0]
+    return covariance
+
+
+def linear_auc(healthy: torch.Tensor, warmer: torch.Tensor, covariance: np.ndarray) -> float:
+    """AUC of the linear observer: each patient's own spot, where it is, against all others without it there."""
+    wins = []
+    for number, spot in enumerate(warmer):
+        side, row, column = np.unravel_index(int(spot[:, LEVEL].argmax()), spot[:, LEVEL].shape)
+        place = int(side), int(row), int(column)
+        signal, seen = windows(spot[None], place)[0], windows(healthy, place)
+        scores = seen @ np.linalg.solve(covariance, signal)
+        own = scores[number] + signal @ np.linalg.solve(covariance, signal)
+        wins.append((own > np.delete(scores, number)).mean())
+    return float(np.mean(wins))
+
+
+def texture(pictures: torch.Tensor) -> np.ndarray:
+    """Standard deviation [N] of what is as wide as a spot, over both breasts without their edges and nipples.
+
+    NaN where nothing of the breasts is left.
     """
-    patients = sorted(next(iter(runs.values())))
-    for name, found in runs.items():
-        if sorted(found) != patients or {p for p in patients if found[p][0]} != set(patients) & set(tumours):
-            raise UserError(f"{name}: tested on other patients than the first run, or than this phantom has")
-    cells: dict[tuple[int, int], list[str]] = {}
-    for patient in set(patients) & set(tumours):
-        of = tumours[patient]
-        places = [
-            int(np.clip(np.searchsorted(edges, of[key], "right") - 1, 0, len(edges) - 2))
-            for key, edges in (("depth_mm", DEPTH_EDGES), ("diameter_mm", DIAMETER_EDGES))
-        ]
-        cells.setdefault((places[0], places[1]), []).append(patient)
-    rises = {cell: float(np.mean([tumours[patient]["rise_c"] for patient in sick])) for cell, sick in cells.items()}
-    lines = ["| depth, mm | diameter, mm | tumours | warm spot, C | contrast to noise | " + " | ".join(runs) + " |"]
-    lines.append("| --- " * (5 + len(runs)) + "|")
-    for cell in sorted(cells, key=lambda cell: -rises[cell]):
-        depth, diameter = (
-            f"{edges[place]:.0f} to {edges[place + 1]:.0f}"
-            for place, edges in zip(cell, (DEPTH_EDGES, DIAMETER_EDGES), strict=True)
-        )
-        scores = [_auc(found, set(cells[cell])) for found in runs.values()]
-        told = [depth, diameter, str(len(cells[cell])), f"{rises[cell]:.2f}", f"{rises[cell] / np.mean(NOISE):.1f}"]
-        lines.append("| " + " | ".join([*told, *scores]) + " |")
-    overall = [_auc(found, set(tumours)) for found in runs.values()]
-    lines.append("| " + " | ".join(["all", "all", str(sum(map(len, cells.values()))), "", "", *overall]) + " |")
-    return "\n".join(lines)
+    _, breast, nipple, wide, _ = pictures.unbind(2)
+    off = F.max_pool2d(torch.maximum((breast <= 0.5).float(), (nipple > 0.2).float()), EDGE, 1, EDGE // 2) > 0.5
+    return np.array([each[~out].std().item() for each, out in zip(wide, off, strict=True)])
 
 
-def _auc(found: Mapping[str, tuple[int, float]], sick: set[str]) -> str:
-    """The AUC of these sick patients against all healthy ones, with its interval."""
-    kept = [values for patient, values in sorted(found.items()) if not values[0] or patient in sick]
-    labels, scores = (np.array(column) for column in zip(*kept, strict=True))
-    wins = wins_of(labels, scores)
-    return str(auc_over_pairs(labels, wins, np.ones_like(wins), 0).interval)
+@torch.inference_mode()
+def evidence(finder: TumourFinder, frames: torch.Tensor) -> np.ndarray:
+    """Logits [N] of the network that ships."""
+    return torch.cat([finder(batch).patients for batch in torch.split(frames, AT_ONCE)]).numpy()
+
+
+def probabilities(classifier: Classifier, levels: Sequence[np.ndarray]) -> np.ndarray:
+    """What a run says of gray frames, [N]."""
+    return np.array([classifier.predict(each).probability for each in levels])
+
+
+def _auc(healthy: np.ndarray, sick: np.ndarray) -> float:
+    return float(wins_of(np.repeat([0, 1], [len(healthy), len(sick)]), np.concatenate([healthy, sick])).mean())
+
+
+def compared(healthy: np.ndarray, sick: np.ndarray) -> str:
+    """AUC of patients [N] without a tumour against others with one, with its interval."""
+    labels = np.repeat([0, 1], [len(healthy), len(sick)])
+    weights = 1 - np.eye(len(sick))  # nobody against herself
+    wins = wins_of(labels, np.concatenate([healthy, sick])) * weights
+    return str(auc_over_pairs(labels, wins, weights, 0).interval)
+
+
+def detectability(auc: float) -> float:
+    """The d' of an AUC."""
+    return float(2**0.5 * NormalDist().inv_cdf(min(max(auc, 0.5), 1 - 1e-6)))
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """The patients to test on, before they get a tumour."""
+
+    frames: torch.Tensor
+    pictures: torch.Tensor
+    evidence: np.ndarray
+    of_runs: Mapping[str, np.ndarray]
+    """What each run says of them."""
+
+    @property
+    def texture(self) -> float:
+        """Of most of them."""
+        return float(np.nanmedian(texture(self.pictures)))
+
+
+COLUMNS = (
+    *("depth, mm", "diameter, mm", "rise, C", "height in texture", "d' in noise"),
+    *("linear observer", "network", "its d' to the linear one's"),
+)
+
+
+def row(
+    cell: tuple[float, float],
+    healthy: Healthy,
+    covariance: np.ndarray,
+    finder: TumourFinder,
+    runs: Mapping[str, Classifier],
+) -> list[str]:
+    """What is found of tumours of one depth and diameter, as COLUMNS say, and by each run."""
+    count = len(healthy.frames)
+    levels = [
+        gray_levels(SEED, index, cell) for index in tqdm(range(count), desc="{:g} mm deep, {:g} mm".format(*cell))
+    ]
+    sick = as_frames(levels)
+    warmer = pictures_of(finder, healthy.frames, sick) - healthy.pictures
+    height = float(warmer[:, :, WIDE].flatten(1).amax(1).median()) / healthy.texture
+    linear = linear_auc(healthy.pictures, warmer, covariance)
+    found = evidence(finder, sick)
+    ratio = detectability(_auc(healthy.evidence, found)) / max(detectability(linear), 1e-6)
+    patient = make_patient(SEED, 0, True, 1, (cell[0],) * 2, (cell[1],) * 2)
+    assert patient.tumour is not None
+    spot = warm_spot(patient.tumour, patient.px_per_mm).astype(float)
+    in_noise = float(np.sqrt((spot**2).sum()) / np.mean(NOISE))
+    told = [f"{cell[0]:g}", f"{cell[1]:g}", f"{patient.tumour.rise_c:.2f}", f"{height:.1f}", f"{in_noise:.0f}"]
+    told += [f"{linear:.3f}", compared(healthy.evidence, found), f"{ratio:.2f}"]
+    return told + [compared(healthy.of_runs[name], probabilities(run, levels)) for name, run in runs.items()]
+
+
+def real_frames(folder: Path) -> torch.Tensor:
+    """All frames below a folder, as the networks that ship take them."""
+    notes = Skipped()
+    return as_frames([read_thermogram(each, notes).gray_picture() for each in find_frames(folder, notes)])
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tumours", description=__doc__)
-    parser.add_argument("phantom", type=Path, metavar="PHANTOM", help="folder of src.phantom.dataset")
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder of main_binary.py")
-    options = parser.parse_args()
-    record = read_json(options.phantom / RECORD_FILE, "the phantom's record")["patients"]
-    tumours = {patient: of["tumour"] for patient, of in record.items() if of["tumour"]}
-    print(table(tumours, {str(run): scored_patients(run) for run in options.runs}))
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="of main_binary.py, on gray frames")
+    parser.add_argument("--patients", type=int, default=300, metavar="N", help="to test on (default: 300)")
+    parser.add_argument("--known", type=int, default=1500, metavar="N", help="for the covariance (default: 1500)")
+    parser.add_argument("--frames", type=Path, metavar="DIR", help="real frames, whose texture is measured too")
+    flags = parser.parse_args()
+    if min(flags.patients, flags.known) < 20:
+        raise UserError("--patients and --known: at least 20 are needed")
+    finder, runs = frame_features().finder, {str(run): load_classifier(run, "cpu") for run in flags.runs}
+    levels = [gray_levels(SEED, index, None) for index in tqdm(range(flags.patients), desc="healthy")]
+    frames = as_frames(levels)
+    of_runs = {name: probabilities(run, levels) for name, run in runs.items()}
+    healthy = Healthy(frames, pictures_of(finder, frames), evidence(finder, frames), of_runs)
+    print(f"texture of {flags.patients} phantom patients: median {healthy.texture:.2f}")
+    if flags.frames is not None:
+        low, median, high = np.nanquantile(texture(pictures_of(finder, real_frames(flags.frames))), (0.1, 0.5, 0.9))
+        print(f"texture of the frames in {flags.frames}: median {median:.2f}, four fifths {low:.2f} to {high:.2f}")
+    known = as_frames([gray_levels(OTHERS, index, None) for index in tqdm(range(flags.known), desc="anatomy")])
+    covariance = anatomy(pictures_of(finder, known))
+    columns = [*COLUMNS, *runs]
+    print("| " + " | ".join(columns) + " |\n" + "| --- " * len(columns) + "|")
+    for cell in itertools.product(DEPTHS, DIAMETERS):
+        print("| " + " | ".join(row(cell, healthy, covariance, finder, runs)) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    run_script(main, cli.AFTER_INTERRUPTION)
+    run_script(main)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from model.spots import SpotModel
 from model.unet import UNet
 
 
@@ -62,7 +61,46 @@ class LinearSegmentation(RegionDecoder):
         return logits
 
 
-Decoder = ClassificationModel | RegionDecoder | SpotModel
+class FeatureHead(nn.Module):
+    """Logistic regression on named features, of which the first is a logit itself: before training the answer."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.linear = nn.Linear(features, 1)
+        nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.ones_(self.linear.weight[:, 0])
+
+    @torch.no_grad()
+    def fit(self, features: torch.Tensor) -> None:
+        """Standardise by features [N, F]; the answer stays the same."""
+        std, mean = torch.std_mean(features, 0, correction=0)
+        self.mean.copy_(mean)
+        self.std.copy_(std.clamp_min(1e-6))
+        self.linear.weight[:, 0] = self.std[0]
+        self.linear.bias[:] = self.mean[0]
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """z [B, F, 1, 1] -> logits [B]."""
+        with torch.autocast(z.device.type, enabled=False):
+            logits: torch.Tensor = self.linear(self.standardised(z))
+        return logits[:, 0]
+
+    def standardised(self, z: torch.Tensor) -> torch.Tensor:
+        """z [B, F, 1, 1] -> [B, F], in standard deviations of the training frames."""
+        return (z.float().flatten(1) - self.mean) / self.std
+
+    def shares(self, z: torch.Tensor) -> torch.Tensor:
+        """z [B, F, 1, 1] -> what each feature adds to the logit of a training frame of mean features, [B, F]."""
+        return self.standardised(z) * self.linear.weight[0]
+
+
+Decoder = ClassificationModel | RegionDecoder | FeatureHead
 
 
 class LatentModel(nn.Module):

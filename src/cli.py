@@ -75,7 +75,7 @@ def parse_decoder(description: str) -> Arguments:
         "--encoder-ckpt-root",
         type=Path,
         metavar="DIR",
-        help="folder of dmr_runs and dmr_runs_gray, for head: spots of dmr_runs_seg_* (default: output_root)",
+        help="folder of dmr_runs and dmr_runs_gray (default: output_root)",
     )
     parser.add_argument(
         "--protocol", choices=get_args(Protocol), help="as the setting; pretrains the encoders it needs"
@@ -186,7 +186,7 @@ def asked(arguments: Arguments, settings: RunSettings) -> dict[str, Any]:
 
 
 def run_to_predict_with(arguments: Arguments, settings: DecoderRunSettings) -> Path | None:
-    """The folder of the run that is named, itself or by the settings; None where none is there and no flag asks for it.
+    """The run that is named, itself or by the settings; None, for the weights that ship, where none is.
 
     Without a word on the protocol, and without a run of one holdout split, it is the final model's, where there is one.
     """

@@ -29,16 +29,15 @@ from src.settings_fields import (
 
 Modality = Literal["gray", "heat"]
 Precision = Literal["auto", "fp32", "bf16"]
-DecoderInput = Literal["latents", "random", "pixels", "levels"]
-WITHOUT_ENCODER: tuple[DecoderInput, ...] = ("pixels", "levels")
-"""What decoders see of frames themselves."""
+DecoderInput = Literal["latents", "random", "pixels", "levels", "features"]
+WITHOUT_ENCODER: tuple[DecoderInput, ...] = ("pixels", "levels", "features")
+"""What decoders see without an encoder of frames."""
 BASELINES: dict[DecoderInput, str] = {"random": "random_encoder", "pixels": "raw_pixels"}
 """What decoders see that others are compared with, and the folder of each."""
 Augment = Literal["none", "flip", "full", "strong"]
 Init = Literal["random", "drawn"]
 EncoderKind = Literal["cuts", "taught"]
 Schedule = Literal["constant", "onecycle", "cosine"]
-Head = Literal["flat", "spots"]
 Decide = Literal["argmax", "whole"]
 Protocol = Literal["holdout", "kfold", "published", "final"]
 SelectBy = Literal["loss", "score", "errors", "last"]
@@ -203,7 +202,9 @@ class DecoderSettings(Settings):
     decoder_input: OfNetwork[DecoderInput] = "latents"
     """latents of the pretrained encoder, the latents of a random encoder of its size, or the pixels, which need no
     encoder; nor do levels: one channel of gray level, each frame at mean 0 and standard deviation 1, heat maps read
-    back through the palette of the training frames, which the run keeps."""
+    back through the palette of the training frames, which the run keeps. features, for the diagnosis alone, are eight
+    numbers that networks taught on drawn torsos find in these levels (src/networks/findings.py); the decoder is then a
+    logistic regression, and `base_channels` says nothing."""
     baseline: OfTraining[bool] = False
     """Whether this is a run that `--baselines` compares another one with: it lies below `baselines` in that one's
     folder."""
@@ -275,11 +276,6 @@ class DecoderSettings(Settings):
         return self.decoder_input not in WITHOUT_ENCODER
 
     @property
-    def sees_breasts(self) -> bool:
-        """Whether the decoder sees what a segmenter finds, in place of latents."""
-        return False
-
-    @property
     def pretrains_encoder(self) -> bool:
         """Whether these are latents of an encoder that was pretrained on frames, not of the one that ships."""
         return self.needs_encoder and self.encoder != "taught"
@@ -300,35 +296,15 @@ class DecoderSettings(Settings):
         """The file-name part that tells the four modality cases apart, such as 'h_enc_g_dec'."""
         return f"{self.encoder_modality[0]}_enc_{self.decoder_modality[0]}_dec"
 
-    @property
-    def segmenter_name(self) -> str:
-        """Name of the folder of this case's segmenter, which a classifier with `head: spots` sees through."""
-        return f"dmr_runs_seg_{self.case}"
-
 
 class ClassificationSettings(DecoderSettings):
     """Healthy or sick (main_binary.py)."""
 
     task: Literal["classification"]
     """Tells the three kinds of settings apart."""
-    head: OfNetwork[Head] = "flat"
-    """flat: a UNet, and a linear layer over all pixels of its map. spots is no UNet (`base_channels` says nothing) and
-    sees no latents: it takes what is usual out of the breasts that the segmenter of the same case finds, and looks for
-    warm spots in what is left (model/spots.py)."""
     strata: OfTraining[Names] = ("year",)
     """Traits (src/audit/traits.py): beside each AUC stands one over pairs of patients who are alike in all of them,
     which what differs between years or cameras cannot raise; empty leaves it out. Many values are cut into fifths."""
-
-    @model_validator(mode="after")
-    def _spots_see_no_latents(self) -> "ClassificationSettings":
-        if self.head == "spots" and self.decoder_input != "latents":
-            raise ValueError("head: spots: sees no latents: decoder_input goes with head: flat")
-        return self
-
-    @property
-    def sees_breasts(self) -> bool:
-        """As in any decoder's settings."""
-        return self.head == "spots"
 
     @property
     def split_name(self) -> str:
@@ -369,6 +345,12 @@ class SegmentationSettings(DecoderSettings):
         return self
 
     @model_validator(mode="after")
+    def _regions_are_of_pixels(self) -> "SegmentationSettings":
+        if self.decoder_input == "features":
+            raise ValueError("decoder_input: features: goes with the diagnosis; they are of a whole frame")
+        return self
+
+    @model_validator(mode="after")
     def _regions_have_no_errors_at_a_half(self) -> "SegmentationSettings":
         if self.select_by == "errors":
             raise ValueError("select_by: errors: goes with the diagnosis; regions have loss, score and last")
@@ -382,7 +364,7 @@ class SegmentationSettings(DecoderSettings):
     @property
     def run_name(self) -> str:
         """Name of the run's folder below `output_root`."""
-        return f"{self.segmenter_name}{self.baseline_folder}"
+        return f"dmr_runs_seg_{self.case}{self.baseline_folder}"
 
 
 DecoderRunSettings = ClassificationSettings | SegmentationSettings

@@ -12,10 +12,11 @@ _OF_NETWORKS = {
     "mirror": False,
     "ensemble": 1,
     "flip_average": False,
+    "head": "flat",
 }
 REMOVED: dict[str, Any] = _OF_TRAINING | _OF_NETWORKS
 """Settings that were measured not to help and are gone, with the value that stood for their absence."""
-REMOVED_VALUES = {"head": "top", "decoder_input": "both", "decide": "dice"}
+REMOVED_VALUES = {"decoder_input": "both", "decide": "dice"}
 """Values that went with them."""
 WAS_REMOVED = "was removed, since it was measured not to help (docs/results.md); commit dd46a75 has it"
 

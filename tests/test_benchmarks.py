@@ -1,5 +1,5 @@
 """`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, draws are honest.
-And `benchmarks.tumours`: each tumour in its cell."""
+And `benchmarks.tumours`: who finds what."""
 
 import json
 import sys
@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import accuracy
+from benchmarks import accuracy, tumours
 from benchmarks.accuracy_report import draw_curves, tables
 from benchmarks.arms import CUTS, PUBLISHED, RANDOM_START, RECOMMENDED, REGIONS, TAUGHT_START
 from benchmarks.draws import annotated_parts, draw_splits, possible
-from benchmarks.tumours import scored_patients, table
 from src.datasets.splits import load_division
 from src.errors import UserError
-from src.evaluation.predictions import write_predictions
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import read_json
 from src.networks.build import begin_as_taught, frozen_input
@@ -170,29 +168,20 @@ def test_tables_and_figure_of_one_collection_without_a_curve(tmp_path: Path) -> 
     assert not (tmp_path / "none.png").exists()
 
 
-def test_tumours_are_told_by_depth_and_diameter(tmp_path: Path) -> None:
-    """Shallow tumours score above all healthy patients, deep ones below."""
-    tumours = {
-        f"{number}": {"depth_mm": 5.0 if number < 10 else 20.0, "diameter_mm": 30.0, "rise_c": rise}
-        for number, rise in enumerate([1.08] * 10 + [0.06] * 10)
-    }
-    scores = {patient: (1, 0.9 if of["depth_mm"] == 5 else 0.1) for patient, of in tumours.items()}
-    scores |= {f"h{number}": (0, 0.5 + number / 100) for number in range(10)}
-    write_predictions(
-        tmp_path / "results" / "predictions.csv",
-        ("label", "probability"),
-        [
-            ["test", patient, f"{frame}.jpg", label, probability + change]
-            for patient, (label, probability) in scores.items()
-            for frame, change in enumerate((-0.05, 0.05))
-        ]
-        + [["val", "v", "0.jpg", 1, 0.5]],
-    )
-    found = scored_patients(tmp_path)
-    assert found.keys() == scores.keys()
-    lines = table(tumours, {"run": found}).splitlines()
-    assert lines[2].startswith("| 5 to 10 | 23 to 30 | 10 | 1.08 | 19.6 | 1.00 (")
-    assert lines[3].startswith("| 15 to 20 | 23 to 30 | 10 | 0.06 | 1.1 | 0.00 (")
-    assert lines[4].startswith("| all | all | 20 |  |  | 0.50 (")
-    with pytest.raises(UserError, match="other patients"):
-        table({"0": tumours["0"]}, {"run": found})
+def test_a_tumour_that_stands_out_is_found_by_all_observers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tumours, "DEPTHS", (5.0,))
+    monkeypatch.setattr(tumours, "DIAMETERS", (30.0,))
+    monkeypatch.setattr("sys.argv", ["tumours", "--patients", "20", "--known", "40"])
+    tumours.main()
+    cells = [cell.strip() for cell in capsys.readouterr().out.strip().splitlines()[-1].split("|")]
+    assert cells[1:4] == ["5", "30", "1.08"]
+    assert float(cells[5]) > 100  # in the camera's noise it cannot be missed
+    assert float(cells[6]) > 0.6
+    assert float(cells[7].split()[0]) > 0.7
+
+
+def test_detectability_is_that_of_an_auc() -> None:
+    assert tumours.detectability(0.5) == 0
+    assert tumours.detectability(0.7602) == pytest.approx(1, abs=1e-3)

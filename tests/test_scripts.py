@@ -59,7 +59,7 @@ def train_chain(config: Path, phantom: Path, root: Path, *changes: str) -> Path:
     places = ["--cfg-path", str(config), "--set", f"dataset_path={phantom}", f"output_root={root}"]
     for modality in "hg":
         run_here("main_latent.py", *flags_of("latent", modality, ""), *places, *TINY_ENCODER, *changes)
-    for task in ("seg", "classification"):  # some classifiers see through a segmenter
+    for task in ("seg", "classification"):
         for case in CASES:
             run_here(SCRIPTS[task], *flags_of(task, *case), *places, *TINY_DECODER, *changes)
     return root

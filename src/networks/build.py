@@ -12,19 +12,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from torch import nn
 
 from model import DECODERS
-from model.heads import ClassificationModel, Decoder, LatentModel, SegmentationModel
-from model.spots import SpotModel
+from model.heads import ClassificationModel, Decoder, FeatureHead, LatentModel, SegmentationModel
 from model.unet import UNet
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
-from src.datasets.snapshots import DEFAULT_PALETTE, PALETTES
+from src.datasets.snapshots import DEFAULT_PALETTE
 from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.networks.decoder_input import BreastMaps, Frozen, Pixels
+from src.networks.decoder_input import Frozen, Pixels
+from src.networks.findings import FrameFeatures, TumourFinder
 from src.networks.levels import NormalisedLevels
-from src.networks.taught import Taught
+from src.networks.taught import Taught, read_taught
+from src.networks.tumours import read_tumours
 from src.settings import (
     TASKS,
     DecoderRunSettings,
@@ -35,7 +36,6 @@ from src.settings import (
 )
 from src.settings_fields import Kind, fields_of
 
-BREASTS = ("left_breast", "right_breast")
 N = TypeVar("N", bound=nn.Module)
 
 
@@ -59,6 +59,11 @@ def frozen_input(settings: DecoderSettings, found: Checkpoint, path: Path) -> Fr
     palette = found.palette or DEFAULT_PALETTE
     if settings.decoder_input == "levels":
         return NormalisedLevels(palette)
+    if settings.decoder_input == "features":
+        features = frame_features(palette)
+        if found.encoder is not None:
+            checkpoints.restore(features, found.encoder, path)
+        return features
     encoder = checkpoints.as_encoder(found.encoder or {}, path, palette)
     if encoder.in_channels not in (None, *CHANNELS.values()):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
@@ -69,8 +74,8 @@ def new_decoder(settings: DecoderRunSettings, latent_dim: int, classes: int) -> 
     """The settings' decoder on latents of so many channels, with random weights; `classes`: of regions."""
     if isinstance(settings, SegmentationSettings):
         return DECODERS[settings.decoder](latent_dim, classes, settings.base_channels)
-    if settings.head == "spots":
-        return SpotModel()
+    if settings.decoder_input == "features":
+        return FeatureHead(latent_dim)
     return ClassificationModel(latent_dim, settings.frame_size, settings.base_channels)
 
 
@@ -87,7 +92,7 @@ def trained_networks(found: Checkpoint, names: Sequence[str], path: Path) -> Lat
     names: the classes, none for a diagnosis. Raises `UserError` where they do not fit together.
     """
     settings = network_settings(found, path)
-    frozen = breast_maps(found, settings, path) if settings.sees_breasts else frozen_input(settings, found, path)
+    frozen = frozen_input(settings, found, path)
     decoder = _restored(lambda: new_decoder(settings, frozen.latent_dim, len(names)), found.model, path)
     for unet in [module for module in decoder.modules() if isinstance(module, UNet)]:
         unet.fold()
@@ -132,24 +137,14 @@ def _restored(make: Callable[[], N], state: State, path: Path) -> N:
     return network.eval().requires_grad_(False)
 
 
-def breast_maps(found: Checkpoint, settings: DecoderSettings, path: Path) -> BreastMaps:
-    """What a classifier with `head: spots` sees through: the segmenter that its checkpoint, or a blank one, holds.
+def frame_features(palette: str = DEFAULT_PALETTE) -> FrameFeatures:
+    """What the networks that ship find in a frame, heat maps read back through the palette."""
+    return FrameFeatures(TumourFinder(read_taught(), read_tumours().network(), palette))
 
-    Raises `UserError` where it holds none, or one that knows no breasts.
-    """
-    if found.segmenter is None:
-        raise UserError(f"{path}: holds no segmenter, which head: spots needs")
-    names, palette = found.segmenter["names"], found.segmenter["palette"]
-    sides = [place for name in BREASTS for place, known in enumerate(names) if known.lower() == name]
-    if len(sides) != len(BREASTS):
-        raise UserError(f"{path}: head: spots needs a segmenter of {' and '.join(BREASTS)}, not of {', '.join(names)}")
-    if palette not in PALETTES:
-        raise UserError(f"{path}: palette: {palette!r} is none of OpenCV's")
-    model, of_segmenter = found.segmenter["model"], found.segmenter["settings"]
-    if of_segmenter.get("task") != "segmentation":
-        raise UserError(f"{path}: its segmenter is none")
-    segmenter = trained_networks(Checkpoint(model, of_segmenter, encoder=found.encoder, palette=palette), names, path)
-    return BreastMaps(segmenter, CHANNELS[settings.decoder_modality], (sides[0], sides[1]), palette)
+
+def shipped_classifier() -> LatentModel:
+    """The evidence of a tumour as it is, before any patient was seen, as a classifier in eval mode."""
+    return LatentModel(frame_features(), FeatureHead(FrameFeatures.latent_dim), None).eval().requires_grad_(False)
 
 
 def shipped_networks(taught: Taught) -> LatentModel:

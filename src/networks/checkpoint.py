@@ -43,12 +43,9 @@ class Checkpoint:
     class_names: list[str] = field(default_factory=list)
     """A segmenter's, in the order of its outputs."""
     encoder: State | None = None
-    """The frozen encoder under a decoder."""
+    """The frozen encoder under a decoder, or the networks that find the features it sees."""
     encoder_patients: list[str] = field(default_factory=list)
     """Those that encoder was pretrained or chosen on, where it says so."""
-    segmenter: dict[str, Any] | None = None
-    """The frozen segmenter under a classifier with `head: spots`, on that encoder: its `model`, `settings` and class
-    `names`, and the `palette` of its frames."""
     palette: str | None = None
     """What the heat maps are read back to levels through, where the networks see levels."""
     epoch: int = 0
@@ -79,6 +76,7 @@ def load(path: Path) -> Checkpoint:
     if isinstance(content, dict) and content.get("format") == FORMAT:
         del content["format"]
         content.pop("average", None)  # weights averaged over the steps, which older ones may have
+        content.pop("segmenter", None)  # of head: spots, which is refused below
         try:
             checkpoint = Checkpoint(**content)
         except TypeError as error:
@@ -149,19 +147,6 @@ def _is_begun(value: Any) -> bool:
     )
 
 
-def _is_segmenter(value: Any) -> bool:
-    if not isinstance(value, dict) or value.keys() != {"model", "settings", "names", "palette"}:
-        return False
-    names = value["names"]
-    return (
-        _is_state(value["model"])
-        and isinstance(value["settings"], dict)
-        and isinstance(names, list)
-        and all(isinstance(name, str) for name in names)
-        and isinstance(value["palette"], str)
-    )
-
-
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     """`UserError` names the first entry that is not of its type."""
 
@@ -181,7 +166,6 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "class_names": names(checkpoint.class_names),
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
-        "segmenter": checkpoint.segmenter is None or _is_segmenter(checkpoint.segmenter),
         "palette": checkpoint.palette is None or checkpoint.palette in PALETTES,
         "epoch": count(checkpoint.epoch),
         "best_epoch": count(checkpoint.best_epoch),

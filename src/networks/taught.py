@@ -11,18 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from model.unet import UNet
 from src.encoder import refuse_misfit
-from src.errors import UserError, refuse_failing_device
-from src.files import atomic_write
+from src.networks.weights_file import read_weights, write_weights
 from src.settings import REPOSITORY
 
 SHIPPED = REPOSITORY / "model" / "weights" / "regions.safetensors"
 MEAN, STD = "features.mean", "features.std"
-_LARGEST = 64  # megabytes; the file itself is below 5
 
 
 @dataclass(frozen=True)
@@ -58,18 +54,7 @@ def read_taught(path: Path = SHIPPED) -> Taught:
 
     Raises `UserError` where it is missing, damaged, or of another network than its metadata say.
     """
-    try:
-        if path.stat().st_size > _LARGEST * 2**20:
-            raise ValueError(f"larger than {_LARGEST} megabytes")
-        with safe_open(path, framework="pt") as file:
-            said = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-        return _checked(state, said, path)
-    except OSError as error:
-        refuse_failing_device(error, path)
-        raise UserError(f"{path}: no weights there; take the file from the repository again") from None
-    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise UserError(f"{path}: damaged, or no weights of taught regions: {error}") from None
+    return read_weights(path, "taught regions", lambda tensors, said: _checked(tensors, said, path))
 
 
 def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -> Taught:
@@ -79,8 +64,6 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -
         raise ValueError("a class twice")
     rows, columns = (int(side) for side in said["image_size"].split(","))
     base, background = int(said["base_channels"]), names.index(said["background"])
-    # BatchNorm's count of batches is a whole number; all else is stored in half precision.
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     mean, std = state.pop(MEAN), state.pop(STD)
     with torch.device("meta"):  # what the metadata claim may need more memory than there is
         claimed = UNet(1, len(names), base)
@@ -96,10 +79,6 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -
 def write_taught(taught: Taught, path: Path) -> None:
     """Write such a file, weights in float16, whole or not at all; `UserError` where the folder cannot be written."""
     tensors = taught.state | {MEAN: taught.feature_mean, STD: taught.feature_std}
-    stored = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in tensors.items()
-    }
     said = {
         "classes": ",".join(taught.class_names),
         "background": taught.class_names[taught.background],
@@ -108,5 +87,4 @@ def write_taught(taught: Taught, path: Path) -> None:
         "taught_on": taught.taught_on,
         "least": ",".join(str(value) for value in taught.least),
     }
-    with atomic_write(path) as file:
-        file.write(save(stored, said))
+    write_weights(tensors, said, path)

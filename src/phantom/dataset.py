@@ -32,7 +32,7 @@ from src.phantom.plants import PLANTS, Plants, export_margin, marker_share, plan
 from src.phantom.shape import CLASSES
 from src.phantom.temperatures import draw_skin, render_frame
 from src.phantom.torsos import draw_whole_torso
-from src.phantom.tumour import DEPTHS, DIAMETERS, Tumour, draw_tumour, tumour_spot, warm_spot
+from src.phantom.tumour import DEPTHS, DIAMETERS, HALF_CHEST, Tumour, draw_tumour, tumour_spot, warm_spot
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ ANNOTATION_FILE = "52_instances_default.json"
 RECORD_FILE, PARTIAL_FILE = "phantom.json", "phantom.partial.json"
 MAX_PATIENTS, MAX_FRAMES = 9999, 100
 FIRST_DAY, LAST_DAY = date(2012, 1, 1), date(2020, 12, 31)
-HALF_CHEST = 163.0  # mm: half the chest's width at the breasts
 TAG_TUMOUR, TAG_NOISE, TAG_LABELS, TAG_MARKER = 101, 102, 103, 104  # keep a patient's separate random streams apart
 
 

@@ -35,7 +35,7 @@ class Skin:
     noise: float
 
 
-def _balanced(warmth: Field, shape: Shape, difference: float) -> Field:
+def balanced(warmth: Field, shape: Shape, difference: float) -> Field:
     """The warmth with both breasts shifted until the right one is warmer by `difference` on average."""
     left, right = (side.breast & shape.body for side in shape.sides)
     half = (difference - float(warmth[right].mean() - warmth[left].mean())) / 2
@@ -47,7 +47,7 @@ def draw_skin(draws: Draws, shape: Shape, warmth: Field, marker: np.random.Gener
 
     `marker` draws the paper below the breasts; without it there is none.
     """
-    warmth = _balanced(warmth, shape, float(draws.uniform(-0.45, 0.45)) / SPAN)
+    warmth = balanced(warmth, shape, float(draws.uniform(-0.45, 0.45)) / SPAN)
     flesh = shape.body | shape.head
     maximum = float(np.clip(draws.normal(34.6, 0.8), 32.6, 37.0))
     warmest = float(warmth[flesh].max())  # also where paper hides it: paper changes nothing around it

@@ -18,8 +18,9 @@ SIDES = ("left", "right")
 DEPTHS = (5.0, 10.0, 15.0, 20.0)
 DIAMETERS = (10.0, 20.0, 30.0)
 RISES = ((0.76, 0.27, 0.12, 0.12**2 / 0.27), (0.89, 0.30, 0.12, 0.04), (1.08, 0.38, 0.15, 0.15**2 / 0.38))
-SCATTER = 33.0  # px: standard deviation of its place, in each direction, at full variety
 WIDTHS = ((19.0, 27.0, 33.0, 39.0), (25.0, 31.0, 37.0, 41.0), (27.0, 33.0, 39.0, 45.0))
+SCATTER = 33.0  # px: standard deviation of its place, in each direction, at full variety
+HALF_CHEST = 163.0  # mm: half the chest's width at the breasts
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,35 @@ def draw_tumour(
     depth: tuple[float, float],
     diameter: tuple[float, float],
     variety: float = 1.0,
+    anywhere: bool = False,
 ) -> Tumour:
-    """A tumour around the middle of the upper outer quadrant of one breast, well inside what stands out of it."""
+    """A tumour well inside what stands out of one breast: around its upper outer quadrant, or `anywhere`.
+
+    Raises ValueError for a torso without breasts.
+    """
     depth_mm, diameter_mm = float(rng.uniform(*depth)), float(rng.uniform(*diameter))
     rise, fwhm = tumour_spot(depth_mm, diameter_mm)
+    inside = [_inside(shape, number) for number in range(2)]
     number = int(rng.integers(2))
-    own = [CLASSES.index(f"{SIDES[number]}_{part}") for part in ("breast", "nipple")]
-    inside = distance_inside(shape.sides[number].dome & np.isin(shape.labels, own))
-    rows, columns = np.nonzero(inside >= 0.3 * inside.max())
-    scatter = variety * SCATTER / SCALE
-    x = columns.min() + (0.38, 0.62)[number] * np.ptp(columns) + rng.normal(0.0, scatter)
-    y = rows.min() + 0.3 * np.ptp(rows) + rng.normal(0.0, scatter)
-    nearest = int(np.argmin((columns - x) ** 2 + (rows - y) ** 2))
-    x, y = ((place[nearest] + 0.5) * SCALE - 0.5 for place in (columns, rows))
+    number = number if inside[number].any() else 1 - number
+    if not inside[number].any():
+        raise ValueError("this torso has no breast")
+    rows, columns = np.nonzero(inside[number] >= 0.3 * inside[number].max())
+    if anywhere:
+        chosen = int(rng.integers(len(rows)))
+    else:
+        scatter = variety * SCATTER / SCALE
+        x = columns.min() + (0.38, 0.62)[number] * np.ptp(columns) + rng.normal(0.0, scatter)
+        y = rows.min() + 0.3 * np.ptp(rows) + rng.normal(0.0, scatter)
+        chosen = int(np.argmin((columns - x) ** 2 + (rows - y) ** 2))
+    x, y = ((place[chosen] + 0.5) * SCALE - 0.5 for place in (columns, rows))
     return Tumour(SIDES[number], float(x), float(y), depth_mm, diameter_mm, rise, fwhm)
+
+
+def _inside(shape: Shape, number: int) -> Frame:
+    """How far inside what stands out of a breast each pixel [120, 160] of it is; 0 elsewhere."""
+    own = [CLASSES.index(f"{SIDES[number]}_{part}") for part in ("breast", "nipple")]
+    return distance_inside(shape.sides[number].dome & np.isin(shape.labels, own))
 
 
 def warm_spot(tumour: Tumour, px_per_mm: float) -> Frame:

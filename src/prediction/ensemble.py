@@ -46,7 +46,11 @@ class Ensemble(Trained):
         views = [_together(list(of_view)) for of_view in zip(*(one.views for one in said), strict=True)]
         by_member = zip(*(one.distances for one in said), strict=True)
         distances = [self._distance(list(of_frame)) for of_frame in by_member]
-        return Said(_together([one.logits for one in said]), views, said[0].boxes, distances)
+        explained = [one.explained for one in said if one.explained is not None]
+        together = None
+        if explained:  # the features are the same, whatever each member makes of them
+            together = replace(explained[0], shares=torch.stack([each.shares for each in explained]).mean(0))
+        return Said(_together([one.logits for one in said]), views, said[0].boxes, distances, together)
 
     def _distance(self, distances: Sequence[float | None]) -> float | None:
         if self.record.typicality is None:

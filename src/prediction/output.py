@@ -17,7 +17,7 @@ from src.prediction.identity import Identity
 from src.prediction.inputs import Unit
 from src.prediction.page import UNITS, Card, Page, SeriesPart, card, rate_lines, render
 from src.prediction.pictures import label_values
-from src.prediction.predictors import NOTICE, Classifier, Result, Segmentation, Segmenter
+from src.prediction.predictors import NOTICE, Classification, Classifier, Result, Segmentation, Segmenter
 from src.prediction.series import Course, Rate, rates
 from src.prediction.trained import Trained
 
@@ -82,6 +82,7 @@ class Collected:
     frames: list[tables.Row] = field(default_factory=list)
     regions: list[tables.Row] = field(default_factory=list)
     differences: list[tables.Row] = field(default_factory=list)
+    features: list[tables.Row] = field(default_factory=list)
     series: list[tables.Row] = field(default_factory=list)
     followed: dict[str, _Followed] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
@@ -109,6 +110,9 @@ class Collected:
         pictures = {"picture": PICTURES.of(name)}
         if isinstance(result, Segmentation):
             pictures |= {"with regions": OVERLAYS.of(name), "labels": LABELS.of(name)}
+        if isinstance(result, Classification) and result.excess is not None:
+            pictures |= {"excess": OVERLAYS.of(name)}
+            self.features += tables.feature_rows(result, known)
         row, note = tables.frame_row(result, known), ""
         if self.trained.run is not None:
             of, models = self.trained.models_taught_on(known.patient), self.trained.models
@@ -160,7 +164,7 @@ class Collected:
 
 def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, given: int | None = None) -> None:
     """Write the tables, the notes and the page; `given`: how many frames there were, where it was interrupted."""
-    written = {"frames.csv": collected.frames}
+    written = {"frames.csv": collected.frames} | ({"features.csv": collected.features} if collected.features else {})
     if collected.coco is not None:
         written |= {"regions.csv": collected.regions, "differences.csv": collected.differences}
         written |= {"legend.csv": collected.legend}
@@ -227,7 +231,18 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
     if collected.taught:
         facts.append(f"{collected.known_patients[0].upper()}{collected.known_patients[1:]}.")
     if isinstance(collected.predictor, Classifier):
-        facts.append("Threshold and calibration were chosen on means over each validation patient's frames.")
+        facts.append(
+            "Threshold and calibration were chosen on means over each validation patient's frames."
+            if trained.run is not None
+            else "No patient's diagnosis was ever seen: the probability would be right if half of all patients had a "
+            "tumour, and tumours were as they were drawn. It ranks frames at best, and diagnoses nobody."
+        )
+        if any(each.features for each in collected.cards):
+            facts.append(
+                "The second picture is tinted where the breasts are warmer than anatomy explains, fully from a tenth "
+                "of the frame's standard deviation on (some .4 °C). A feature's share is what it adds to the logit; "
+                "docs/diagnosis.md says what the features are."
+            )
     if collected.followed:
         facts.append(
             "Regions of a series are carried along: each frame's probabilities are averaged with those of the frames "

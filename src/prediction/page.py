@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -69,6 +69,8 @@ class Card:
     fact: str = ""
     note: str = ""
     probability: float | None = None
+    features: tuple[tuple[str, str, str], ...] = ()
+    """Name, value and share of what a diagnosis rests on, the largest share first."""
     agreement: float | None = None
     regions: tuple[RegionLine, ...] = ()
     outlines: Mapping[int, str] = field(default_factory=dict)
@@ -96,9 +98,15 @@ def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") 
         fact="" if shown is not None else "Colours alone: neither degrees nor gray levels are known.",
     )
     if isinstance(result, Classification):
-        fact = f"Probability of sick {result.verdict}; calibrated {result.calibrated:.3f}"
-        return replace(base, fact=fact, probability=result.probability)
+        fact = f"Probability of sick {result.verdict}"
+        fact += "" if result.calibrated is None else f"; calibrated {result.calibrated:.3f}"
+        return replace(base, fact=fact, probability=result.probability, features=tuple(_feature_lines(result)))
     return _with_regions(base, result) if isinstance(result, Segmentation) else base
+
+
+def _feature_lines(result: Classification) -> Iterator[tuple[str, str, str]]:
+    for each in sorted(result.features, key=lambda feature: -abs(feature.share)):
+        yield each.feature.replace("_", " "), _signed(each.value), _signed(each.share)
 
 
 def _with_regions(base: Card, result: Segmentation) -> Card:

@@ -17,11 +17,14 @@ from src.datasets.letterbox import resized
 from src.datasets.snapshots import encode_jpeg, palette_colours
 from src.evaluation.region_colours import region_colour
 from src.prediction.inputs import Thermogram
-from src.prediction.predictors import NOTICE, Result, Segmentation
+from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 
 WIDTH = 480
 """Pixels of a picture on the page, and the least ones of one with regions: smaller frames are enlarged."""
 COLOUR_MAP = "inferno"
+FULL_TINT = 0.1
+"""Standard deviations of a frame from which on an excess of warmth is tinted fully."""
+_TINT = (255, 80, 0)
 _OPACITY = 0.4
 _SMOOTH = 1 / 700  # of the frame's width: so far an outline may leave the pixels' border
 
@@ -65,6 +68,19 @@ def overlay(result: Result) -> Image.Image:
         return Image.fromarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
     labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     return Image.fromarray(_tinted(gray, labels, result.background, _colours(result.class_names)))
+
+
+def excess_picture(result: Classification) -> Image.Image:
+    """The gray frame, tinted where the breasts are warmer than anatomy explains."""
+    gray, excess = result.thermogram.gray_picture(), result.excess
+    assert excess is not None
+    spread = 1.0 if result.thermogram.values is None else float(result.thermogram.values.std())
+    enlarged = max(1, -(-WIDTH // gray.shape[1]))
+    size = (gray.shape[1] * enlarged, gray.shape[0] * enlarged)
+    tint = cv2.resize(np.clip(excess / max(spread, 1e-6) / FULL_TINT, 0, 1), size, interpolation=cv2.INTER_LINEAR)
+    shown = np.repeat(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR)[..., None], 3, 2).astype(np.float32)
+    share = 0.8 * np.asarray(tint, np.float32)[..., None]
+    return Image.fromarray(np.asarray((1 - share) * shown + share * np.array(_TINT, np.float32), np.uint8))
 
 
 def _tinted(

@@ -18,11 +18,12 @@ from src.datasets.source import Skipped
 from src.errors import UserError
 from src.evaluation.calibration import apply_temperature
 from src.evaluation.decision import chosen_classes
+from src.networks.findings import FEATURES
 from src.prediction.ensemble import load_run
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility
-from src.prediction.trained import Outputs, Trained, load_shipped
+from src.prediction.trained import Outputs, Trained, load_shipped, load_shipped_classifier
 
 logger = logging.getLogger(__name__)
 
@@ -108,24 +109,42 @@ class Segmentation(Result):
 
 
 @dataclass(frozen=True)
+class Feature:
+    """One of the eight features that a diagnosis may rest on."""
+
+    feature: str
+    value: float
+    """As `src.networks.findings.FEATURES` says."""
+    share: float
+    """What it adds to the logit of a frame whose features are those of the mean training frame."""
+
+
+@dataclass(frozen=True)
 class Classification(Result):
     """The probability that a frame is of a sick patient."""
 
     probability: float
-    """As the network says it."""
-    calibrated: float
-    """After the temperature that validation patients chose."""
-    threshold: float
-    """On `probability`, chosen on validation patients."""
+    """As the network says it; of the weights that ship, if half of all patients had a tumour as they were drawn."""
+    calibrated: float | None
+    """After the temperature that validation patients chose; None of the weights that ship."""
+    threshold: float | None
+    """On `probability`, chosen on validation patients; None of the weights that ship, which saw none."""
+    features: tuple[Feature, ...] = ()
+    """What the diagnosis rests on, where it rests on features."""
+    excess: NDArray[np.float32] | None = None
+    """How much warmer each pixel of the breasts is than anatomy explains, [h, w], in the frame's unit or, where it has
+    none, in standard deviations of its levels; 0 elsewhere."""
 
     @property
-    def reaches_threshold(self) -> bool:
-        """Whether the frame is called sick."""
-        return self.probability >= self.threshold
+    def reaches_threshold(self) -> bool | None:
+        """Whether the frame is called sick; None without a threshold."""
+        return None if self.threshold is None else self.probability >= self.threshold
 
     @property
     def verdict(self) -> str:
         """Probability and threshold in words, with as many digits as tell them apart."""
+        if self.threshold is None:
+            return f"{self.probability:.3f}, uncalibrated, without a threshold: no patient's diagnosis was ever seen"
         side = "reaches" if self.reaches_threshold else "is below"
         digits = 3
         while (
@@ -182,10 +201,14 @@ class Segmenter:
 
 
 class Classifier:
-    """A trained run of main_binary.py."""
+    """A trained run of main_binary.py, or the networks that ship, which have neither threshold nor temperature."""
 
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
+        self.threshold: float | None = None
+        self.temperature: float | None = None
+        if trained.run is None:
+            return
         scores, path = trained.metrics(), trained.run and trained.run.results / "metrics.json"
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
@@ -207,13 +230,40 @@ class Classifier:
     def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Classification]:
         """What the networks' outputs say of these frames."""
         probabilities = outputs.logits.double().sigmoid().numpy()
-        calibrated = apply_temperature(probabilities, self.temperature)
+        calibrated: list[float | None] = [None] * len(probabilities)
+        if self.temperature is not None:
+            calibrated = apply_temperature(probabilities, self.temperature).tolist()
         known = _threshold(self.trained)
-        rows = zip(thermograms, outputs.distances, probabilities.tolist(), calibrated.tolist(), strict=True)
         return [
-            Classification(thermogram, distance, known, probability, after, self.threshold)
-            for thermogram, distance, probability, after in rows
+            Classification(
+                thermogram,
+                outputs.distances[place],
+                known,
+                float(probabilities[place]),
+                calibrated[place],
+                self.threshold,
+                _features(outputs, place),
+                _excess(outputs, place, thermogram),
+            )
+            for place, thermogram in enumerate(thermograms)
         ]
+
+
+def _features(outputs: Outputs, place: int) -> tuple[Feature, ...]:
+    found = outputs.explained
+    if found is None:
+        return ()
+    rows = zip(FEATURES, found.features[place].tolist(), found.shares[place].tolist(), strict=True)
+    return tuple(Feature(*row) for row in rows)
+
+
+def _excess(outputs: Outputs, place: int, thermogram: Thermogram) -> NDArray[np.float32] | None:
+    """On the frame's own pixels, in its unit."""
+    if outputs.explained is None:
+        return None
+    spread = 1.0 if thermogram.values is None else float(thermogram.values.std())
+    on_pixels = outputs.boxes[place].restore(outputs.explained.excess[place].numpy()[..., None])[..., 0]
+    return np.asarray(on_pixels * spread, np.float32)
 
 
 def _threshold(trained: Trained) -> float | None:
@@ -232,6 +282,11 @@ def load_segmenter(run: str | Path | None = None, device: str = "auto") -> Segme
     return Segmenter(load_run(Path(run), "segmentation", device))
 
 
-def load_classifier(run: str | Path, device: str = "auto") -> Classifier:
-    """The predictor of a run folder, or of a folder of k-fold, of main_binary.py; `UserError` where it is none."""
+def load_classifier(run: str | Path | None = None, device: str = "auto") -> Classifier:
+    """The predictor of a run folder, or of a folder of k-fold, of main_binary.py; `UserError` where it is none.
+
+    Without a run, the networks that ship: evidence of tumours as they were drawn, of no patient's diagnosis.
+    """
+    if run is None:
+        return Classifier(load_shipped_classifier(device))
     return Classifier(load_run(Path(run), "classification", device))

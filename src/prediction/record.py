@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from src.datasets.build import Parts
+from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import PALETTES
 from src.datasets.torch_datasets import FrameDataset, palette_of
 from src.errors import DeviceError, UserError
@@ -57,6 +58,11 @@ def pooled(latents: torch.Tensor) -> np.ndarray:
     return torch.cat(found, 1).cpu().numpy()
 
 
+def of_picture(latents: torch.Tensor, box: Letterbox) -> torch.Tensor:
+    """Latents [B, N, L, H, W] without what fills the frame up; features, which are of the whole frame, as they are."""
+    return latents if latents.shape[-2:] == (1, 1) else latents[..., *box.inside]
+
+
 def write_record(
     run: RunFolder,
     task: DecoderTask[Any],
@@ -95,9 +101,7 @@ def _pooled_frames(task: DecoderTask[Any], dataset: FrameDataset) -> np.ndarray:
     rows = []
     for place, row in enumerate(dataset.rows):
         latents = task.latents(dataset, dataset.__getitems__([place]), keep=False)
-        rows.append(
-            pooled(latents[..., *dataset.cache.box(row).inside])[0]
-        )  # as in prediction, without what fills it up
+        rows.append(pooled(of_picture(latents, dataset.cache.box(row)))[0])
     return np.stack(rows)
 
 

@@ -21,9 +21,10 @@ from src.prediction.identity import Identity, identities, in_order
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
 from src.prediction.output import LABELS, OVERLAYS, PICTURES, Collected, write_all
 from src.prediction.output_names import output_names, portable
-from src.prediction.pictures import label_picture, overlay, picture, png
+from src.prediction.pictures import excess_picture, label_picture, overlay, picture, png
 from src.prediction.predictors import (
     NOTICE,
+    Classification,
     Classifier,
     Result,
     Segmentation,
@@ -54,7 +55,7 @@ def predict_files(
 ) -> None:
     """Predict every frame of a folder or the one of a file with a trained run, and write all there is to see.
 
-    Without a run, regions are those of the weights that ship, and `output` is by default below predictions in the
+    Without a run, the weights that ship answer, and `output` is by default below predictions in the
     current folder instead of the run's. Frames that cannot be read are skipped and counted. Raises `UserError` where
     nothing can be read, the run cannot be used or was trained with other settings than those `asked` for, or the output
     folder holds something already; `Stopped` after Ctrl-C, once what is done is written. For the main thread.
@@ -65,7 +66,8 @@ def predict_files(
         out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
         _check(source, out)
         if run is None:
-            logger.info("no trained run is named: regions by %s; output: %s", predictor.trained.name, out)
+            what = "regions" if task == "segmentation" else "evidence of tumours, uncalibrated,"
+            logger.info("no trained run is named: %s by %s; output: %s", what, predictor.trained.name, out)
         skipped = Skipped()
         frames = find_frames(source, skipped)
         collected = _collected(predictor, frames, out, skipped, stop)
@@ -120,7 +122,7 @@ def _tell(collected: Collected, out: Path) -> None:
 def _predictor(run: Path | None, task: Task, device: str, asked: Mapping[str, Any]) -> Segmenter | Classifier:
     """A run's predictor, refused where it was trained with other settings than those asked for; or the shipped one."""
     if run is None:
-        return load_segmenter(device=device)
+        return load_segmenter(device=device) if task == "segmentation" else load_classifier(device=device)
     _refuse_untested(RunFolder(run), task)
     predictor = load_segmenter(run, device) if task == "segmentation" else load_classifier(run, device)
     trained = predictor.trained
@@ -225,6 +227,8 @@ def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosix
     written = {PICTURES: picture(result.thermogram)}
     if isinstance(result, Segmentation):
         written |= {OVERLAYS: png(overlay(result)), LABELS: label_picture(result)}
+    if isinstance(result, Classification) and result.excess is not None:
+        written |= {OVERLAYS: png(excess_picture(result))}
     refusal = ""
     for called in (name, portable(name)):
         try:

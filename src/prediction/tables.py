@@ -41,6 +41,13 @@ frames.csv
   models_taught          of a trained run: how many of its models were trained or chosen on the patient, where the path
                          tells who it is; what these say of the frame is no test of them
 
+features.csv             of a classifier that rests on features
+  feature, value         evidence, evidence_other_breast: logits of a tumour in either breast, and in the one that has
+                         less of it, by a network taught on drawn torsos; excess: most by which a place of the breasts
+                         is warmer than anatomy explains; others: how far left and right differ; all but the logits
+                         in standard deviations of the frame's levels
+  share                  what it adds to the logit of a frame of average features
+
 regions.csv
   region                 its name
   area, share            pixels of the frame; share of them, 0 to 1
@@ -69,7 +76,8 @@ after it. Agreement is the frame's own. Between two frames of DMR's dynamic prot
 
 labels/                  a PNG a frame, whose pixels are the values of legend.csv
 legend.csv               value: 0 is the background, others are the ids of regions.coco.json; name; colour in pictures
-pictures/, overlays/     the frame in a colour map over its own range; the gray frame with its regions
+pictures/, overlays/     the frame in a colour map over its own range; the gray frame with its regions, or tinted where
+                         the breasts are warmer than anatomy explains
 """
 
 
@@ -99,6 +107,11 @@ def frame_row(result: Result, known: Identity) -> Row:
         "unlike_training": _word(result.unlike_training),
     }
     return row | asdict(known)
+
+
+def feature_rows(result: Classification, known: Identity) -> list[Row]:
+    """The lines of features.csv of one frame."""
+    return [{"frame": str(result.thermogram.name), **asdict(each), **asdict(known)} for each in result.features]
 
 
 def region_rows(result: Segmentation, known: Identity) -> list[Row]:

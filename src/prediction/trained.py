@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from model.heads import LatentModel, RegionDecoder
+from model.heads import FeatureHead, LatentModel, RegionDecoder
 from src.datasets.labels import patient_number
 from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE
@@ -21,13 +21,15 @@ from src.datasets.torch_datasets import as_input
 from src.errors import UserError
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
-from src.networks.build import network_settings, shipped_networks, trained_networks
+from src.networks.build import network_settings, shipped_classifier, shipped_networks, trained_networks
+from src.networks.findings import FrameFeatures
 from src.networks.precision import compute_dtype, computing_in
 from src.networks.taught import read_taught
+from src.networks.tumours import read_tumours
 from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
-from src.prediction.record import Record, pooled, read_record
+from src.prediction.record import Record, of_picture, pooled, read_record
 from src.settings import WITHOUT_ENCODER, Decide, Modality, Precision, SegmentationSettings
 from src.training.engine import choose_device
 from src.training.latents import PIXELS_AT_ONCE
@@ -41,6 +43,18 @@ SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": 
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What a diagnosis through features rests on."""
+
+    features: torch.Tensor
+    """[B, 8], as `src.networks.findings.FEATURES` names them."""
+    shares: torch.Tensor
+    """[B, 8], what each adds to the logit."""
+    excess: torch.Tensor
+    """[B, H, W], how much warmer than anatomy explains each pixel is, in standard deviations of the frame."""
+
+
+@dataclass(frozen=True)
 class Outputs:
     """What the networks say of a batch of frames."""
 
@@ -51,6 +65,8 @@ class Outputs:
     """How far each frame is from those of training; None where the run had too few to tell."""
     agreements: list[tuple[float | None, ...]] = field(default_factory=list)
     """Of each frame and class (`src.prediction.agreement`); none for a diagnosis."""
+    explained: Explained | None = None
+    """Of a diagnosis through features."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,7 @@ class Said:
     """Those of mirrored and changed frames, mapped back; none for a diagnosis."""
     boxes: list[Letterbox]
     distances: list[float | None]
+    explained: Explained | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,7 @@ class Trained:
         if said.views:
             how = self.decide, self.record.background, self.least
             agreed = agreements(said.logits, said.views, said.boxes, *how)
-        return Outputs(said.logits, said.boxes, said.distances, agreed)
+        return Outputs(said.logits, said.boxes, said.distances, agreed, said.explained)
 
     @torch.inference_mode()
     def say(self, frames: Sequence[Frame]) -> Said:
@@ -149,9 +166,15 @@ class Trained:
             logits, views = self._answers(x, z)
         distances: list[float | None] = [None] * len(boxes)
         if self.record.typicality is not None:
-            inside = [z[place : place + 1, ..., box.inside[0], box.inside[1]] for place, box in enumerate(boxes)]
+            inside = [of_picture(z[place : place + 1], box) for place, box in enumerate(boxes)]
             distances = self.record.typicality.distances(np.concatenate([pooled(each) for each in inside])).tolist()
-        return Said(logits, views, boxes, distances)
+        return Said(logits, views, boxes, distances, self._explained(x, z))
+
+    def _explained(self, x: torch.Tensor, z: torch.Tensor) -> Explained | None:
+        decoder, encoder = self.model.decoder, self.model.encoder
+        if not isinstance(decoder, FeatureHead) or not isinstance(encoder, FrameFeatures):
+            return None
+        return Explained(z[:, 0].flatten(1).cpu(), decoder.shares(z[:, 0]).cpu(), encoder.excess(x).cpu())
 
     def _answers(self, x: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """The logits of frames x with latents z, and those of mirrored and changed frames."""
@@ -188,18 +211,17 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     if not run.best.is_file():
         raise UserError(
             f"{folder}: no trained run there; train it first: python {script} --mode train, with the same --cfg-path "
-            "and output_root"
-            + (", or name none to use the weights that ship: no --cfg-path, --set, --gray_*" * (task == "segmentation"))
+            "and output_root" + ", or name none to use the weights that ship: no --cfg-path, --set, --gray_*"
         )
     found = checkpoints.load(run.best)
-    through = found.settings if found.segmenter is None else found.segmenter["settings"]
-    encoded = found.encoder is not None or through.get("decoder_input") in WITHOUT_ENCODER
+    encoded = found.encoder is not None or found.settings.get("decoder_input") in WITHOUT_ENCODER
     if found.settings.get("task") != task or not encoded:
         kind = found.settings.get("task", "unknown task")
         raise UserError(f"{run.best}: a run of {kind}, not of {task} with its encoder ({script})")
     settings, chosen = network_settings(found, run.best), choose_device(device)
-    # A spot is a few gray levels: it is looked for in float32, as in training.
-    dtype = torch.float32 if settings.sees_breasts else compute_dtype(settings.precision, chosen)
+    # A tumour is a few gray levels: it is looked for in float32, as in training.
+    through_features = settings.decoder_input == "features"
+    dtype = torch.float32 if through_features else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
     if found.class_names not in ([], list(record.class_names)):  # older ones do not name them
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
@@ -230,4 +252,14 @@ def load_shipped(device: str = "auto", precision: Precision | None = None) -> Tr
         *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole", taught.least),
         sees_levels=True,
         taught_on=taught.taught_on,
+    )
+
+
+def load_shipped_classifier(device: str = "auto") -> Trained:
+    """What the networks that ship find of tumours, which needs no run: evidence, of no patient's diagnosis."""
+    taught, chosen = read_taught(), choose_device(device)
+    return Trained(
+        *(None, shipped_classifier().to(chosen), "gray", taught.image_size, chosen, torch.float32, Record(), 0),
+        sees_levels=True,
+        taught_on=read_tumours().taught_on,
     )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from src import cli
 from src.datasets import splits
@@ -80,8 +80,6 @@ def run(
         settings = _as_published(settings)
     variants = [settings]
     if arguments.baselines:
-        if _sees_through_segmenter(settings):
-            raise UserError("head: spots: sees no latents that --baselines could replace; compare it with other heads")
         if settings.decoder_input != "latents":
             seen = settings.decoder_input
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
@@ -155,14 +153,13 @@ def _as_published(settings: S) -> S:
 
 def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, several: bool) -> None:
     """`UserError` for what the command line says of encoders that this run would not read."""
-    needs_encoder = _pretrains(settings)
     if arguments.encoder_overrides:
         if not several or arguments.mode != "train":
             raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
-        if not needs_encoder:
+        if not settings.pretrains_encoder:
             seen = f"decoder_input: {settings.decoder_input}"
             if settings.needs_encoder:
-                seen = "head: spots" if _sees_through_segmenter(settings) else f"encoder: {settings.encoder}"
+                seen = f"encoder: {settings.encoder}"
             raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
         taken = sorted(cli.named(arguments.encoder_overrides) & set(_OF_DECODER))
         if taken:
@@ -231,7 +228,7 @@ def run_trial(
     """
     changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
     own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and _pretrains(own):
+    if arguments.mode == "train" and own.pretrains_encoder:
         _pretrain(own, arguments, pretrain)
     may_skip = settings.protocol != "final"  # which takes anew what k-fold says by now
     skips = arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments)
@@ -241,15 +238,6 @@ def run_trial(
         train_and_test(own, arguments)
     distributed.wait_for_all()
     return not skips
-
-
-def _pretrains(settings: DecoderRunSettings) -> bool:
-    """Whether trials pretrain an encoder: the one that ships is taken as it is."""
-    return settings.pretrains_encoder and not _sees_through_segmenter(settings)
-
-
-def _sees_through_segmenter(settings: DecoderRunSettings) -> TypeGuard[ClassificationSettings]:
-    return isinstance(settings, ClassificationSettings) and settings.head == "spots"
 
 
 def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
@@ -269,9 +257,6 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
         return False
     if not settings.needs_encoder:
         return True
-    if _sees_through_segmenter(settings):
-        segmenter = checkpoints.load(RunFolder(settings.output_root / settings.segmenter_name).best)
-        return same_weights((trained.segmenter or {}).get("model"), segmenter.model)
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
     if settings.decoder_input == "random":  # of the size of the pretrained one
         return {key: value.shape for key, value in (trained.encoder or {}).items()} == {

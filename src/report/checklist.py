@@ -74,7 +74,7 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
 
 
 def _model(runs: Sequence[Run]) -> dict[int, str]:
-    inputs = _said([run for run in runs if run.settings.get("head") != "spots"], {"decoder_input": "{}"})
+    inputs = _said(runs, {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
     encoded = any(run.is_encoded for run in runs)
     taught = any(run.settings.get("encoder") == "taught" for run in runs)
@@ -82,8 +82,8 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     decoder = _said(runs, {"decoder": "decoder: {}"}) or "a UNet"
     network = f"Encoder {kind}, frozen; after it {decoder}, {seen}" if encoded else f"A UNet, {seen}"
     answers = {22: f"{network}. Widths: Settings."}
-    if any(run.settings.get("head") == "spots" for run in runs):
-        answers[22] += " With head: spots: no UNet, but warm spots looked for on the breasts that the segmenter finds."
+    if any(run.settings.get("decoder_input") == "features" for run in runs):
+        answers[22] += " Of features: a logistic regression, no UNet (model/weights/tumours.md)."
     known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
     packages = known[0] if known else None
     if isinstance(packages, Mapping) and packages:

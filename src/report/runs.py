@@ -76,8 +76,7 @@ class Run:
     @property
     def is_encoded(self) -> bool:
         """Whether it is a pretrained encoder, or a decoder that sees its latents."""
-        latents = self.settings.get("decoder_input", "latents") == "latents"
-        return self.task == "latent" or (latents and self.settings.get("head") != "spots")
+        return self.task == "latent" or self.settings.get("decoder_input", "latents") == "latents"
 
     @property
     def test_lines(self) -> list[dict[str, str]]:

@@ -32,9 +32,12 @@ def frozen_encoder(
         return frozen_input(settings, trained, run.best), trained
     blank = blank_checkpoint(settings, parts)
     if not settings.needs_encoder:
-        if settings.decoder_input == "levels":
+        if settings.decoder_input in ("levels", "features"):
             blank.palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
-        return frozen_input(settings, blank, run.best), blank
+        frozen = frozen_input(settings, blank, run.best)
+        if settings.decoder_input == "features":  # kept with the run: those that ship may become better
+            blank.encoder = frozen.state_dict()
+        return frozen, blank
     folder = root or settings.output_root
     encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
     if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
@@ -50,7 +53,7 @@ def frozen_encoder(
 
 def refuse_missing_encoder(mode: str, root: Path | None, settings: DecoderSettings) -> None:
     """`UserError` where the encoder that a training needs is not there: before its frames are read, not after."""
-    if mode == "train" and settings.needs_encoder and not settings.sees_breasts:
+    if mode == "train" and settings.needs_encoder:
         folder = root or settings.output_root
         checkpoints.refuse_missing_encoder(folder, settings.encoder_modality, settings.encoder)
 

@@ -1,5 +1,6 @@
-"""Teaching on drawn torsos: from command to file, interrupted or not, and what the file is refused for."""
+"""Teaching on drawings: from lesson to file, interrupted or not, and what the files are refused for."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ import torch
 
 from src.errors import UserError
 from src.networks.taught import Taught, read_taught, write_taught
-from src.phantom import teach
+from src.networks.tumours import TaughtTumours, read_tumours, write_tumours
+from src.phantom import lesson, teach_regions
+from src.phantom.lesson import Drawing, Lesson, Subject, teach
 from src.phantom.shape import BACKGROUND, CLASSES
-from src.phantom.teach import Lesson, batches, feature_statistics
+from src.phantom.teach_regions import Regions, feature_statistics, least_probability
+from src.phantom.teach_tumours import Tumours
 
 CPU = torch.device("cpu")
 SHORT = Lesson(base_channels=2, steps=4, batch_size=2, seed=3)
@@ -18,46 +22,53 @@ SHORT = Lesson(base_channels=2, steps=4, batch_size=2, seed=3)
 
 @pytest.fixture(autouse=True)
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teach, "compute_dtype", lambda precision, device: torch.float32)
-    monkeypatch.setattr(teach, "TESTED", 3)
+    monkeypatch.setattr(lesson, "compute_dtype", lambda precision, device: torch.float32)
+    monkeypatch.setattr(teach_regions, "TESTED", 3)
 
 
-def test_an_interrupted_lesson_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teach, "_SAVE_EVERY", 2)
-    whole = teach.teach(SHORT, CPU, 0, tmp_path / "whole")
+@pytest.mark.parametrize("subject", [Regions, Tumours])
+def test_an_interrupted_lesson_ends_as_an_undisturbed_one(
+    subject: type[Subject], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesson, "_SAVE_EVERY", 2)
+    whole = teach(subject(SHORT, CPU), tmp_path / "whole").state_dict()
     taken = iter(range(3))
-    drawn = teach.batches
+    drawn = subject.batches
 
-    def interrupted(*arguments: int) -> object:
-        for batch in drawn(*arguments):
+    def interrupted(self: Subject, *arguments: int) -> Iterator[Drawing]:
+        for batch in drawn(self, *arguments):
             if next(taken, None) is None:
                 raise KeyboardInterrupt
             yield batch
 
     with monkeypatch.context() as patched:
-        patched.setattr(teach, "batches", interrupted)
+        patched.setattr(subject, "batches", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            teach.teach(SHORT, CPU, 0, tmp_path / "partial")
-    again = teach.teach(SHORT, CPU, 0, tmp_path / "partial")
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), name
+            teach(subject(SHORT, CPU), tmp_path / "partial")
+    again = teach(subject(SHORT, CPU), tmp_path / "partial").state_dict()
+    for name, value in whole.items():
+        assert torch.equal(value, again[name]), name
+    other = Lesson(base_channels=2, steps=9, batch_size=2, seed=3)
     with pytest.raises(UserError, match="of another lesson"):
-        teach.teach(Lesson(base_channels=2, steps=9, batch_size=2, seed=3), CPU, 0, tmp_path / "partial")
+        teach(subject(other, CPU), tmp_path / "partial")
 
 
 def test_seeds_and_tests_share_no_torso() -> None:
-    def frames(first: int) -> torch.Tensor:
-        return next(batches(first, 2, 2, 0))[0]
+    regions = Regions(SHORT, CPU)
 
-    assert not torch.equal(frames(0), frames(teach._A_SEED))
+    def frames(first: int) -> torch.Tensor:
+        return next(regions.batches(first, 2, 2))[0]
+
+    assert not torch.equal(frames(0), frames(SHORT.first))
     assert torch.equal(frames(1)[0], frames(0)[1])
     assert frames(0).min() >= -1
     assert frames(0).max() <= 1
 
 
 def test_what_is_taught_can_be_read_and_its_features_are_standardised(tmp_path: Path) -> None:
-    network = teach.teach(SHORT, CPU, 0, tmp_path / "partial")
-    mean, std = feature_statistics(network, CPU, 0)
+    subject = Regions(SHORT, CPU)
+    network = teach(subject, tmp_path / "partial")
+    mean, std = feature_statistics(subject)
     assert mean.shape == std.shape == (8,)
     assert (std > 0).all()
     said = (BACKGROUND, 2, (120, 160), "a few torsos", mean, std, (0.0,) * len(CLASSES))
@@ -69,6 +80,21 @@ def test_what_is_taught_can_be_read_and_its_features_are_standardised(tmp_path: 
         torch.testing.assert_close(read.state[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
 
 
+def test_one_kind_of_weights_is_not_read_as_the_other(tmp_path: Path) -> None:
+    network = Tumours(SHORT, CPU).network
+    path = tmp_path / "tumours.safetensors"
+    write_tumours(TaughtTumours(network.state_dict(), 2, "a few pairs"), path)
+    read = read_tumours(path)
+    assert (read.base_channels, read.taught_on) == (2, "a few pairs")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(read.state[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
+    with pytest.raises(UserError, match="no weights of taught regions"):
+        read_taught(path)
+    write_tumours(TaughtTumours(network.state_dict(), 3, "of another width"), path)
+    with pytest.raises(UserError, match="no weights of taught tumours"):
+        read_tumours(path)
+
+
 def test_the_least_probability_divides_nipples_found_from_invented_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     nipple = CLASSES.index("left_nipple")
     classes = torch.full((2, 20, 20), BACKGROUND)
@@ -78,6 +104,7 @@ def test_the_least_probability_divides_nipples_found_from_invented_ones(monkeypa
     for frame, probability in enumerate((0.9, 0.7)):
         logits[frame, :, 5:9, 5:9] = np.log((1 - probability) / 7)
         logits[frame, nipple, 5:9, 5:9] = np.log(probability)
-    monkeypatch.setattr(teach, "batches", lambda *_: [(torch.zeros(2, 1, 20, 20), classes)])
-    found = teach.least_probability(lambda frames: logits, CPU, 0)  # type: ignore[arg-type]
-    assert 0.7 < found <= 0.9
+    subject = Regions(SHORT, CPU)
+    monkeypatch.setattr(subject, "test_batches", lambda: [(torch.zeros(2, 1, 20, 20), classes)])
+    monkeypatch.setattr(subject, "network", lambda levels: logits)
+    assert 0.7 < least_probability(subject) <= 0.9

@@ -5,7 +5,6 @@ import itertools
 import json
 import shutil
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +34,7 @@ BASELINES = {"random_encoder", "raw_pixels"}
 
 
 def train(script: str, phantom: Path, root: Path, *flags: str) -> None:
-    encoder = [] if "head=spots" in flags else ["--encoder-set", *ENCODER]  # which sees through a segmenter
-    places = [*encoder, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
+    places = ["--encoder-set", *ENCODER, "--set", f"dataset_path={phantom}", f"output_root={root}", *TINY_DECODER]
     run_here(script, *flags, *places)
 
 
@@ -84,36 +82,6 @@ def published(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published")
     train("main_seg.py", phantom, root, "--protocol", "published")
     return root / "published"
-
-
-def test_each_fold_sees_through_its_own_segmenter(
-    folds: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(folds, tmp_path / folds.name, ignore=shutil.ignore_patterns(CLASSIFIER))
-    encoders = sorted(tmp_path.rglob("dmr_runs/checkpoints/last.pty"))
-    before = [path.stat().st_mtime_ns for path in encoders]
-    settings = ["head=spots", "train_val_ratio=6:4", "strata=[]"]  # of another ratio than the segmenter's
-    train("main_binary.py", phantom, tmp_path, "--protocol", "kfold", "--folds", str(FOLDS), "--set", *settings)
-    assert [path.stat().st_mtime_ns for path in encoders] == before
-    for fold in range(1, FOLDS + 1):
-        trial = tmp_path / folds.name / "seed_2021" / f"fold_{fold}"
-        seen, own = (checkpoints.load(trial / run / "checkpoints" / "dmr_run.pty") for run in (CLASSIFIER, SEGMENTER))
-        assert seen.segmenter is not None
-        assert all(torch.equal(value, own.model[name]) for name, value in seen.segmenter["model"].items())
-        assert not set(own.patients) & set(splits.load(trial / "split.json").test)
-    results = tmp_path / folds.name / CLASSIFIER / "results" / "metrics.json"
-    assert read(results)["test/patient_auc"] is not None
-
-    # What was trained on another segmenter is not taken for finished.
-    checkpoints.save(trial / SEGMENTER / "checkpoints" / "dmr_run.pty", replace(own, model=_moved(own.model)))
-    again = ["--protocol", "kfold", "--folds", str(FOLDS), "--resume", "--set", *settings]
-    with pytest.raises(SystemExit):
-        train("main_binary.py", phantom, tmp_path, *again)
-    assert "segmenter: another one now" in capsys.readouterr().err
-
-
-def _moved(state: checkpoints.State) -> checkpoints.State:
-    return {name: value + 1 if name == "unet.outc.conv.bias" else value for name, value in state.items()}
 
 
 def test_an_encoder_of_the_same_settings_is_not_pretrained_again_in_another_place(
