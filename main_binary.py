@@ -1,8 +1,5 @@
 """Train a decoder on a frozen encoder's latents, or pixels, to tell sick from healthy; test it on unseen patients."""
 
-import sys
-import time
-
 import numpy as np
 
 from main_latent import pretrain
@@ -16,9 +13,8 @@ from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
 from src.files import holds_locks
-from src.networks import checkpoint as checkpoints
 from src.prediction.record import write_record
-from src.prediction.run import predict_files
+from src.prediction.run import predict_as_asked
 from src.protocols import trials as protocols
 from src.protocols.final import Expected
 from src.settings import ClassificationSettings
@@ -26,41 +22,32 @@ from src.training import distributed
 from src.training.decoder_task import evaluate
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.diagnosis import DiagnosisTask
-from src.training.engine import choose_device, fit, make_repeatable, resumed
-from src.training.frozen import frozen_encoder, refuse_missing_encoder
-from src.training.memory import peak_memory_mb
+from src.training.frozen import frozen_encoder
 from src.training.regressions import run_regressions
 from src.training.run_folder import RunFolder
+from src.training.session import Session
 
 
 def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
     settings = cli.classification_settings(arguments)
     if arguments.input is not None:
-        # Without a run of one's own, and without a word that one is meant, the weights that ship answer.
-        run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)
-        predict_files(run, "classification", arguments.input, arguments.output, arguments.device, asked)
-        return
-    protocols.run(settings, arguments, train_and_test, pretrain)
+        predict_as_asked(settings, arguments)
+    else:
+        protocols.run(settings, arguments, train_and_test, pretrain)
 
 
 def train_and_test(
     settings: ClassificationSettings, arguments: cli.Arguments, expected: Expected | None = None
 ) -> None:
     """One training, tested on the patients of its split; one on all patients has the score that is `expected`."""
-    started = time.perf_counter()
-
     # ---------------------------------------------------------------- run
-    device = choose_device(arguments.device)
-    distributed.join(device)
-    make_repeatable(settings.seed)
-    run = RunFolder(settings.output_root / settings.run_name)
-    refuse_missing_encoder(arguments.mode, arguments.encoder_ckpt_root, settings)
-    run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
+    session = Session(settings, arguments)
+    run, device = session.run, session.device
 
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
-        parts = build_diagnoses(settings, run.split if arguments.mode == "test" else None)
+        parts = build_diagnoses(settings, session.tested_split)
     if distributed.writes():
         shortcuts = run_audit(settings)
         shortcuts.record(run.results / "audit.json")
@@ -70,28 +57,20 @@ def train_and_test(
     task = DiagnosisTask(encoder, settings, device)
 
     # ---------------------------------------------------------------- training
-    if arguments.mode == "train":
-        state = resumed(run, blank) if arguments.resume else blank
-        if distributed.writes():
-            run.begin(settings, sys.argv, state is blank, task.latents.dtype)
-            parts.save_split(run.split)
-        fit(DecoderTrainer(task, parts, settings), run, expected.until(settings) if expected else settings, state)
+    epochs = expected.epochs if expected else None
+    session.train(lambda: DecoderTrainer(task, parts, settings), blank, parts, task.latents.dtype, epochs)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():
         return
-    best = checkpoints.load(run.best)
-    checkpoints.restore(task.model.decoder, best.model, run.best)
+    session.restore_best(task.model.decoder)
     strata = Strata(settings.strata, shortcuts.patient_strata)
     scores = expected.write(run, parts.train.patients) if expected else test(task, parts, strata, run)
     write_record(run, task, parts, settings.palette)
 
     # ---------------------------------------------------------------- results
-    history = run.history() or best.history
-    figures.loss_curves(history, best.best_epoch, run.figures / "loss_curves.png")
-    if arguments.mode == "train":
-        scores |= {"epochs": len(history), "best_epoch": best.best_epoch}
-        scores |= {"seconds": state.seconds + time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)}
+    session.draw_curves()
+    scores |= session.took()
     if arguments.baselines and not settings.baseline:
         run_regressions(run.root / "baselines", task, parts, strata, settings.seed)
     run.finish(scores)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from src import cli
 from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
 from src.files import NameRefusedError, atomic_write
@@ -34,7 +35,7 @@ from src.prediction.predictors import (
 )
 from src.prediction.series import Answer, carried
 from src.prediction.trained import SCRIPTS, Frame, Outputs, Task
-from src.settings import TASKS
+from src.settings import TASKS, DecoderRunSettings
 from src.settings_fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests
@@ -82,6 +83,16 @@ def predict_files(
         _tell(collected, out)
         if stop.asked is not None:
             raise Stopped(stop.asked, f"interrupted: {done} of {len(frames)} frame(s) are done and lie in {out}")
+
+
+def predict_as_asked(settings: DecoderRunSettings, arguments: cli.Arguments) -> None:
+    """`predict_files` with what the command line says.
+
+    Without a run of one's own, and without a word that one is meant, the weights that ship answer.
+    """
+    assert arguments.input is not None
+    run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)
+    predict_files(run, settings.task, arguments.input, arguments.output, arguments.device, asked)
 
 
 def _collected(

@@ -44,10 +44,6 @@ class Expected:
         """For how long the final model trains: the median of the epochs that were kept."""
         return median_high(self.kept)
 
-    def until(self, settings: S) -> S:
-        """The settings of `fit`, which ends there; a schedule stays that of all `max_epochs`, as k-fold had it."""
-        return settings.model_copy(update={"max_epochs": self.epochs})
-
     def write(self, run: RunFolder, patients: Collection[str]) -> dict[str, float]:
         """Write results/expected.json and intervals.json, and return the scores; `patients` are those trained on."""
         changed = set(patients) ^ self.patients

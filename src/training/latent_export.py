@@ -1,4 +1,4 @@
-"""`main_latent.py --export-latents` and `--clusters`: the test frames' latents, and what k-means makes of them."""
+"""What latents of the test frames hold: a sheet of pictures, and the files of `--export-latents` and `--clusters`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,37 @@ import torch
 from PIL import Image, ImageColor
 from tqdm import tqdm
 
+from src import cli
 from src.datasets.build import Parts
 from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
+from src.evaluation import figures
 from src.evaluation.clusters import clusters_of, fit_clusters
 from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
+from src.training.pretraining import encode_for_pictures
+from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 _FITTED_FRAMES = 50  # of training
+_SHOWN_FRAMES = 4
+
+
+def show_latents(
+    encoder: CUTSEncoder | TaughtEncoder,
+    parts: Parts[FrameDataset],
+    run: RunFolder,
+    arguments: cli.Arguments,
+    seed: int,
+) -> None:
+    """Draw latents of a few test frames, and write those of all that the command line asks for."""
+    shown = parts.test.spread(_SHOWN_FRAMES)
+    pictures = encode_for_pictures(encoder, shown, next(encoder.parameters()).device)
+    figures.encoder_sheet(*pictures, [patient for patient, _ in shown.names], seed, run.figures / "latents.png")
+    export_latents(encoder, parts, run.results, arguments.export_latents, arguments.clusters, seed)
 
 
 def export_latents(

@@ -14,16 +14,14 @@ from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.torch_datasets import FrameDataset, assumed_palette
 from src.errors import UserError
-from src.evaluation import figures
 from src.networks import checkpoint as checkpoints
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.settings import LatentSettings
 from src.training import distributed
 from src.training.engine import blank_checkpoint
-from src.training.latent_export import export_latents
+from src.training.latent_export import show_latents
 from src.training.memory import peak_memory_mb
-from src.training.pretraining import encode_for_pictures
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -66,11 +64,7 @@ def take_taught(
     if not TaughtEncoder.owns(found.model):
         raise UserError(f"{run.best}: a pretrained encoder, not the one that ships; say encoder=cuts")
     encoder = TaughtEncoder.from_state_dict(found.model, found.palette or palette or DEFAULT_PALETTE).to(device)
-    shown = parts.test.spread(4)
-    pictures = encode_for_pictures(encoder, shown, device)
-    names = [patient for patient, _ in shown.names]
-    figures.encoder_sheet(*pictures, names, settings.seed, run.figures / "latents.png")
-    export_latents(encoder, parts, run.results, arguments.export_latents, arguments.clusters, settings.seed)
+    show_latents(encoder, parts, run, arguments, settings.seed)
     scores: dict[str, float] = {}
     if arguments.mode == "train":
         scores = {"epochs": 0, "best_epoch": 0, "seconds": time.perf_counter() - started}
