@@ -115,35 +115,11 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     flags, unknown = parser.parse_known_args()
     if unknown:
         parser.error(_unknown(unknown))
-    if (flags.resume or flags.overwrite) and flags.mode != "train":
-        parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
-    if getattr(flags, "seeds", 1) < 1:
-        parser.error("--seeds: at least 1 is accepted")
+    gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
-    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
-    of_protocol = getattr(flags, "protocol", None)
-    answers = of_protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
-    if flags.mode == "predict" and ((several and not answers) or getattr(flags, "seeds", 1) > 1):
-        parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
-    if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
-        parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
-    given = {name: getattr(flags, name, None) for name in ("input", "output", "run")}
-    if (ensemble := getattr(flags, "ensemble", None)) is not None:
-        if given["run"] or _is_trained(ensemble):
-            parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
-        given["run"] = ensemble
-    if (flags.mode == "predict") != (given["input"] is not None) or (
-        (given["output"] or given["run"]) and flags.mode != "predict"
-    ):
-        parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
-    clusters = getattr(flags, "clusters", None)
-    if clusters is not None and not 2 <= clusters <= 256:
-        parser.error("--clusters: 2 to 256 are accepted")
-    gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
     names_run = flags.cfg_path is not None or bool(overrides) or any(gray.values())
-    if given["run"] and names_run:
-        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
+    _refuse_contradictions(parser, flags, names_run)
     return Arguments(
         cfg_path=flags.cfg_path or REPOSITORY / "config",
         mode=flags.mode,
@@ -158,10 +134,44 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         seeds=getattr(flags, "seeds", 1),
         baselines=getattr(flags, "baselines", False),
         export_latents=getattr(flags, "export_latents", False),
-        clusters=clusters,
+        clusters=getattr(flags, "clusters", None),
         names_run=names_run,
-        **given,
+        input=getattr(flags, "input", None),
+        output=getattr(flags, "output", None),
+        run=_answering(flags),
     )
+
+
+def _answering(flags: argparse.Namespace) -> Path | None:
+    """Folder of the run, or of the several runs, that is named to predict."""
+    run: Path | None = getattr(flags, "run", None) or getattr(flags, "ensemble", None)
+    return run
+
+
+def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Namespace, names_run: bool) -> None:
+    """End with one line where flags do not go together; `names_run`: whether some say which run is meant."""
+    if (flags.resume or flags.overwrite) and flags.mode != "train":
+        parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
+    if getattr(flags, "seeds", 1) < 1:
+        parser.error("--seeds: at least 1 is accepted")
+    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
+    of_protocol = getattr(flags, "protocol", None)
+    answers = of_protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
+    if flags.mode == "predict" and ((several and not answers) or getattr(flags, "seeds", 1) > 1):
+        parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
+    if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
+        parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
+    ensemble = getattr(flags, "ensemble", None)
+    if ensemble is not None and (flags.run or _is_trained(ensemble)):
+        parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
+    source, output, run = getattr(flags, "input", None), getattr(flags, "output", None), _answering(flags)
+    if (flags.mode == "predict") != (source is not None) or ((output or run) and flags.mode != "predict"):
+        parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
+    clusters = getattr(flags, "clusters", None)
+    if clusters is not None and not 2 <= clusters <= 256:
+        parser.error("--clusters: 2 to 256 are accepted")
+    if run and names_run:
+        parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
 
 
 def _unknown(arguments: Sequence[str]) -> str:
