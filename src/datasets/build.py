@@ -1,61 +1,25 @@
 """From settings to the three parts that a run trains on, chooses on, and tests on."""
 
 import logging
-from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
 
-from src.datasets import DATASETS, splits
-from src.datasets.annotations import NO_FRAME, AnnotatedImage, Annotations, match_frames, read_annotations
-from src.datasets.duplicates import find_duplicates
-from src.datasets.exported_names import KnownNames
-from src.datasets.frame_cache import FrameCache, open_cache
-from src.datasets.snapshots import palette_name
-from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
-from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
+from src.datasets.collection import Collection
+from src.datasets.parts import Parts as Parts
+from src.datasets.source import Frame, Skipped
+from src.datasets.splits import Split
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
-from src.errors import DeviceError, UserError
-from src.files import composed
+from src.errors import UserError
 from src.settings import (
-    FRAME_SIZE,
     ClassificationSettings,
     DecoderRunSettings,
-    DecoderSettings,
     LatentSettings,
-    Modality,
     RunSettings,
     SegmentationSettings,
 )
 
 logger = logging.getLogger(__name__)
-
-D = TypeVar("D", bound=FrameDataset)
-
-
-@dataclass(frozen=True)
-class Parts(Generic[D]):
-    """The frames of one run, divided by patient, or frame by frame for regions in the published protocol."""
-
-    train: D
-    validation: D
-    test: D
-    split: Split
-    counts: dict[str, dict[str, int]]
-    """Of each part the frames and patients, and how many of these are sick, healthy, undiagnosed."""
-
-    def digests(self) -> dict[str, str]:
-        """Of the frames and of the labels of each part: what tells that a run's data are no longer the same."""
-        parts = {"training": self.train, "validation": self.validation, "test": self.test}
-        return {f"{name} {what}": one for name, part in parts.items() for what, one in part.digests().items()}
-
-    def save_split(self, path: Path) -> None:
-        """Write the shared split with this run's own division of it, and how much is in each part."""
-        parts = (self.train, self.validation, self.test)
-        units = (set(part.units(self.split.unit)) for part in parts)
-        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)), self.counts)
 
 
 def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> Parts[FrameDataset]:
@@ -98,29 +62,29 @@ def draw_splits(settings: DecoderRunSettings) -> list[Split]:
 
 
 @contextmanager
-def _collected(settings: RunSettings) -> Iterator["_Collection"]:
+def _collected(settings: RunSettings) -> Iterator[Collection]:
     """A collection for the block; where it cannot be used, what was left out of it is reported before the error."""
     skipped = Skipped()
     try:
-        yield _Collection(settings, skipped)
+        yield Collection(settings, skipped)
     except UserError:
         skipped.report(logger)
         raise
 
 
-def _require_diagnoses(collection: "_Collection", settings: ClassificationSettings) -> None:
+def _require_diagnoses(collection: Collection, settings: ClassificationSettings) -> None:
     if not collection.diagnoses:
         raise UserError(
             f"{settings.dataset_path}: no patient is diagnosed as Healthy or Sick; looked in <patient>/description.html"
         )
 
 
-def _diagnoses_of(collection: "_Collection", settings: ClassificationSettings) -> DiagnosisDataset:
+def _diagnoses_of(collection: Collection, settings: ClassificationSettings) -> DiagnosisDataset:
     _require_diagnoses(collection, settings)
     return DiagnosisDataset(collection.decode(settings, settings.frame_modality), collection.diagnoses)
 
 
-def _dataset(collection: "_Collection", settings: RunSettings) -> FrameDataset:
+def _dataset(collection: Collection, settings: RunSettings) -> FrameDataset:
     """All that a run with these settings can use, undivided."""
     if isinstance(settings, SegmentationSettings):
         return _regions_of(collection, settings)
@@ -136,7 +100,7 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
         return collection.divide(_regions_of(collection, settings), settings, saved_split)
 
 
-def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> RegionDataset:
+def _regions_of(collection: Collection, settings: SegmentationSettings) -> RegionDataset:
     if collection.annotations is None and not any(collection.source.all_frames.values()):
         raise UserError(
             f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
@@ -159,249 +123,3 @@ def _regions_of(collection: "_Collection", settings: SegmentationSettings) -> Re
         reason = "regions of which no pixel is left (covered, outside the frame or too small)"
         collection.skipped.add(reason, f"{frame.path}: {name}")
     return dataset
-
-
-_SAME_ASPECT = 0.05  # a small picture rounds its sides; 4:3 and 5:4 are 0.07 apart
-
-
-def _unit_of(settings: RunSettings) -> Unit:
-    published = isinstance(settings, SegmentationSettings) and settings.protocol == "published"
-    return "frame" if published else "patient"
-
-
-def _keeps_nobody_back(settings: RunSettings) -> bool:
-    """Whether all patients are trained on, so that there are none to choose and to test on."""
-    return isinstance(settings, DecoderSettings) and settings.protocol == "final"
-
-
-class _Collection:
-    """A source's frames and labels, and what was left out of them on the way."""
-
-    def __init__(self, settings: RunSettings, skipped: Skipped) -> None:
-        if settings.dataset_name not in DATASETS:
-            raise UserError(f"dataset_name: {settings.dataset_name!r}: one of {', '.join(DATASETS)} is accepted")
-        if isinstance(settings, DecoderSettings) and settings.palette is not None:
-            palette_name(settings.palette)  # which refuses an unknown one before the training, not after it
-        self.skipped = skipped
-        self.source: Source = DATASETS[settings.dataset_name](settings.dataset_path, settings.patients)
-        if settings.patients:
-            logger.info("only the %d patients that the settings name are used", len(self.source.patients))
-        # Labels are read for every task, since all tasks share one stratified split, but what is wrong with them
-        # concerns only the task that needs them.
-        classifies, segments = (isinstance(settings, kind) for kind in (ClassificationSettings, SegmentationSettings))
-        told = self.source.diagnoses(self.skipped if classifies else Skipped())
-        self.diagnoses = {composed(patient): diagnosis for patient, diagnosis in told.items()}
-        self.annotations: Annotations | None = None
-        self.regions: dict[Frame, AnnotatedImage] = {}
-        self._read_regions(settings, segments)
-
-    def _read_regions(self, settings: RunSettings, needed: bool) -> None:
-        path, skipped = settings.annotations_path, self.skipped if needed else Skipped()
-        try:
-            if path.is_file():
-                self.annotations = read_annotations(path, settings.background, skipped)
-                self.regions = match_frames(self.source.all_frames, self.annotations, skipped)
-                self._note_expected_names(skipped)
-            elif not needed:
-                logger.warning("%s: no annotation file there: no patient counts as annotated", path)
-        except UserError as error:
-            if needed or isinstance(error, DeviceError):
-                raise
-            logger.warning("%s: no patient counts as annotated", error)
-
-    def _note_expected_names(self, skipped: Skipped) -> None:
-        """Of the images without a frame, what the first one would have to be called: one line tells them all."""
-        names = list(skipped.reasons.get(NO_FRAME, ()))
-        listed = self.source.all_frames
-        frames = {frame.name: frame.path for frame in (*listed["heat"], *listed["gray"])}
-        if names and (closest := KnownNames(frames).closest(names[0])):
-            reason = f"annotated images that must be called as their frame, such as {frames[closest].as_posix()}"
-            for name in names:
-                skipped.add(f"{reason}, not {names[0]}", name)
-
-    def chosen(self, settings: RunSettings, modality: Modality) -> list[Frame]:
-        """The frames of a modality that the settings ask for."""
-        frames = self.source.frames(modality, self.skipped)
-        chosen = [frame for frame in frames if not settings.views or frame.view in settings.views]
-        if not chosen:
-            raise UserError(
-                f"{settings.dataset_path}: none of {len(frames)} {modality} frames is of views {list(settings.views)}"
-            )
-        for frame in frames:
-            if settings.views and frame.view not in settings.views:
-                self.skipped.add("frames of other views", str(frame.path))
-        return chosen
-
-    def decode(self, settings: RunSettings, modality: Modality) -> FrameCache:
-        """The frames of a modality that the settings ask for, decoded to the size of the run."""
-        chosen = self.chosen(settings, modality)
-        size = settings.image_size or FRAME_SIZE[settings.frame_modality]
-        cache = open_cache(settings.frame_cache, settings.dataset_path, chosen, modality, size, self.skipped)
-        if isinstance(settings, SegmentationSettings):
-            self._note_unused_regions(chosen, cache.frames)
-        return cache
-
-    def drawn_on(self, cache: FrameCache) -> dict[Frame, AnnotatedImage]:
-        """The annotated images of decoded frames, but those of another aspect: drawn on a picture that was turned, cut
-        or filled up, their regions would lie elsewhere."""
-        found = {}
-        for frame, (rows, columns) in zip(cache.frames, cache.originals, strict=True):
-            if (image := self.regions.get(frame)) is None:
-                continue
-            if abs(image.height * columns / (image.width * rows) - 1) <= _SAME_ASPECT:
-                found[frame] = image
-            else:
-                sizes = f"{image.width} x {image.height}, not {columns} x {rows}"
-                self.skipped.add("annotated images of another aspect than their frame", f"{image.file_name}: {sizes}")
-        return found
-
-    def _note_unused_regions(self, chosen: Sequence[Frame], decoded: Sequence[Frame]) -> None:
-        wanted, used = (
-            {self.regions[frame].file_name for frame in frames if frame in self.regions} for frames in (chosen, decoded)
-        )
-        for name in sorted({image.file_name for image in self.regions.values()} - used):
-            reason = "cannot be decoded" if name in wanted else "is not of the modality and views asked for"
-            self.skipped.add(f"annotated images whose frame {reason}", name)
-
-    def _strata(self, unit: Unit = "patient") -> dict[str, Hashable]:
-        if unit == "frame":
-            return {frame.key: None for frame in self.regions}
-        annotated = {frame.patient for frame in self.regions}
-        return {patient: (self.diagnoses.get(patient), patient in annotated) for patient in self.source.patients}
-
-    def divide(self, dataset: D, settings: RunSettings, saved_split: Path | None) -> Parts[D]:
-        """Report what was left out, then cut the dataset as a run before it or by the shared split and a new draw."""
-        if saved_split is not None:
-            split, division = splits.load(saved_split), splits.load_division(saved_split)
-            usable = set(dataset.units(split.unit))
-            known = {*division.train, *division.validation, *division.tested}
-            if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
-                known |= usable & set(split.rest)  # left out on purpose
-            for patient in sorted(usable - known):
-                self.skipped.add(f"usable {split.unit}s that {saved_split} does not know", patient)
-            for patient in sorted(known - usable):
-                self.skipped.add(f"{split.unit}s of {saved_split} that can no longer be used", patient)
-        else:
-            split = self._shared_split(settings, dataset)
-            for group in split.groups:
-                logger.warning("patients who share frames are kept on one side of every split: %s", ", ".join(group))
-            division = self.division(dataset, settings, split)
-        self.skipped.report(logger)
-        sides = (division.train, division.validation, division.tested)
-        train, validation, test = (dataset.of_units(split.unit, names) for names in sides)
-        parts: Parts[D] = Parts(train, validation, test, split, {})
-        for name, part in (("train", parts.train), ("validation", parts.validation), ("test", parts.test)):
-            found = set(part.patients)
-            if not found and name != "train" and _keeps_nobody_back(settings):
-                continue
-            if not found:
-                raise UserError(f"{saved_split}: none of its {name} patients can be used for this task any more")
-            labels = [self.diagnoses.get(patient) for patient in found]
-            diagnoses = {"sick": SICK, "healthy": HEALTHY, "undiagnosed": None}
-            counts = {word: labels.count(label) for word, label in diagnoses.items()}
-            parts.counts[name] = {"frames": len(part), "patients": len(found), **counts}
-            told = ", ".join(f"{count} {word}" for word, count in counts.items())
-            logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), told)
-            if isinstance(settings, ClassificationSettings) and len(set(labels)) < 2:
-                lost = "nothing to tell apart" if name == "train" else "scores that need both, such as AUC, are nan"
-                logger.warning("%s: only one diagnosis among its patients: %s", name, lost)
-        return parts
-
-    def division(self, dataset: FrameDataset, settings: RunSettings, split: Split, which: str = "") -> Division:
-        """Of a split's patients that this task can use those to train, to choose and to test on.
-
-        Raises `UserError`, which begins with the split's name, where one of these would have none.
-        """
-        strata = self._strata(split.unit)
-        usable = set(dataset.units(split.unit))
-        if _keeps_nobody_back(settings) and usable:
-            return Division(tuple(sorted(usable)), (), ())
-        transductive = settings.transductive and isinstance(settings, LatentSettings)
-        pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
-        tested = usable & set(split.test)
-        try:
-            published = isinstance(settings, DecoderSettings) and settings.protocol == "published"
-            validation = (
-                sorted(tested)
-                if published
-                else stratified_sample(pool, 1 - settings.train_share, settings.seed, split.groups)
-            )
-        except ValueError:  # fewer than two patients, or none who share no frame
-            validation = []
-        if not validation or not tested:
-            raise UserError(
-                f"{settings.dataset_path}: {which}{len(usable)} {split.unit}s can be used for this task, {len(tested)} "
-                f"of them are test {split.unit}s; at least 1 test {split.unit} and 2 others are needed, who share no "
-                f"frame{'; fewer folds are needed' if which else self._other_draw(settings, len(usable))}"
-            )
-        train = set(pool) - set(validation)
-        if isinstance(settings, DecoderSettings) and settings.train_patients is not None:
-            if settings.train_patients > len(train):
-                raise UserError(f"train_patients: {settings.train_patients}: there are {len(train)} training patients")
-            known = {patient: strata[patient] for patient in train}
-            train = set(splits.ordered_sample(known, settings.train_patients, settings.seed))
-        return Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
-
-    def _other_draw(self, settings: RunSettings, usable: int) -> str:
-        """What to do about a split that cannot be used: one that earlier labels drew, or one drawn now."""
-        path = settings.output_root / settings.split_name
-        if not path.exists():
-            return "" if usable < 3 else "; another seed or a larger test_ratio draws other test patients"
-        return f"; {path} was drawn before: where labels or annotations changed, delete it and every run beside it"
-
-    def _shared_split(self, settings: RunSettings, dataset: FrameDataset) -> Split:
-        """The split saved in the output root, or a new one, saved there once it is known that this run can use it."""
-        path = settings.output_root / settings.split_name
-        if _keeps_nobody_back(settings):
-            return Split(settings.seed, settings.test_ratio, (), tuple(sorted(self._strata())))
-        if isinstance(settings, DecoderRunSettings) and settings.protocol == "published" and not path.exists():
-            (split,) = self.splits_of(settings, dataset)
-            self.division(dataset, settings, split)
-            splits.save(path, split)
-        # Looked for once: the saved split holds what was found.
-        groups = () if path.exists() else self._sharing_frames(settings.dataset_path)
-        strata = self._strata(_unit_of(settings))
-
-        def check(split: Split) -> None:
-            self.division(dataset, settings, split)
-
-        return load_or_draw(path, strata, settings.test_ratio, settings.seed, groups, check)
-
-    def splits_of(self, settings: DecoderRunSettings, dataset: FrameDataset) -> list[Split]:
-        """The splits of the settings' protocol, drawn with the settings' seed; `dataset` is what a run could use."""
-        if settings.protocol == "holdout":
-            return [self._shared_split(settings, dataset)]
-        unit = _unit_of(settings)
-        strata = self._strata(unit)
-        groups = Groups()
-        if unit == "frame":
-            tests = [splits.random_share(strata, settings.test_ratio, settings.seed)]
-        elif settings.protocol == "published":
-            listed = (frame.patient for frame in self.source.all_frames[settings.decoder_modality])
-            frames = Counter(patient for patient in listed if patient in self.diagnoses)
-            tests = [splits.largest_and_smallest(frames, settings.test_ratio)]
-        else:
-            groups = self._sharing_frames(settings.dataset_path)
-            try:
-                tests = splits.folds(strata, settings.folds, settings.seed, groups)
-            except ValueError as error:
-                raise UserError(f"folds: {settings.folds}: {error}; fewer folds are needed") from None
-        return [
-            Split(settings.seed, settings.test_ratio, tuple(test), tuple(sorted(set(strata) - set(test))), groups, unit)
-            for test in tests
-        ]
-
-    def _sharing_frames(self, root: Path) -> Groups:
-        """Patients who have a frame in common; always asked of the same frames, so that no task draws another split."""
-        duplicates = find_duplicates(
-            root, self.source.all_frames["gray"] or self.source.all_frames["heat"], self.skipped
-        )
-        for found in duplicates:
-            one, other = found.first, found.second
-            differ = self.diagnoses.get(one.patient) != self.diagnoses.get(other.patient)
-            logger.warning(
-                "patients %s and %s share a frame: %s is %s (correlation %.3f)%s",
-                *(one.patient, other.patient, one.path, other.path, found.correlation),
-                ", though their diagnoses differ" if differ else "",
-            )
-        return connected((found.first.patient, found.second.patient) for found in duplicates)
