@@ -1,25 +1,19 @@
-"""Regions from a COCO file: joined on ids, drawn small above large, averaged to the frame's size."""
+"""Regions from a COCO file: joined on ids, small above large."""
 
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from src.datasets.exported_names import KnownNames
 from src.datasets.images import MAX_PIXELS
-from src.datasets.letterbox import Letterbox
-from src.datasets.source import Frame, Skipped
+from src.datasets.source import Skipped
 from src.errors import UserError, is_printable
 from src.files import MEGABYTE, composed, read_json
-from src.settings import Modality
 
-NO_FRAME = "annotated images without a frame of that name"
 _WHOLE = re.compile(r"\s*\d{1,18}(\.0*)?\s*", re.ASCII)
 _NO_CLASS = re.compile("_*(background|bg|ignore|none|void|unlabell?ed|other|default)_*", re.IGNORECASE)
 _MOST_CATEGORIES = 255  # a drawn mask holds one byte a pixel
@@ -56,8 +50,6 @@ class AnnotatedImage:
         ]
 
 
-_Place = tuple[str, Path]
-"""Patient, and folder of a frame."""
 _Id = int | str
 _Images = dict[_Id, AnnotatedImage | None]
 """Images by id; None where the image is left out, which is counted already."""
@@ -290,91 +282,3 @@ def _run_lengths(counts: str) -> list[int]:
     if shift:
         raise ValueError("annotations with a damaged mask")
     return runs
-
-
-def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) -> np.ndarray:
-    """Class index of every pixel, uint8 [H, W], on a canvas of `size`; later shapes overwrite earlier, larger ones."""
-    canvas = np.full(size, background, dtype=np.uint8)
-    scale = np.array([size[1] / image.width, size[0] / image.height])
-    for index, shape in image.shapes:
-        if isinstance(shape, dict):
-            mask = cv2.resize(coco_mask.decode(shape), size[::-1], interpolation=cv2.INTER_NEAREST)
-        else:
-            polygons = [(polygon * scale).ravel().tolist() for polygon in shape]
-            mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size)))
-        canvas[mask > 0] = index
-    return canvas
-
-
-def soft_target(image: AnnotatedImage, classes: int, background: int, box: Letterbox) -> np.ndarray:
-    """Share of each class in every pixel of the box's frame, float32 [K, H, W], summing to 1 over the classes.
-
-    The shapes are drawn on a canvas that is the nearest whole multiple of the box's content to the declared size (480 x
-    640 for a heat frame of 120 x 160, as the paper draws them) and averaged in floating point. What the frame was
-    filled up with is background: a region that reaches the border ends there.
-    """
-    size = box.content
-    factor = max(1, round(min(image.height / size[0], image.width / size[1])))
-    drawn = draw_classes(image, background, (size[0] * factor, size[1] * factor))
-    shares = [
-        cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        for index in range(classes)
-    ]
-    target = np.zeros((classes, *box.frame), np.float32)
-    target[background] = 1
-    target[:, *box.inside] = shares
-    return target
-
-
-def match_frames(
-    frames: Mapping[Modality, Sequence[Frame]], annotations: Annotations, skipped: Skipped
-) -> dict[Frame, AnnotatedImage]:
-    """The annotated image of each frame that has one, found by the file's name as `KnownNames` reads it.
-
-    Where the annotated paths name patients' folders, the patient must agree too. `frames` are all that the collection
-    lists: without those that a run cannot use, another patient's frame of the same name would take their place.
-    """
-    places: dict[str, set[_Place]] = {}
-    counts: Counter[tuple[Modality, Path, str]] = Counter()
-    for modality, listed in frames.items():
-        for frame in listed:
-            places.setdefault(frame.name, set()).add((frame.patient, frame.path.parent))
-            counts[modality, frame.path.parent, frame.name] += 1
-    patients = {patient for found in places.values() for patient, _ in found}
-    known = KnownNames(places)
-    meant = {image.file_name: list(known.meant_by(image.file_name)) for image in annotations.images}
-    by_patient = any(patients.intersection(_folders(image.file_name)) for image in annotations.images)
-    images: dict[tuple[Path, str], list[AnnotatedImage]] = {}
-    for image in annotations.images:
-        readings = ((path, _places_of(path, places[path.name], by_patient)) for path in meant[image.file_name])
-        path, found = next(((path, found) for path, found in readings if found), (PurePosixPath(), []))
-        name = path.name
-        if not found:
-            skipped.add(NO_FRAME, image.file_name)
-        elif len(found) > 1 or any(counts[modality, found[0], name] > 1 for modality in frames):
-            skipped.add("annotated images whose name fits several frames", image.file_name)
-        else:
-            images.setdefault((found[0], name), []).append(image)
-    for key, same in list(images.items()):
-        if len(same) > 1:  # each may hold a part of the regions, or another opinion
-            for image in same:
-                skipped.add("annotated images that share their frame", image.file_name)
-            del images[key]
-    everything = (frame for listed in frames.values() for frame in listed)
-    return {
-        frame: images[frame.path.parent, frame.name][0]
-        for frame in everything
-        if (frame.path.parent, frame.name) in images
-    }
-
-
-def _folders(file_name: str) -> tuple[str, ...]:
-    return PurePosixPath(composed(file_name).replace("\\", "/")).parent.parts
-
-
-def _places_of(path: PurePosixPath, places: set[_Place], by_patient: bool) -> list[Path]:
-    """The folders of these whose frame an image's path may mean; all of it decides where the patient leaves several."""
-    parts = path.parent.parts
-    fitting = [folder for patient, folder in places if not (parts and by_patient) or patient in parts]
-    ending = [folder for folder in fitting if parts[-len(folder.parts) :] == tuple(map(composed, folder.parts))]
-    return ending if len(fitting) > 1 and ending else fitting

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from src.datasets import DATASETS, splits
-from src.datasets.annotations import NO_FRAME, AnnotatedImage, Annotations, match_frames, read_annotations
+from src.datasets.annotated_frames import NO_FRAME, match_frames
+from src.datasets.annotations import AnnotatedImage, Annotations, read_annotations
 from src.datasets.duplicates import find_duplicates
 from src.datasets.exported_names import KnownNames
 from src.datasets.frame_cache import FrameCache, open_cache

@@ -12,12 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from src.datasets import arrays
 from src.datasets.arrays import MAX_PIXELS as MAX_PIXELS
 from src.datasets.arrays import SERIES
 from src.datasets.arrays import turned as turned
+from src.datasets.picture_headers import is_series, orientation_of, tiff_tag, webp_pixels
 from src.datasets.temperatures import can_be_temperatures
 from src.errors import refuse_failing_device
 from src.files import read_plain
@@ -35,8 +36,6 @@ _TRANSPARENT = "pictures that are transparent everywhere"
 # What Pillow's parsers of these formats raise on damaged bytes, beside OSError. No AttributeError, NameError or
 # AssertionError: those would be mistakes of a program.
 _DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
-_MOST_PREVIEWS = 16  # smaller copies in one TIFF
-_PREVIEW = 5  # of a TIFF page's subfile type: a smaller copy (1) or a mask (4) of the picture
 
 
 class _RefusedError(ValueError):
@@ -50,7 +49,7 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
     Raises ValueError with the reason: truncated, not such an image, absurdly large, more than one page.
     """
     try:
-        if _webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
+        if webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
             raise Image.DecompressionBombError
         # The limit below is stricter than the one that Pillow warns of.
         with (
@@ -61,7 +60,7 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
                 raise Image.DecompressionBombError
             if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_SCANS:
                 raise ValueError("more scans than any encoder writes")
-            if _is_series(image):
+            if is_series(image):
                 raise _RefusedError(SERIES)
             yield image
     except Image.DecompressionBombError:
@@ -78,55 +77,12 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
         raise ValueError(_UNREADABLE) from error
 
 
-def _webp_pixels(content: bytes) -> int:
-    """The pixels that a WebP file declares; 0 of any other file."""
-    head = content[:30]
-    if len(head) < 30 or head[:4] != b"RIFF" or head[8:12] != b"WEBP":
-        return 0
-    if head[12:16] == b"VP8X":
-        return (int.from_bytes(head[24:27], "little") + 1) * (int.from_bytes(head[27:30], "little") + 1)
-    if head[12:16] == b"VP8L":
-        sizes = int.from_bytes(head[21:25], "little")
-        return ((sizes & 0x3FFF) + 1) * ((sizes >> 14 & 0x3FFF) + 1)
-    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
-
-
-def _is_series(image: Image.Image) -> bool:
-    """Whether a file holds more than one picture, where smaller copies and masks of the first do not count."""
-    if not getattr(image, "is_animated", False):
-        return False
-    if image.format == "MPO":
-        others = getattr(image, "mpinfo", {}).get(0xB002, ())[1:]
-        return not all("Thumbnail" in str(entry["Attribute"]["MPType"]) for entry in others)
-    if image.format != "TIFF":
-        return True
-    previews = True
-    for page in range(1, _MOST_PREVIEWS):
-        try:
-            image.seek(page)
-        except EOFError:
-            break
-        previews = previews and bool(_tag(image, 254, 0) & _PREVIEW)
-    image.seek(0)
-    return not previews
-
-
 def _content(path: Path) -> bytes:
     try:
         return read_plain(path, _MAX_BYTES)
     except OSError as error:
         refuse_failing_device(error, path)
         raise ValueError(_UNREADABLE) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    """How the EXIF block says that a picture is to be turned, 1 to 8; 1 where it is damaged or absent."""
-    if image.format == "TIFF":
-        return 1  # Pillow turns these itself
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # whatever a damaged block makes the parser raise; viewers show such pictures as stored
-        return 1
 
 
 def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
@@ -136,7 +92,7 @@ def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
     """
     try:
         with _opened(content, Path()) as image:
-            orientation, upright = _orientation(image), image.width < image.height
+            orientation, upright = orientation_of(image), image.width < image.height
     except ValueError:  # the picture is damaged, the values are not
         return values
     if upright == (values.shape[1] < values.shape[0]):
@@ -160,7 +116,7 @@ def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
         numbers = _numbers(content, image)
         if numbers is not None:
             return Image.fromarray(levels_of(_rightly_named(numbers, path)))
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         if least is not None:
             image.draft(None, least if orientation in (5, 6, 7, 8) else least[::-1])
         image.load()
@@ -212,8 +168,8 @@ def _rightly_named(found: NDArray[Any], path: Path) -> NDArray[Any]:
 def _numbers(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     if not image.mode.startswith(("I", "F")):
         return _deep_channels(content, image)
-    white_is_zero = _tag(image, 262, 1) == 0
-    orientation = _orientation(image)
+    white_is_zero = tiff_tag(image, 262, 1) == 0
+    orientation = orientation_of(image)
     image.load()
     found = np.asarray(image)
     if found.dtype.kind == "f":
@@ -228,20 +184,15 @@ def _numbers(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     return turned(found, orientation)
 
 
-def _tag(image: Image.Image, number: int, absent: Any) -> Any:
-    """A TIFF's tag."""
-    return getattr(image, "tag_v2", {}).get(number, absent)
-
-
 def _deep_channels(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     """The numbers of a gray picture of 16 bits that is stored with a channel for transparency or as three equal ones,
     of which Pillow would keep the upper 8 bits; None of any other."""
-    bits = content[24] if image.format == "PNG" else _tag(image, 258, 8)
+    bits = content[24] if image.format == "PNG" else tiff_tag(image, 258, 8)
     if 16 not in np.atleast_1d(bits):
         return None
-    if _tag(image, 284, 1) == 2:  # which neither Pillow nor OpenCV reads
+    if tiff_tag(image, 284, 1) == 2:  # which neither Pillow nor OpenCV reads
         raise _RefusedError("TIFFs of more than 8 bits whose channels are stored apart")
-    orientation = _orientation(image)  # of a TIFF none: OpenCV turns these itself
+    orientation = orientation_of(image)  # of a TIFF none: OpenCV turns these itself
     image.load()  # tells damage in words, where OpenCV writes to the console
     try:
         found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -282,7 +233,7 @@ def read_header(path: Path) -> tuple[tuple[int, int], list[int]]:
     with _opened(content, path) as image:
         tables = getattr(image, "quantization", {})
         size = (image.height, image.width)
-        shown = size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
+        shown = size[::-1] if orientation_of(image) in (5, 6, 7, 8) else size
         return shown, [entry for _, table in sorted(tables.items()) for entry in table]
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from src.datasets.annotations import AnnotatedImage, soft_target
+from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import CHANNELS, FrameCache
+from src.datasets.region_targets import soft_target
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
 from src.datasets.source import Frame, Unit
 

@@ -12,15 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pycocotools import mask as coco_mask
 
-from src.datasets.annotations import (
-    AnnotatedImage,
-    Annotations,
-    draw_classes,
-    match_frames,
-    read_annotations,
-    soft_target,
-)
+from src.datasets.annotated_frames import match_frames
+from src.datasets.annotations import AnnotatedImage, Annotations, read_annotations
 from src.datasets.letterbox import letterbox
+from src.datasets.region_targets import draw_classes, soft_target
 from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.settings import Modality

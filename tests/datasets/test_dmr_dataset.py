@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from src.datasets.annotations import AnnotatedImage, Annotations, match_frames
+from src.datasets.annotated_frames import match_frames
+from src.datasets.annotations import AnnotatedImage, Annotations
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.source import HEALTHY, SICK, Skipped
 from src.errors import UserError

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from src.datasets.formats import inspect_file
-from src.datasets.images import _webp_pixels, read_header, read_image, read_numbers, turned
+from src.datasets.images import read_header, read_image, read_numbers, turned
+from src.datasets.picture_headers import webp_pixels
 from src.datasets.snapshots import PALETTES, is_photograph, palette_colours
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
@@ -150,7 +151,7 @@ def test_a_webp_that_declares_too_many_pixels_is_refused_before_memory_is_taken(
 ) -> None:
     path = saved(tmp_path / "a.webp", GRAY, "WEBP", **options)
     content = bytearray(path.read_bytes())
-    assert _webp_pixels(bytes(content)) == GRAY.size
+    assert webp_pixels(bytes(content)) == GRAY.size
     for place in {b"VP8X": (24, 27), b"VP8L": (22, 23), b"VP8 ": (26, 28)}[bytes(content[12:16])]:
         content[place : place + 2] = b"\xff\x3f"
     path.write_bytes(content)

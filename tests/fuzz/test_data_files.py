@@ -16,7 +16,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from src.audit.traits import read_traits
-from src.datasets.annotations import match_frames, read_annotations, soft_target
+from src.datasets.annotated_frames import match_frames
+from src.datasets.annotations import read_annotations
 from src.datasets.dmr_dataset import DMRDataset, read_diagnosis
 from src.datasets.duplicates import find_duplicates
 from src.datasets.frame_cache import read_frame
@@ -25,6 +26,7 @@ from src.datasets.labels import read_label_table
 from src.datasets.letterbox import letterbox
 from src.datasets.matrices import looks_like_matrix, read_matrix
 from src.datasets.radiometric import read_radiometric
+from src.datasets.region_targets import soft_target
 from src.datasets.source import Frame, Skipped
 from src.importing.folder import ImportOptions, import_folder
 from src.prediction.inputs import as_frame, find_frames, read_thermogram

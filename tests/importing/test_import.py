@@ -10,7 +10,8 @@ from import_source import Folder, H, W, made_from, read, rows, run
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from src.datasets.annotations import match_frames, read_annotations
+from src.datasets.annotated_frames import match_frames
+from src.datasets.annotations import read_annotations
 from src.datasets.dmr_dataset import DMRDataset, description
 from src.datasets.matrices import read_matrix
 from src.datasets.source import HEALTHY, SICK, Skipped

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from src.datasets.annotations import draw_classes, read_annotations
+from src.datasets.annotations import read_annotations
+from src.datasets.region_targets import draw_classes
 from src.datasets.source import Skipped
 from src.prediction.coco import CocoRegions, run_lengths
 

@@ -1,0 +1,42 @@
+"""Regions drawn as classes of pixels, and averaged to the frame's size as what a decoder learns."""
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from src.datasets.annotations import AnnotatedImage
+from src.datasets.letterbox import Letterbox
+
+
+def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) -> np.ndarray:
+    """Class index of every pixel, uint8 [H, W], on a canvas of `size`; later shapes overwrite earlier, larger ones."""
+    canvas = np.full(size, background, dtype=np.uint8)
+    scale = np.array([size[1] / image.width, size[0] / image.height])
+    for index, shape in image.shapes:
+        if isinstance(shape, dict):
+            mask = cv2.resize(coco_mask.decode(shape), size[::-1], interpolation=cv2.INTER_NEAREST)
+        else:
+            polygons = [(polygon * scale).ravel().tolist() for polygon in shape]
+            mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size)))
+        canvas[mask > 0] = index
+    return canvas
+
+
+def soft_target(image: AnnotatedImage, classes: int, background: int, box: Letterbox) -> np.ndarray:
+    """Share of each class in every pixel of the box's frame, float32 [K, H, W], summing to 1 over the classes.
+
+    The shapes are drawn on a canvas that is the nearest whole multiple of the box's content to the declared size (480 x
+    640 for a heat frame of 120 x 160, as the paper draws them) and averaged in floating point. What the frame was
+    filled up with is background: a region that reaches the border ends there.
+    """
+    size = box.content
+    factor = max(1, round(min(image.height / size[0], image.width / size[1])))
+    drawn = draw_classes(image, background, (size[0] * factor, size[1] * factor))
+    shares = [
+        cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        for index in range(classes)
+    ]
+    target = np.zeros((classes, *box.frame), np.float32)
+    target[background] = 1
+    target[:, *box.inside] = shares
+    return target
