@@ -1,5 +1,11 @@
 """Train a decoder on a frozen encoder's latents, or pixels, to tell sick from healthy; test it on unseen patients."""
 
+from src.errors import end_at_once
+from src.errors import run as run_script
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import numpy as np
 
 from main_latent import pretrain
@@ -7,7 +13,6 @@ from src import cli
 from src.audit.audit import run_audit
 from src.datasets.build import Parts, build_diagnoses
 from src.datasets.torch_datasets import DiagnosisDataset
-from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals

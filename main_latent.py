@@ -2,9 +2,14 @@
 
 from functools import partial
 
+from src.errors import end_at_once
+from src.errors import run as run_script
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 from src import cli
 from src.datasets.build import build_frames
-from src.errors import run as run_script
 from src.files import holds_locks
 from src.networks import checkpoint as checkpoints
 from src.networks.build import new_encoder

@@ -1,10 +1,15 @@
 """Train a decoder on a frozen encoder's latents, or pixels, to find seven regions, and test it on unseen patients."""
 
+from src.errors import end_at_once
+from src.errors import run as run_script
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 from main_latent import pretrain
 from src import cli
 from src.datasets.build import Parts, build_regions
 from src.datasets.torch_datasets import RegionDataset
-from src.errors import run as run_script
 from src.evaluation import figures
 from src.evaluation.judging import judge_segmenter, worst_frames, write_intervals
 from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, write_predictions

@@ -98,6 +98,12 @@ def run(main: Callable[[], None], advice: str = "", applies: Callable[[], bool] 
             signal.signal(number, handler)
 
 
+def end_at_once() -> None:
+    """Let Ctrl-C and SIGTERM end the process in one line, until `run` says more of it: for a script's slow imports."""
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: leave("interrupted", 128 + number))
+
+
 def _end(line: str, code: int) -> NoReturn:
     print(line, file=sys.stderr)
     sys.exit(code)

@@ -231,3 +231,16 @@ def test_two_runs_in_one_folder_and_a_folder_that_cannot_be_written_are_one_line
     (root / "dmr_runs").touch()
     interrupted(2, lambda: train(ENCODER, "file"))
     assert "cannot write the run folder" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_ctrl_c_while_torch_is_imported_ends_in_a_line(tmp_path: Path, script: str) -> None:
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+    found = subprocess.run(
+        [sys.executable, REPOSITORY / script],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (found.returncode, found.stderr.strip()) == (130, "interrupted")
