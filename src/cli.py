@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from src.errors import UserError
+from src.errors import UserError, some
 from src.settings import (
     REPOSITORY,
     TASKS,
@@ -26,6 +26,7 @@ from src.settings_file import load
 S = TypeVar("S", bound=RunSettings)
 
 
+FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below its output root"
 AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
 
 
@@ -164,6 +165,11 @@ def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Name
     ensemble = getattr(flags, "ensemble", None)
     if ensemble is not None and (flags.run or _is_trained(ensemble)):
         parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
+    if ensemble is not None and not any(
+        list(ensemble.glob(f"{of_task}results/trials.json")) for of_task in ("", "dmr_runs_*/")
+    ):
+        near = [str(path) for path in sorted(ensemble.glob("kfold_*"))]
+        parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else FIRST))
     source, output, run = getattr(flags, "input", None), getattr(flags, "output", None), _answering(flags)
     if (flags.mode == "predict") != (source is not None) or ((output or run) and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")

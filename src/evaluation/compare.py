@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from src.errors import UserError, run, some
+from src.evaluation.classification import by_patient
 from src.evaluation.comparison_figure import Regions, Sick, comparison
 from src.evaluation.intervals import Interval, paired_bootstrap, score
 from src.evaluation.runs import one_run
@@ -58,7 +59,8 @@ class Comparison:
 
     names: tuple[str, str]
     patients: int
-    frames: int
+    frames: tuple[int, int]
+    """Of these patients, in either run."""
     scores: tuple[dict[str, float], dict[str, float]]
     differences: dict[str, Interval]
     """The first minus the second."""
@@ -81,9 +83,9 @@ def compared(one: Path, other: Path) -> Comparison:
     shown = dict(_OF_DIAGNOSIS)
     if regions:
         shown = {"dice_macro": "mean of regions", **{f"dice/{name}": name.replace("_", " ") for name in regions}}
-    pictured = Regions(regions, _dice(a.lines), _dice(b.lines)) if regions else Sick(*_sick(a.lines), *_sick(b.lines))
+    pictured = Regions(regions, _dice(a.lines), _dice(b.lines)) if regions else _sick(a, b, scores)
     names = _short_names(a.folder, b.folder)
-    return Comparison(names, len(a.patients), a.frames, scores, found, shown, pictured)
+    return Comparison(names, len(a.patients), (a.frames, b.frames), scores, found, shown, pictured)
 
 
 def _read(path: Path) -> _Read:
@@ -118,13 +120,22 @@ def _dice(lines: Sequence[Line]) -> dict[str, float]:
     return {patient: float(np.mean(found)) for patient, found in sorted(values.items())}
 
 
-def _sick(lines: Sequence[Line]) -> tuple[np.ndarray, np.ndarray]:
-    """Each patient's label and mean probability over its frames and seeds."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for line in lines:
-        found.setdefault(line["patient"], []).append((float(line["label"]), float(line["probability"])))
-    means = np.array([np.mean(pairs, axis=0) for _, pairs in sorted(found.items())])
-    return means[:, 0], means[:, 1]
+def _sick(a: _Read, b: _Read, scores: tuple[dict[str, float], dict[str, float]]) -> Sick:
+    """What is pictured of two classifiers; `UserError` where a patient is healthy in one run and sick in the other."""
+    (names, labels, means), (_, other_labels, other_means) = (
+        by_patient(
+            [line["patient"] for line in read.lines],
+            *(np.array([float(line[name]) for line in read.lines]) for name in ("label", "probability")),
+        )
+        for read in (a, b)
+    )
+    changed = [name for name, one, other in zip(names, labels, other_labels, strict=True) if one != other]
+    if changed:
+        raise UserError(
+            f"{a.folder} and {b.folder}: {some(changed)}: healthy in one, sick in the other; the labels changed in "
+            "between, so train again with those that hold"
+        )
+    return Sick(labels, means, other_means, (scores[0]["patient_auc"], scores[1]["patient_auc"]))
 
 
 def _short_names(one: Path, other: Path) -> tuple[str, str]:
@@ -141,7 +152,8 @@ def table(found: Comparison) -> str:
     """The comparison as lines for a console."""
     width = max(len(words) for words in found.shown.values())
     a, b = found.names
-    lines = [f"A: {a}", f"B: {b}", f"{found.patients} patients, {found.frames} frames; 95% intervals of A minus B", ""]
+    frames = " and ".join(map(str, dict.fromkeys(found.frames)))
+    lines = [f"A: {a}", f"B: {b}", f"{found.patients} patients, {frames} frames; 95% intervals of A minus B", ""]
     lines.append(f"{'Dice' if 'dice_macro' in found.shown else '':{width}}      A      B    A - B")
     for name, words in found.shown.items():
         ends = found.differences[name]

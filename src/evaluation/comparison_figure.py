@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn import metrics as sk
 
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
@@ -24,12 +25,13 @@ class Regions:
 
 @dataclass(frozen=True)
 class Sick:
-    """Each patient's label (1 for sick) and probability in both runs, all [N]."""
+    """Each patient's label (1 for sick) and probability, its mean over frames and seeds, in both runs; all [N]."""
 
     labels: np.ndarray
     probabilities: np.ndarray
-    other_labels: np.ndarray
     other_probabilities: np.ndarray
+    aucs: tuple[float, float]
+    """Of both runs, as the table has them: where there are several seeds, not those of the curves."""
 
 
 @styled
@@ -69,7 +71,8 @@ def _forest(axes: Any, shown: Mapping[str, str], differences: Mapping[str, Inter
         marker = {"markersize": 9 if colour == INK else 7, "markeredgecolor": INK, "markeredgewidth": 0.6}
         axes.plot(found.value, place, "D" if colour == INK else "o", color=colour, **marker)
         words = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
-        axes.text(1.02, place, f"{found.value:+.3f}", weight="bold" if colour == INK else "normal", **words)
+        number = f"{found.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        axes.text(1.02, place, number, weight="bold" if colour == INK else "normal", **words)
     low, high = axes.get_xlim()
     low, high = min(low, -0.15 * (high - low)), max(high, 0.15 * (high - low))  # room for both sides of 0
     axes.set(xlim=(low, high), ylim=(len(shown) - 0.4, -0.6), yticks=range(len(shown)))
@@ -79,6 +82,7 @@ def _forest(axes: Any, shown: Mapping[str, str], differences: Mapping[str, Inter
     above = {"transform": axes.get_xaxis_transform(), "va": "bottom", "fontsize": 9, "color": SOFT}
     axes.text(0, 1.01, "B better  ", ha="right", **above)
     axes.text(0, 1.01, "  A better", ha="left", **above)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="x")
     axes.set_axisbelow(True)
 
@@ -90,21 +94,20 @@ def _patients(axes: Any, names: tuple[str, str], pictured: Regions) -> None:
     axes.plot([low, 1], [low, 1], color=SOFT, linewidth=1)
     axes.plot(other, one, "o", color=LINES[0], markersize=5.5, alpha=0.75, markeredgecolor="white")
     axes.set(xlim=(low, 1), ylim=(low, 1), aspect="equal", xlabel="Dice in B", ylabel="Dice in A")
-    axes.set_title(f"{(one > other).sum()} of {len(one)} patients are better in A", fontsize=10)
+    better, worse = (one > other).sum(), (one < other).sum()
+    axes.set_title(f"of {len(one)} patients {better} are better in A, {worse} in B", fontsize=10)
     axes.grid()
     axes.set_axisbelow(True)
 
 
 def _curves(axes: Any, names: tuple[str, str], pictured: Sick) -> None:
-    for letter, labels, probabilities in (
-        ("A", pictured.labels, pictured.probabilities),
-        ("B", pictured.other_labels, pictured.other_probabilities),
-    ):
-        if len(np.unique(labels)) < 2:
+    of_runs = zip("AB", (pictured.probabilities, pictured.other_probabilities), pictured.aucs, strict=True)
+    for letter, probabilities, auc in of_runs:
+        if len(np.unique(pictured.labels)) < 2:
             axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-            continue
-        false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
-        axes.plot(false_alarms, hits, label=f"{letter}, AUC {sk.roc_auc_score(labels, probabilities):.2f}")
+            break
+        false_alarms, hits, _ = sk.roc_curve(pictured.labels, probabilities)
+        axes.plot(false_alarms, hits, label=f"{letter}, AUC {auc:.2f}")
     axes.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="chance")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.set_title(f"ROC, {len(pictured.labels)} patients", fontsize=10)

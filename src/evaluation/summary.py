@@ -30,6 +30,7 @@ _SHOWN = (
     "seconds",
     "peak_memory_mb",
 )
+_WHOLE = ("epochs", "seconds", "peak_memory_mb")
 _MAIN = ("test/patient_auc", "test/dice_macro", "test/reconstruction")
 _REGION = "test/image_dice/"  # which the background has no score of
 _TRIAL = re.compile(r"(seed|fold)_\d+|baselines")
@@ -119,7 +120,8 @@ def _number(scores: dict[str, Any], intervals: dict[str, Any], name: str) -> str
     ends = ""
     if interval and interval["low"] is not None and interval["high"] is not None:
         ends = f"  ({interval['low']:.3f} to {interval['high']:.3f})"
-    return f"{scores[name]:10.3f}{ends}"
+    digits = 0 if name in _WHOLE else 3
+    return f"{scores[name]:10.{digits}f}{ends}"
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from src.errors import UserError, some
 from src.evaluation.predictions import read_predictions
 from src.evaluation.tested import chosen_out_of_fold
 from src.files import read_json
-from src.prediction.trained import Frame, Said, Task, Trained, load_trained
+from src.prediction.trained import OUT_OF_FOLD, Frame, Said, Task, Trained, load_trained
 from src.training.run_folder import RunFolder
 
 _FOLDERS: dict[Task, str] = {"classification": "dmr_runs_classification_*", "segmentation": "dmr_runs_seg_*"}
@@ -35,6 +35,11 @@ class Ensemble(Trained):
     def models(self) -> int:
         """How many models answer together."""
         return len(self.members)
+
+    @property
+    def chosen_on(self) -> str:
+        """Whose frames the threshold and the calibration were chosen on."""
+        return OUT_OF_FOLD
 
     def models_taught_on(self, patient: str) -> int:
         """How many of them were trained or chosen on a patient."""

@@ -232,7 +232,7 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
         facts.append(f"{collected.known_patients[0].upper()}{collected.known_patients[1:]}.")
     if isinstance(collected.predictor, Classifier):
         facts.append(
-            "Threshold and calibration were chosen on means over each validation patient's frames."
+            f"Threshold and calibration were chosen on means over the frames of each {trained.chosen_on}."
             if trained.run is not None
             else "No patient's diagnosis was ever seen: the probability would be right if half of all patients had a "
             "tumour, and tumours were as they were drawn. It ranks frames at best, and diagnoses nobody."

@@ -82,6 +82,9 @@ class Said:
     explained: Explained | None = None
 
 
+OUT_OF_FOLD = "patient, by the models of k-fold that had not seen the patient"
+
+
 @dataclass(frozen=True)
 class Trained:
     """One run's encoder and decoder, or the networks that ship."""
@@ -115,6 +118,12 @@ class Trained:
     def models_taught_on(self, patient: str) -> int:
         """How many of them were trained or chosen on a patient, and so cannot be tested on it."""
         return int(patient in self.patients)
+
+    @property
+    def chosen_on(self) -> str:
+        """Whose frames a run's threshold and calibration were chosen on; a final model has those of k-fold."""
+        final = self.run is not None and (self.run.results / "expected.json").is_file()
+        return OUT_OF_FOLD if final else "validation patient"
 
     @property
     def name(self) -> str:

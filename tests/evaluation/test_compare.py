@@ -21,7 +21,6 @@ from src.evaluation.predictions import (
     write_predictions,
 )
 from src.evaluation.region_colours import region_colour
-from src.evaluation.segmentation import confusion_matrices
 
 CLASSES = ("left_breast", "neck", "ROI"), 2
 PATIENTS = [f"{number:04d}" for number in range(8)]
@@ -44,17 +43,18 @@ def segmenter(root: Path, errors: int, patients: list[str] = PATIENTS) -> Path:
     predicted = truth.copy()
     for place in range(len(patients)):
         predicted[place, 2:12, 2 : 2 + errors + place % 2] = 2
-    confusion = confusion_matrices(truth, predicted, 3)
-    by_image, _ = judge_segmenter(patients, truth, predicted, confusion, CLASSES, 0)
+    by_image, _ = judge_segmenter(patients, truth, predicted, CLASSES, 0)
     frames = [(patient, f"{patient}.jpg") for patient in patients]
     rows = segmentation_rows("test", frames, truth, predicted, by_image, CLASSES)
     write_predictions(run / "results" / "predictions.csv", SEGMENTATION_COLUMNS, rows)
     return run
 
 
-def classifier(root: Path, noise: float) -> Path:
+def classifier(root: Path, noise: float, relabelled: int | None = None) -> Path:
     run = write_run(root, "classification", {"threshold": 0.5, "temperature": 1.0})
     labels = [number % 2 for number in range(len(PATIENTS))]
+    if relabelled is not None:
+        labels[relabelled] = 1 - labels[relabelled]
     spread = np.linspace(-1, 1, len(PATIENTS)) * noise
     probabilities = np.clip(0.5 + 0.2 * (2 * np.array(labels) - 1) + spread, 0, 1)
     frames = [(patient, f"{patient}.jpg") for patient in PATIENTS]
@@ -66,7 +66,7 @@ def classifier(root: Path, noise: float) -> Path:
 def test_differences_are_of_the_same_patients_and_name_the_region(tmp_path: Path) -> None:
     better, worse = segmenter(tmp_path / "a", 0), segmenter(tmp_path / "b", 2)
     found = compare.compared(better, worse)
-    assert (found.names, found.patients, found.frames) == (("a", "b"), 8, 8)
+    assert (found.names, found.patients, found.frames) == (("a", "b"), 8, (8, 8))
     overlap = [2 * (60 - 10 * k) / (120 - 10 * k) for k in (0.5, 2.5)]  # columns lost on average
     assert found.differences["dice/left_breast"].value == pytest.approx(overlap[0] - overlap[1])
     assert found.differences["dice/left_breast"].low is not None
@@ -99,6 +99,12 @@ def test_it_writes_a_table_for_programs_and_a_picture(
 def test_other_patients_are_named(tmp_path: Path) -> None:
     one, other = segmenter(tmp_path / "a", 0), segmenter(tmp_path / "b", 0, [*PATIENTS[:7], "0099"])
     with pytest.raises(UserError, match=r"a/dmr_runs_seg_h_enc_h_dec alone: 0007; .* alone: 0099"):
+        compare.compared(one, other)
+
+
+def test_a_patient_with_another_diagnosis_is_named(tmp_path: Path) -> None:
+    one, other = classifier(tmp_path / "a", 0.1), classifier(tmp_path / "b", 0.1, relabelled=3)
+    with pytest.raises(UserError, match="0003: healthy in one, sick in the other"):
         compare.compared(one, other)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src import load_classifier, load_segmenter
+from src import cli, load_classifier, load_segmenter
 from src.errors import UserError
 from src.evaluation.calibration import choose_threshold
 from src.evaluation.decision import chosen_classes
@@ -89,13 +90,18 @@ def test_regions_are_decided_on_the_mean_of_the_probabilities(
 
 
 def test_the_probability_is_the_mean_and_its_threshold_comes_from_unseen_patients(
-    make_folds: Callable[[str], Path], heat_map: np.ndarray
+    make_folds: Callable[[str], Path], heat_map: np.ndarray, tmp_path: Path
 ) -> None:
     root = make_folds("classification")
     folds = [load_classifier(path, "cpu") for path in sorted(root.glob("seed_2021/*/*"))]
     found = load_classifier(root / "dmr_runs_classification_h_enc_h_dec", "cpu").predict(heat_map)
     assert found.probability == pytest.approx(np.mean([fold.predict(heat_map).probability for fold in folds]))
     assert found.threshold == choose_threshold(np.array([1, 0, 0]), np.array([0.7, 0.6, 0.2]))
+    source = tmp_path / "frame.png"
+    Image.fromarray(heat_map).save(source)
+    predict_files(root, "classification", source, tmp_path / "out", "cpu")
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "of each patient, by the models of k-fold that had not seen the patient" in page
 
 
 def test_frames_of_patients_that_models_were_taught_on_say_so(
@@ -111,6 +117,19 @@ def test_frames_of_patients_that_models_were_taught_on_say_so(
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert page.count("2 of 3 models were trained or chosen on this patient.") == 1
     assert "1 frame(s) are of patients that some of the 3 models were trained or chosen on" in capsys.readouterr().err
+
+
+def test_an_output_root_is_told_which_folder_holds_kfold(
+    make_folds: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_folds("segmentation")
+    command = ["main_seg.py", "--mode", "predict", "--input", "frames", "--ensemble"]
+    monkeypatch.setattr(sys, "argv", [*command, str(root)])
+    assert cli.parse_decoder("").run == root
+    monkeypatch.setattr(sys, "argv", [*command, str(root.parent)])
+    with pytest.raises(SystemExit):
+        cli.parse_decoder("")
+    assert f"no finished k-fold; name {root}" in capsys.readouterr().err
 
 
 def test_what_does_not_belong_together_is_refused(make_folds: Callable[[str], Path]) -> None:
