@@ -21,6 +21,7 @@ from src.datasets.torch_datasets import Batch
 from src.export import SUFFIXES, Exported, Format, export
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
+from src.phantom.dataset import ANNOTATION_FILE
 from src.prediction.trained import Task, load_trained
 from src.training import decoder_trainer
 from src.training.decoder_task import DecoderTask
@@ -119,6 +120,13 @@ def test_frames_of_another_aspect_are_scored_as_they_are_predicted(
     for path in data.rglob("*_snap.jpg"):
         with Image.open(path) as image:
             image.resize((120, 160)).save(path, quality=95)  # portrait; the drawn regions stretch with it
+    drawn = read_json(data / ANNOTATION_FILE, "regions")
+    for picture in drawn["images"]:
+        picture |= {"width": 120, "height": 160}
+    for region in drawn["annotations"]:
+        outline = np.array(region["segmentation"][0]).reshape(-1, 2) * (120 / 640, 160 / 480)
+        region["segmentation"] = [outline.ravel().tolist()]
+    (data / ANNOTATION_FILE).write_text(json.dumps(drawn))
     places = ["--set", f"dataset_path={data}", f"output_root={tmp_path}", *TINY_DECODER, f"precision={precision}"]
     length = ["learning_rate=0.01", "min_steps_per_epoch=6", "max_epochs=2", "patience=null", "select_by=last"]
     run_here("main_seg.py", *places, "decoder_input=pixels", "precision=fp32", *length)
