@@ -79,7 +79,8 @@ def predict_files(
         if not done:
             reasons = "; ".join(sorted(skipped.reasons))
             raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {reasons}")
-        write_all(out, source, collected, skipped, None if stop.asked is None else len(frames))
+        is_short = stop.asked is not None and done < len(frames)  # not where it came while the last were done
+        write_all(out, source, collected, skipped, len(frames) if is_short else None)
         _tell(collected, out)
         if stop.asked is not None:
             raise Stopped(stop.asked, f"interrupted: {done} of {len(frames)} frame(s) are done and lie in {out}")
@@ -159,7 +160,7 @@ def _refuse_untested(run: RunFolder, task: Task) -> None:
         again = f"python {SCRIPTS[task]} --mode"
         raise UserError(
             f"{run.root}: its training has not ended: go on with it ({again} train --resume), or make its best epoch "
-            f"until now usable ({again} test)"
+            f"until now usable ({again} test), with the same --cfg-path and --set"
         )
 
 

@@ -251,6 +251,11 @@ def test_an_interruption_leaves_what_is_done(
     assert [row["frame"] for row in rows_of(out / "frames.csv")] == ["0", "1", "2", "3"]
     assert len(list((out / "labels").iterdir())) == 4
     assert "INTERRUPTED: there were 5" in (out / "index.html").read_text(encoding="utf-8")
+    asked, last = -1, tmp_path / "last"  # while the last frame is being done, nothing is left out
+    with pytest.raises(Stopped, match="5 of 5 frame"):
+        predict_files(run, "segmentation", frames, last, "cpu")
+    assert len(rows_of(last / "frames.csv")) == 5
+    assert "INTERRUPTED" not in (last / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_run_is_named_by_its_folder(
