@@ -53,13 +53,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_phantom(root / "data" / "phantom", patients=16, seed=3, frames=1, annotated=1.0)
     for name in ("DMR", "clinic"):
         shutil.copytree(root / "data" / "phantom", root / "data" / name, dirs_exist_ok=True)
+    phantom = root / "data" / "phantom"
     for folder, pattern in (
-        ("frames", "*.00.jpg"),
-        ("source/healthy", "*[02468].*.txt"),
-        ("source/sick", "*[13579].*.txt"),
+        ("frames", "000[1-3]/*.00.jpg"),
+        ("source/healthy", "000[1-3]/*.txt"),
+        ("source/sick", "000[4-6]/*.txt"),
     ):
         (root / folder).mkdir(parents=True)
-        for path in sorted((root / "data" / "phantom").rglob(pattern))[:3]:
+        for path in phantom.glob(pattern):
             shutil.copy(path, root / folder)
     shutil.copytree(root / "source", root / "numbered")
     for number, path in enumerate(sorted((root / "numbered").rglob("*.txt"))):
@@ -86,7 +87,7 @@ def made_small(line: str, number: str) -> list[str]:
     if "predict" in line:
         return [*words, "--output", f"predictions_{number}"]
     if "accuracy" in line:
-        return ["python", "-m", "benchmarks.accuracy", "out", "--quick"]
+        return ["python", "-m", "benchmarks.accuracy", "trainings", "--quick"]
     if "main_" in line:
         small = TINY_ENCODER if "main_latent" in line else TINY_DECODER
         words += ["--overwrite", "--set", *small]
