@@ -83,7 +83,10 @@ def made_small(line: str, number: str) -> list[str]:
     if "summary" in line:
         return [*words[:-1], RUNS]
     if "src.phantom" in line:
+        words = [f"out_{number}" if word == "out" else word for word in words]
         return [*words, "--patients", "4", "--seed", "1"]
+    if "benchmarks.tumours" in line:
+        return [*words, "--patients", "20", "--known", "20"]
     if "predict" in line:
         return [*words, "--output", f"predictions_{number}"]
     if "accuracy" in line:
