@@ -5,6 +5,7 @@ are: BatchNorm sees the whole batch, the sampler draws for the whole batch, grad
 """
 
 import atexit
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,17 @@ def join(device: torch.device) -> None:
     if processes_asked_for() > 1 and not dist.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
         dist.init_process_group(backend, timeout=_PATIENCE)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """End this process's part, its threads included.
+
+    A training whose objects refer to each other outlives the script and would keep the group's threads running; one that
+    lets go of a tensor while the interpreter ends aborts the process (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    gc.collect()
+    dist.destroy_process_group()
 
 
 def processes_asked_for() -> int:

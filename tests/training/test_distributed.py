@@ -74,6 +74,37 @@ def test_two_processes_train_a_decoder_as_one(encoders: dict[int, Path], phantom
     assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
+LEAVES_A_CYCLE = """
+import atexit, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+from src.training import distributed
+
+@atexit.register  # before the processes join, so that it runs after they left
+def left_running():
+    names = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    print([name for name in names if "gloo" in name])
+
+distributed.join(torch.device("cpu"))
+model = torch.nn.Linear(2, 1)
+step = distributed.share_work(model, lambda batch: {"loss": model(batch["x"]).mean()})
+step({"x": torch.ones(2, 2), "frame": [0, 1], "total": 4})["loss"].backward()
+cycle = [step]
+cycle.append(cycle)
+del step, cycle
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed on Linux only")
+def test_no_thread_of_the_group_outlives_the_script(tmp_path: Path) -> None:
+    script = tmp_path / "leaves_a_cycle.py"
+    script.write_text(LEAVES_A_CYCLE, encoding="utf-8")
+    done = train(str(script), 2, [str(REPOSITORY)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[]") == 2, done.stdout
+
+
 def test_a_process_that_dies_ends_the_run_with_its_error(phantom: Path, tmp_path: Path) -> None:
     arguments = ["--set", f"dataset_path={phantom}", f"output_root={tmp_path}", *DECODER]
     done = train("main_binary.py", 2, arguments, tmp_path)
