@@ -38,8 +38,9 @@ def join(device: torch.device) -> None:
 def _leave() -> None:
     """End this process's part, its threads included.
 
-    A training whose objects refer to each other outlives the script and would keep the group's threads running; one that
-    lets go of a tensor while the interpreter ends aborts the process (https://github.com/pytorch/pytorch/pull/179291).
+    A training whose objects refer to each other outlives the script and would keep the group's threads running; one
+    that lets go of a tensor while the interpreter ends aborts the process
+    (https://github.com/pytorch/pytorch/pull/179291).
     """
     gc.collect()
     dist.destroy_process_group()
