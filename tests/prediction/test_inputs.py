@@ -1,13 +1,16 @@
 """What becomes of files and arrays, compared with what the import and the data layer make of them."""
 
+import importlib.util
 import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from flir_files import radiometric_jpeg
 from PIL import Image
 
 from src.datasets.frame_cache import open_cache, read_frame
@@ -171,6 +174,7 @@ def test_numbers_of_an_array_are_judged_as_those_of_a_file() -> None:
 
 DEEP = np.uint16(np.random.default_rng(8).integers(900, 4000, (120, 160)))
 DEGREES = np.round(22 + np.add.outer(np.arange(120) % 50, np.arange(160) / 5) / 6, 2)
+CENTIKELVIN = np.uint16(np.rint(DEGREES * 100 + 27315))
 LEVELS = np.uint8(DEEP // 16)
 COLOURS = make_snapshot(DEGREES)
 
@@ -181,6 +185,23 @@ def as_array(array: np.ndarray, save: Callable[..., None]) -> bytes:
     return file.getvalue()
 
 
+def as_dicom(pixels: np.ndarray) -> bytes:
+    """A monochrome DICOM file; empty where pydicom is missing."""
+    if importlib.util.find_spec("pydicom") is None:
+        return b""
+    import pydicom
+
+    data, file = pydicom.Dataset(), io.BytesIO()
+    data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = *pixels.shape, 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation, data.PixelData = 15, 0, pixels.tobytes()
+    data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
 def as_picture(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     (pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)).save(file, kind, **options)
@@ -188,6 +209,10 @@ def as_picture(pixels: np.ndarray | Image.Image, kind: str, **options: Any) -> b
 
 
 FILES = {
+    "spaces.txt": "\n".join(" ".join(map(str, row)) for row in DEGREES).encode(),
+    "tabs.tsv": "\n".join("\t".join(map(str, row)) for row in DEGREES).encode("utf-16"),
+    "flir.jpg": radiometric_jpeg(DEGREES, orientation=6),
+    "gray.jpg": as_picture(LEVELS, "JPEG"),
     "gray.png": as_picture(LEVELS, "PNG"),
     "colours.png": as_picture(COLOURS, "PNG"),
     "transparent.png": as_picture(np.dstack([COLOURS, LEVELS]), "PNG"),
@@ -197,17 +222,21 @@ FILES = {
     "deep.tif": as_picture(DEEP, "TIFF"),
     "gray.tif": as_picture(LEVELS, "TIFF"),
     "float.tif": as_picture(DEGREES.astype(np.float32), "TIFF"),
+    "double.tif": cv2.imencode(".tif", DEGREES, [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes(),
     "gray.bmp": as_picture(LEVELS, "BMP"),
     "colours.webp": as_picture(COLOURS, "WEBP", quality=90),
     "gray.gif": as_picture(LEVELS, "GIF"),
     "gray.jfif": as_picture(LEVELS, "JPEG"),
-    "centikelvin.png": as_picture(np.uint16(np.rint(DEGREES * 100 + 27315)), "PNG"),
+    "centikelvin.png": as_picture(CENTIKELVIN, "PNG"),
     "turned.jpg": as_picture(
         COLOURS, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     ),
     "gray.npy": as_array(LEVELS, np.save),
+    "deep.npy": as_array(DEEP, np.save),
     "kelvin.npy": as_array(DEGREES + 273.15, np.save),
     "celsius.npz": as_array(DEGREES, np.savez_compressed),
+    "deep.dcm": as_dicom(DEEP),
+    "centikelvin.dcm": as_dicom(CENTIKELVIN),
     "camera.csv": b"Emissivity;0,98\n\n"
     + "\n".join(";".join(map(str, row)) for row in DEGREES).replace(".", ",").encode(),
 }
@@ -215,6 +244,9 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_imported_is_predicted_as_the_file_itself(tmp_path: Path, name: str) -> None:
+    optional = {"flir.jpg": "flyr", "deep.dcm": "pydicom", "centikelvin.dcm": "pydicom"}
+    if name in optional:
+        pytest.importorskip(optional[name])
     folder = tmp_path / "source" / "patient 1"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(FILES[name])
