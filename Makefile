@@ -22,7 +22,7 @@ $(VENV)/installed: requirements.txt requirements-dev.txt
 		"$(PYTHONS): install one (on Debian and Ubuntu: apt install python3 python3-venv), or name yours," \
 		"make PYTHON=/path/to/python" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	$(RUN) -m pip install --quiet -r requirements-dev.txt -e .
 	touch $@
 
 install: $(VENV)/installed

@@ -47,7 +47,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """
     margins = (2 * labels - 1) * _logits(probabilities)
     if (margins >= 0).all():
-        logger.warning("temperature stays 1: all %d on the right side of 0.5, which fits no temperature", len(labels))
+        words = "calibration: temperature stays 1: all %d patients are on the right side of 0.5, which fits none"
+        logger.warning(words, len(labels))
         return 1.0
 
     def log_loss(log_temperature: float) -> float:
@@ -56,7 +57,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     bounds = np.log(TEMPERATURES)
     found = float(minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x)
     if np.abs(found - bounds).min() < 1e-3:
-        logger.warning("temperature %.3g is at the end of its range: probabilities say little here", np.exp(found))
+        words = "calibration: temperature %.3g, the end of its range: %d patients' probabilities hardly tell the sick"
+        logger.warning(words, np.exp(found), len(labels))
     return float(np.exp(found))
 
 

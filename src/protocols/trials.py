@@ -98,8 +98,8 @@ def run(
         folder = place(settings) / variants[0].run_name
         distributed.join(choose_device(arguments.device))
         trials = _trials(settings, arguments.seeds)
-        if arguments.mode == "train" and distributed.writes() and folder.exists():
-            if not (arguments.resume or arguments.overwrite):
+        if arguments.mode == "train" and not arguments.resume and distributed.writes() and folder.exists():
+            if not arguments.overwrite:
                 RunFolder(folder).refuse_to_replace()
             shutil.rmtree(folder)  # what earlier trials said together
         took: list[float] = []  # of each trial that was not finished before
@@ -108,8 +108,9 @@ def run(
                 logger.info("%s", _progress(number, trials, took))
             started = time.perf_counter()
             worked = [run_trial(trial, variant, arguments, train_and_test, pretrain) for variant in variants]
-            if any(worked):
+            if any(worked) and distributed.writes():
                 took.append(time.perf_counter() - started)
+                (folder / "results" / "metrics.json").unlink(missing_ok=True)  # the trials may say something else now
         if distributed.writes():
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():

@@ -298,18 +298,13 @@ def test_the_published_classifier_keeps_the_epoch_of_the_fewest_errors_on_its_te
 def test_a_finished_trial_is_not_taken_for_one_of_other_settings(
     published: Path, phantom: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = {path: path.read_bytes() for path in published.rglob("*.json")}
+    assert published / SEGMENTER / "results" / "metrics.json" in before
+    flags = ["--protocol", "published", "--resume", "--set", "learning_rate=0.5"]
     with pytest.raises(SystemExit):
-        train(
-            "main_seg.py",
-            phantom,
-            published.parent,
-            "--protocol",
-            "published",
-            "--resume",
-            "--set",
-            "learning_rate=0.5",
-        )
+        train("main_seg.py", phantom, published.parent, *flags)
     assert "learning_rate" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in published.rglob("*.json")} == before
 
 
 def test_a_finished_trial_is_left_alone_and_other_folds_are_refused(
