@@ -186,8 +186,8 @@ def _colours(palette: str, device: torch.device = _CPU) -> torch.Tensor:
 
 def levels_of(frames: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """The gray levels, int64 [B, H, W], of heat maps [B, 3, H, W] (RGB, 0..255); `table` is the palette's."""
-    steps = (frames / 8).long().clamp(0, 31)
-    return table[steps[:, 0], steps[:, 1], steps[:, 2]]
+    steps = (frames / 8).int().clamp(0, 31)
+    return table.flatten()[(steps[:, 0] * 32 + steps[:, 1]) * 32 + steps[:, 2]]  # one index: a third of the time
 
 
 @cache

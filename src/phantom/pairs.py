@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from src.phantom.draw_shape import draw_shape
 from src.phantom.outlines import SCALE
 from src.phantom.scene import add_objects, through_camera
-from src.phantom.shape import HEIGHT, WIDTH, Field, Shape, draw_shape
+from src.phantom.shape import HEIGHT, WIDTH, Field, Shape
 from src.phantom.skin import draw_warmth, noise, soft
 from src.phantom.temperatures import NOISE, SPAN, balanced
 from src.phantom.tumour import DEPTHS, DIAMETERS, HALF_CHEST, SIDES, Tumour, draw_tumour, warm_spot

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from src.phantom.draw_shape import draw_shape
 from src.phantom.outlines import Polygon, draw_outlines
 from src.phantom.scene import add_objects, through_camera
-from src.phantom.shape import CLASSES, Field, Shape, draw_shape
+from src.phantom.shape import CLASSES, Field, Shape
 from src.phantom.skin import draw_warmth
 
 Levels = NDArray[np.uint8]

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 _FEW_STEPS = 3
+_AT_ONCE = 64  # heat maps that are read back to levels together
 _SHARE_OF_MEMORY = 0.6  # gradients and the libraries' workspace want the rest
 
 
@@ -50,6 +51,9 @@ class DecoderTrainer(Trainable, Generic[D]):
         self.keeps_last = settings.select_by == "last"
         self.sees_levels = task.model.encoder_channels is None
         self.palette = self._palette()
+        if settings.augment != "none" and self.sees_levels and self.train.resident:  # once, not in each step
+            frames = torch.split(self.train.resident["frame"], _AT_ONCE)
+            self.train.resident["frame"] = torch.cat([self._levels(some) for some in frames])
         self.losses = distributed.share_work(self.model, self._losses)
         self._warn()
         fit_into_memory(task, parts, settings)
@@ -88,9 +92,12 @@ class DecoderTrainer(Trainable, Generic[D]):
         # All processes draw for the whole batch, as the sampler does.
         drawn = torch.rand(total, DRAWS[augment], generator=self.progress.generator) * 2 - 1
         if self.sees_levels:  # which are changed themselves, not the colours that stand for them
-            batch = batch | {"frame": gray_of(batch["frame"], level_table(self.palette, self.task.device))}
+            batch = batch | {"frame": self._levels(batch["frame"])}
         own = drawn[distributed.own_share(total)]
         return augmented(batch, augment, own, self.task.model.mirrored, self.palette)
+
+    def _levels(self, frames: torch.Tensor) -> torch.Tensor:
+        return gray_of(frames, level_table(self.palette, self.task.device))
 
     def _palette(self) -> str:
         """What heat maps are changed through; looked for only where that is done."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, draw_shape
+from src.phantom.draw_shape import draw_shape
+from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH
 from src.phantom.torsos import draw_torso, draw_torsos
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.uint8]]
