@@ -25,7 +25,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 import matplotlib.figure  # noqa: E402, F401, imported here so that no trial has to
-import monai.metrics  # noqa: E402, F401
 import torch  # noqa: E402
 
 import main_binary  # noqa: E402
