@@ -37,7 +37,8 @@ from src.networks.precision import compute_dtype, number_format
 from src.networks.taught import SHIPPED
 from src.phantom.dataset import write_phantom
 from src.protocols import trials as protocols
-from src.protocols.pooling import Trial, pool
+from src.protocols.pooling import pool
+from src.protocols.trial import Trial, place, run_trial, trial_of
 from src.settings import SegmentationSettings
 from src.training.engine import choose_device
 
@@ -96,22 +97,22 @@ class Bench:
         """Train an arm in all folds with all seeds, as far as that is not done; returns the folder of what they say."""
         settings = self.settings(arm)
         protocols.run(settings, self._with_encoder(self.in_folds(arm), settings), train_and_test, pretrain)
-        return protocols.place(settings) / settings.run_name
+        return place(settings) / settings.run_name
 
     def train_on(self, count: int, arm: Arm) -> Path:
         """The same in all draws of so many annotated patients, with one seed; all arms have the same draws."""
         arguments = self.arguments(arm, (f"train_val_ratio={count}:1",))
         settings = cli.segmentation_settings(arguments)
         arguments = self._with_encoder(arguments, settings)
-        place = settings.output_root / "draws" / f"{count}_labels"
+        root = settings.output_root / "draws" / f"{count}_labels"
         trials = []
         for draw, split in enumerate(draw_splits(self.parts, count, self.draws, settings.seed), 1):
-            trials.append(Trial(settings.seed, draw, place / f"draw_{draw}"))
+            trials.append(Trial(settings.seed, draw, root / f"draw_{draw}"))
             trials[-1].root.mkdir(parents=True, exist_ok=True)
             splits.save(trials[-1].root / settings.split_name, split)
-            protocols.run_trial(trials[-1], settings, arguments, train_and_test, pretrain)
-        pool(settings, trials, settings.run_name, place / settings.run_name)
-        return place / settings.run_name
+            run_trial(trials[-1], settings, arguments, train_and_test, pretrain)
+        pool(settings, trials, settings.run_name, root / settings.run_name)
+        return root / settings.run_name
 
     def _with_encoder(self, arguments: cli.Arguments, settings: SegmentationSettings) -> cli.Arguments:
         changes = tuple(self.encoder_changes) if settings.pretrains_encoder else ()
@@ -137,7 +138,7 @@ class Bench:
         settings = self.settings(arm)
         runs = [settings.run_name] + ["dmr_runs"] * settings.pretrains_encoder
         seeds = range(settings.seed, settings.seed + self.seeds)
-        roots = [protocols.trial_of(settings, seed, fold).root for seed in seeds for fold in range(1, self.folds + 1)]
+        roots = [trial_of(settings, seed, fold).root for seed in seeds for fold in range(1, self.folds + 1)]
         return float(np.mean([sum(_metrics(root / run)["seconds"] for run in runs) for root in roots]))
 
     def scores(self, pooled: Path, reference: Path | None = None) -> dict[str, Any]:

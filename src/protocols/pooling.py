@@ -1,7 +1,7 @@
 """What several trials (folds, seeds) say together: test predictions pooled over folds, scores averaged over seeds."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,8 @@ from src.evaluation.judging import write_intervals
 from src.evaluation.predictions import write_predictions
 from src.evaluation.tested import Line, Tested, by_seed, differences, mean_of, read_tested
 from src.files import without_nan, write_json
+from src.protocols.trial import Trial
 from src.settings import DecoderRunSettings
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of several."""
-
-    seed: int
-    fold: int | None
-    root: Path
-    """Its output root."""
 
 
 def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folder: Path) -> None:

@@ -11,12 +11,11 @@ What the trials say together lies in the run folder beside them, such as kfold_5
 and all four cases share the trials' splits and encoders. All seeds share the splits, which `seed` draws.
 """
 
-import json
 import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,9 +23,7 @@ from typing import Any, TypeVar
 
 from src import cli
 from src.datasets import splits
-from src.datasets.annotations import read_annotations
-from src.datasets.build import Parts, build_diagnoses, build_regions, draw_splits
-from src.datasets.source import Skipped
+from src.datasets.build import draw_splits
 from src.datasets.splits import Split
 from src.errors import UserError
 from src.evaluation import figures
@@ -34,31 +31,23 @@ from src.evaluation.summary import closing
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.protocols import final
-from src.protocols.pooling import Trial, compare_with_baselines, pool
+from src.protocols.pooling import compare_with_baselines, pool
+from src.protocols.trial import OF_DECODER, Trial, place, run_trial, trial_of
 from src.settings import (
     BASELINES,
     ClassificationSettings,
     DecoderRunSettings,
     LatentSettings,
-    RunSettings,
     SegmentationSettings,
-    Settings,
-    encoder_run_name,
-    with_defaults,
 )
-from src.settings_fields import Kind, fields_of
-from src.settings_gone import removed
 from src.training import distributed
-from src.training.engine import choose_device, same_weights
+from src.training.engine import choose_device
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S", ClassificationSettings, SegmentationSettings)
-
-_OF_DECODER = fields_of(Settings, Kind.DATA, Kind.PLACE, Kind.MACHINE) | {"encoder", "precision"}
-"""What a trial's encoder takes from its decoder's settings; all else is its own, so that both tasks can share it."""
 
 
 def run(
@@ -162,7 +151,7 @@ def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, sever
             if settings.needs_encoder:
                 seen = f"encoder: {settings.encoder}"
             raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
-        taken = sorted(cli.named(arguments.encoder_overrides) & set(_OF_DECODER))
+        taken = sorted(cli.named(arguments.encoder_overrides) & OF_DECODER)
         if taken:
             raise UserError(
                 f"--encoder-set: {', '.join(taken)}: an encoder takes it from its decoder's settings (--set)"
@@ -216,85 +205,6 @@ def _trials(settings: DecoderRunSettings, seeds: int) -> list[Trial]:
     return trials
 
 
-def run_trial(
-    trial: Trial,
-    settings: S,
-    arguments: cli.Arguments,
-    train_and_test: Callable[[S, cli.Arguments], None],
-    pretrain: Callable[[LatentSettings, cli.Arguments], None],
-) -> bool:
-    """Train (or test) one trial, its encoder first where it needs one; what is finished stays with `--resume`.
-
-    Returns whether there was anything to do.
-    """
-    changes = {"output_root": trial.root, "seed": trial.seed, "cache_folder": settings.frame_cache}
-    own = settings.model_copy(update=changes)
-    if arguments.mode == "train" and own.pretrains_encoder:
-        _pretrain(own, arguments, pretrain)
-    may_skip = settings.protocol != "final"  # which takes anew what k-fold says by now
-    skips = arguments.mode == "train" and arguments.resume and may_skip and _is_finished(own, arguments)
-    if skips:
-        logger.warning("%s: finished already", trial.root / own.run_name)
-    else:
-        train_and_test(own, arguments)
-    distributed.wait_for_all()
-    return not skips
-
-
-def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool:
-    """Whether a trial's run was trained with these settings and this encoder, and tested, with all asked for."""
-    run = RunFolder(settings.output_root / settings.run_name)
-    needed = [run.best, run.last]
-    if arguments.baselines and isinstance(settings, ClassificationSettings) and not settings.baseline:
-        needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
-    if not run.is_finished or not all(path.exists() for path in needed):
-        return False
-    trained = checkpoints.load(run.last)
-    if not _made_with(settings, trained.settings):
-        return False
-    if trained.class_names and trained.class_names != _class_names(settings):
-        return False  # which says why as soon as it is to be resumed
-    if trained.data and trained.data != _parts_of(settings).digests():
-        return False
-    if not settings.needs_encoder:
-        return True
-    encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
-    if settings.decoder_input == "random":  # of the size of the pretrained one
-        return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
-            key: value.shape for key, value in encoder.state_dict().items()
-        }
-    return same_weights(trained.encoder, encoder.state_dict())
-
-
-def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:
-    return build_regions(settings) if isinstance(settings, SegmentationSettings) else build_diagnoses(settings)
-
-
-def _class_names(settings: DecoderRunSettings) -> list[str]:
-    """The classes of the annotation file, in the order of their ids."""
-    return list(read_annotations(settings.annotations_path, settings.background, Skipped()).class_names)
-
-
-def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
-    """Whether the settings that a checkpoint records give the run that these give."""
-    if removed(recorded, of_training=True):
-        return False
-    known, free = with_defaults(recorded), fields_of(type(settings), Kind.MACHINE)
-    return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
-
-
-def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
-    """One trial of the settings' protocol; `fold` counts from 1 where it has folds."""
-    in_folds = settings.protocol == "kfold"
-    root = place(settings) / f"seed_{seed}" / (f"fold_{fold}" if in_folds else "")
-    return Trial(seed, fold if in_folds else None, root)
-
-
-def place(settings: DecoderRunSettings) -> Path:
-    """Where the trials of a protocol go."""
-    return settings.output_root / "seeds" if settings.protocol == "holdout" else settings.protocol_root
-
-
 def _keep_split(path: Path, split: Split, trials: Path) -> None:
     """Save a trial's split where there is none; `UserError` where there is another."""
     if not path.exists():
@@ -305,19 +215,3 @@ def _keep_split(path: Path, split: Split, trials: Path) -> None:
             f"{path}: was drawn from other patients, labels, folds, test_ratio or seed; use another output_root, or "
             f"delete {trials}"
         )
-
-
-def _pretrain(
-    settings: DecoderRunSettings, arguments: cli.Arguments, pretrain: Callable[[LatentSettings, cli.Arguments], None]
-) -> None:
-    """Pretrain the encoder of a trial, unless a finished one has the same settings."""
-    # The file may name a data folder that is not there.
-    overrides = (*arguments.encoder_overrides, f"dataset_path={json.dumps(str(settings.dataset_path))}")
-    ours = replace(arguments, overrides=overrides, encoder=settings.encoder_modality)
-    latent = cli.latent_settings(ours)
-    latent = latent.model_copy(update={name: getattr(settings, name) for name in _OF_DECODER})
-    folder = RunFolder(settings.output_root / encoder_run_name(settings.encoder_modality))
-    if folder.is_finished and _made_with(latent, checkpoints.load(folder.last).settings):
-        return
-    pretrain(latent, ours)
-    distributed.wait_for_all()

@@ -8,7 +8,8 @@ import pytest
 
 from src.evaluation.classification import classification_intervals
 from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
-from src.protocols.pooling import Trial, pool
+from src.protocols.pooling import pool
+from src.protocols.trial import Trial
 from src.settings import REPOSITORY, ClassificationSettings
 from src.settings_file import load
 

@@ -23,7 +23,8 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 from src.datasets import splits
 from src.evaluation import auc
 from src.networks import checkpoint as checkpoints
-from src.protocols.pooling import Trial, pool
+from src.protocols.pooling import pool
+from src.protocols.trial import Trial
 from src.settings import ClassificationSettings
 
 CLASSIFIER, SEGMENTER = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_seg_h_enc_h_dec"
