@@ -5,6 +5,7 @@ each module with the first sentence of its docstring, and what each part imports
 """
 
 import ast
+import inspect
 import json
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from model import DECODERS  # noqa: E402
-from src import settings  # noqa: E402
+from src import settings, settings_common, settings_decoders  # noqa: E402
 from src.losses import LOSSES  # noqa: E402
 
 BEGIN, END = "<!-- drawn by docs/generate.py -->", "<!-- end -->"
@@ -27,7 +28,7 @@ CLASSES = {
     "Healthy or sick (main_binary.py)": settings.ClassificationSettings,
     "Seven regions (main_seg.py)": settings.SegmentationSettings,
 }
-
+TYPES = vars(settings_common) | vars(settings_decoders)
 
 WORDS = {
     "str": "text",
@@ -51,8 +52,8 @@ WORDS = {
 
 
 def settings_page() -> str:
-    """Every key with its type, default and meaning, as `src/settings.py` has them."""
-    lines = ["# Settings", "", "Made from `src/settings.py` by `python docs/generate.py`. `--set` wins over the YAML."]
+    """Every key with its type, default and meaning, as `src/settings.py` and what it imports have them."""
+    lines = ["# Settings", "", "Made from `src/settings*.py` by `python docs/generate.py`. `--set` wins over the YAML."]
     told: set[str] = set()
     for title, cls in CLASSES.items():
         written = _as_written(cls)
@@ -69,10 +70,10 @@ def settings_page() -> str:
 def _as_written(cls: type) -> dict[str, tuple[str, str]]:
     """Of each field its annotation, and the text below it as one line."""
     found: dict[str, tuple[str, str]] = {}
-    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
-    bodies = {node.name: node.body for node in tree.body if isinstance(node, ast.ClassDef)}
-    for base in cls.__mro__:
-        for one, after in pairwise(bodies.get(base.__name__, [])):
+    for base in cls.__mro__[: cls.__mro__.index(settings.Settings) + 1]:
+        (written_class,) = ast.parse(inspect.getsource(base)).body
+        assert isinstance(written_class, ast.ClassDef)
+        for one, after in pairwise(written_class.body):
             if isinstance(one, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
                 meaning = " ".join(str(after.value.value).split()).replace("|", "\\|")
                 written = one.annotation
@@ -91,7 +92,7 @@ def _words(annotation: str) -> str:
     words = []
     for part in annotation.split(" | "):
         found = ast.literal_eval(part.removeprefix("Literal")) if part.startswith("Literal[") else None
-        choices = found or (get_args(getattr(settings, part, None)) if part not in WORDS else ())
+        choices = found or (get_args(TYPES.get(part)) if part not in WORDS else ())
         words.append(WORDS.get(part) or ", ".join(f"`{choice}`" for choice in choices) or part)
     return " or ".join(words)
 

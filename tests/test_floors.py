@@ -7,7 +7,7 @@ import pytest
 
 from src.settings import REPOSITORY
 
-SETTINGS = {"settings", "settings_fields", "settings_file", "settings_gone"}
+SETTINGS = {f"settings{part}" for part in ("", "_common", "_decoders", "_fields", "_file", "_gone")}
 BASE = SETTINGS | {"cli", "errors", "files", "encoder", "patches", "losses", "model"}
 FLOORS: dict[str, set[str]] = {
     "datasets": set(),

@@ -162,10 +162,11 @@ def test_every_key_says_what_it_belongs_to(kind: type[RunSettings]) -> None:
 
 
 def test_every_key_is_explained() -> None:
-    source = (REPOSITORY / "src" / "settings.py").read_text(encoding="utf-8")
+    files = (REPOSITORY / "src").glob("settings*.py")
     unexplained = [
         one.target.id
-        for kind in ast.walk(ast.parse(source))
+        for file in files
+        for kind in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(kind, ast.ClassDef) and kind.name.endswith("Settings")
         for one, following in itertools.pairwise([*kind.body, ast.Pass()])
         if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
