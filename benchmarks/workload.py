@@ -21,10 +21,10 @@ CPU = torch.device("cpu")
 PATIENTS = 25  # 16 of them are trained on in segmentation: one batch
 
 
-def phantom(folder: Path, patients: int = PATIENTS, frames: int = 1) -> Path:
+def phantom(folder: Path) -> Path:
     """A phantom below the folder, every patient annotated; written once."""
-    path = folder / f"phantom{patients}x{frames}"
-    write_phantom(path, patients, seed=1, frames=frames)
+    path = folder / "phantom"
+    write_phantom(path, PATIENTS, seed=1)
     return path
 
 
@@ -35,16 +35,22 @@ def encoder_of(channels: int) -> CUTSEncoder:
 
 
 @dataclass
-class PretrainingWork:
-    """Pretraining on phantom frames with the published settings but for `overrides`."""
+class Work:
+    """A training on phantom frames with the published settings but for `overrides`."""
 
-    pretraining: Pretraining
-    parts: Parts[FrameDataset]
     trainable: Trainable
 
     def epoch(self) -> None:
         """One epoch; with min_steps_per_epoch=1 and one batch of frames, one step."""
         self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda read: None)
+
+
+@dataclass
+class PretrainingWork(Work):
+    """Of the encoder."""
+
+    pretraining: Pretraining
+    parts: Parts[FrameDataset]
 
 
 def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> PretrainingWork:
@@ -55,20 +61,15 @@ def pretraining(data: Path, out: Path, modality: str, *overrides: str) -> Pretra
     parts = build_frames(settings)
     torch.manual_seed(0)
     work = Pretraining(CUTSEncoder(parts.train.cache.shape[0], settings.num_kernels), settings, CPU)
-    return PretrainingWork(work, parts, EncoderTrainer(work, parts.train, parts.validation))
+    return PretrainingWork(EncoderTrainer(work, parts.train, parts.validation), work, parts)
 
 
 @dataclass
-class SegmentationWork:
-    """A segmentation decoder on phantom frames with the published settings but for `overrides`."""
+class SegmentationWork(Work):
+    """Of a decoder of regions."""
 
     task: RegionTask
     parts: Parts[RegionDataset]
-    trainable: Trainable
-
-    def epoch(self) -> None:
-        """One epoch."""
-        self.trainable.train_epoch(Progress(1, epoch_generator(0, 1)), lambda read: None)
 
 
 def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> SegmentationWork:
@@ -79,4 +80,4 @@ def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> Segme
     parts = build_regions(settings)
     encoder = encoder_of(parts.train.cache.shape[0])
     task = RegionTask(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
-    return SegmentationWork(task, parts, DecoderTrainer(task, parts, settings))
+    return SegmentationWork(DecoderTrainer(task, parts, settings), task, parts)

@@ -18,13 +18,13 @@ def windows(images: torch.Tensor, hw: torch.Tensor, radius: int) -> torch.Tensor
     return images.permute(0, 2, 3, 1)[batch, rows[..., :, None], cols[..., None, :]].movedim(-1, 2)
 
 
-def ssim(a: torch.Tensor, b: torch.Tensor, data_range: float = 2.0) -> torch.Tensor:
-    """Structural similarity of two patches under one uniform window that is the patch itself.
+def ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Structural similarity of two patches of values in -1..1, under one uniform window that is the patch itself.
 
     a, b [..., C, P, P], broadcastable -> [...]. Sample covariance, K1 = 0.01, K2 = 0.03, mean over channels, as
     `skimage.metrics.structural_similarity(win_size=P, data_range=2)` computes it (Wang et al. 2004, equation 13).
     """
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    c1, c2 = (0.01 * 2.0) ** 2, (0.03 * 2.0) ** 2
     samples = a.shape[-1] * a.shape[-2]
     mean_a, mean_b = a.mean((-2, -1)), b.mean((-2, -1))
     da, db = a - mean_a[..., None, None], b - mean_b[..., None, None]

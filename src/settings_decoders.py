@@ -80,34 +80,22 @@ class DecoderSettings(Settings):
     """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
 
     @model_validator(mode="after")
-    def _frame_is_large_enough(self) -> "DecoderSettings":
+    def _go_together(self) -> "DecoderSettings":
         # Four halvings of less leave one pixel, and BatchNorm cannot train on one value.
         if self.image_size and min(self.image_size) < 32:
             raise ValueError(f"image_size: {list(self.image_size)}: at least 32 rows and 32 columns are accepted")
-        return self
-
-    @model_validator(mode="after")
-    def _ends_as_it_selects(self) -> "DecoderSettings":
         if self.select_by == "last" and self.patience is not None:
             raise ValueError("select_by: last: goes with patience: null, no epoch is better than another")
+        if self.encoder == "taught" and self.decoder_input == "random":
+            raise ValueError("encoder: taught: goes with decoder_input: latents, levels or pixels, not with random")
+        if self.baseline and self.decoder_input not in BASELINES:
+            raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
         return self
 
     @property
     def frame_modality(self) -> Modality:
         """The modality of the frames this run reads."""
         return self.decoder_modality
-
-    @model_validator(mode="after")
-    def _taught_latents_stand_alone(self) -> "DecoderSettings":
-        if self.encoder == "taught" and self.decoder_input == "random":
-            raise ValueError("encoder: taught: goes with decoder_input: latents, levels or pixels, not with random")
-        return self
-
-    @model_validator(mode="after")
-    def _baselines_have_no_trained_encoder(self) -> "DecoderSettings":
-        if self.baseline and self.decoder_input not in BASELINES:
-            raise ValueError(f"baseline: goes with decoder_input: {' or '.join(BASELINES)}")
-        return self
 
     @property
     def averages_mirrored(self) -> bool:
@@ -180,22 +168,14 @@ class SegmentationSettings(DecoderSettings):
     """Cross-entropy weight of each class, in the order of the annotation file's category ids."""
 
     @model_validator(mode="after")
-    def _drawn_weights_see_levels(self) -> "SegmentationSettings":
+    def _go_together_for_regions(self) -> "SegmentationSettings":
         if self.init == "drawn" and (self.decoder_input != "levels" or self.decoder != "unet"):
             raise ValueError(
                 "init: drawn: goes with decoder_input: levels and decoder: unet, not with "
                 f"{self.decoder_input} and {self.decoder}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _regions_are_of_pixels(self) -> "SegmentationSettings":
         if self.decoder_input == "features":
             raise ValueError("decoder_input: features: goes with the diagnosis; they are of a whole frame")
-        return self
-
-    @model_validator(mode="after")
-    def _regions_have_no_errors_at_a_half(self) -> "SegmentationSettings":
         if self.select_by == "errors":
             raise ValueError("select_by: errors: goes with the diagnosis; regions have loss, score and last")
         return self

@@ -138,8 +138,9 @@ def _palette(gray: NDArray[np.uint8]) -> float:
     return float(np.abs(levels[1:-1] - smooth).sum() / max(smooth.sum(), 1.0))
 
 
-def _marker(small: NDArray[np.uint8], reach: int = 14) -> float:
-    """Largest contrast in gray levels of a spot of 5 x 5 in the lower middle to its surroundings `reach` away."""
+def _marker(small: NDArray[np.uint8]) -> float:
+    """Largest contrast in gray levels of a spot of 5 x 5 in the lower middle to its surroundings 14 away."""
+    reach = 14
     spot = cv2.blur(small.astype(np.float32), (5, 5))
     rows, columns = slice(84, 118), np.arange(56, 104)
     around = [spot[rows, columns - reach], spot[rows, columns + reach], spot[84 - reach : 118 - reach, columns]]

@@ -15,7 +15,6 @@ from sklearn import metrics as sk
 from src.errors import UserError
 from src.evaluation.calibration import THRESHOLD, reliability
 from src.evaluation.intervals import (
-    RESAMPLES,
     Interval,
     Statistic,
     exact_where_constant,
@@ -134,7 +133,6 @@ def classification_intervals(
     probabilities: np.ndarray,
     threshold: float,
     seed: int | np.random.Generator,
-    resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
     """`patient_bootstrap` of the scores by patient (`patient_...`), from frames or from patients.
 
@@ -142,7 +140,7 @@ def classification_intervals(
     one. The calibration error has no interval: uneven resamples push it up, so that theirs lie above the truth.
     """
     names, labels, probabilities = by_patient(patients, labels, probabilities)
-    found = patient_bootstrap(names, binary_statistic(labels, probabilities, threshold), seed, resamples)
+    found = patient_bootstrap(names, binary_statistic(labels, probabilities, threshold), seed)
     trials = independent_trials(labels, probabilities >= threshold)
     found = {name: exact_where_constant(interval, trials.get(name, 0)) for name, interval in found.items()}
     error = reliability(labels, probabilities).error

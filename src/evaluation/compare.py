@@ -7,7 +7,7 @@ same patients, so that what makes a patient hard for both does not count.
 import argparse
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -176,13 +176,10 @@ def write(found: Comparison, folder: Path) -> None:
     writer.writeheader()
     writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
     write_text(folder / "comparison.csv", text.getvalue())
+    plain = {name: asdict(interval) for name, interval in found.differences.items()}
     content = {"a": found.names[0], "b": found.names[1], "patients": found.patients, "frames": found.frames}
-    write_json(folder / "comparison.json", content | {"differences": _as_plain(found.differences)})
+    write_json(folder / "comparison.json", content | {"differences": plain})
     comparison(found.names, found.shown, found.differences, found.pictured, folder / "comparison.png")
-
-
-def _as_plain(found: Mapping[str, Interval]) -> dict[str, object]:
-    return {name: asdict(interval) for name, interval in found.items()}
 
 
 def main() -> None:

@@ -85,7 +85,6 @@ def paired_bootstrap(
     patients: tuple[Sequence[str], Sequence[str]],
     statistics: tuple[Statistic, Statistic],
     seed: int | np.random.Generator,
-    resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:
     """Intervals of the first run's scores minus the second's, both on the same resamples of the same patients.
 
@@ -100,7 +99,7 @@ def paired_bootstrap(
             "compare runs that share a split"
         )
     count = len(names[0])
-    plan = _plan(count, resamples, seed)
+    plan = _plan(count, RESAMPLES, seed)
     one, other = (_resampled(of_run, run, plan) for of_run, run in zip(patients, statistics, strict=True))
     if one.keys() != other.keys():
         apart = sorted(one.keys() ^ other.keys())

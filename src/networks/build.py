@@ -22,6 +22,7 @@ from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
 from src.networks.decoder_input import Frozen, Pixels
+from src.networks.features import TaughtEncoder
 from src.networks.findings import FrameFeatures, TumourFinder
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
@@ -81,7 +82,8 @@ def new_decoder(settings: DecoderRunSettings, latent_dim: int, classes: int) -> 
 
 def networks(settings: DecoderRunSettings, frozen: Frozen, decoder: Decoder, names: Sequence[str]) -> LatentModel:
     """Both together, as training, test and prediction use them; `names`: the classes, none for a diagnosis."""
-    model = LatentModel(frozen.folded(), decoder, frozen.in_channels)
+    encoder = frozen.folded() if isinstance(frozen, CUTSEncoder | TaughtEncoder) else frozen
+    model = LatentModel(encoder, decoder, frozen.in_channels)
     model.averages_mirrored, model.mirrored = settings.averages_mirrored, mirrored_classes(names)
     return model
 

@@ -1,7 +1,5 @@
 """What a decoder sees of a frame: the frozen encoder's latents, the frame itself, or what was found in it."""
 
-from typing import Self
-
 import torch
 from torch import nn
 
@@ -17,10 +15,6 @@ class Pixels(nn.Module):
     def __init__(self, in_channels: int) -> None:
         super().__init__()
         self.in_channels = self.latent_dim = in_channels
-
-    def folded(self) -> Self:
-        """Itself."""
-        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, C, H, W], as it is."""

@@ -45,11 +45,11 @@ class TaughtEncoder(nn.Module):
         self.requires_grad_(False).eval()
 
     @classmethod
-    def from_taught(cls, taught: Taught, palette: str = DEFAULT_PALETTE) -> Self:
+    def from_taught(cls, taught: Taught) -> Self:
         """The encoder in the weights that ship."""
         weights = {f"unet.{name}": value for name, value in taught.state.items() if not name.startswith("outc.")}
         constants = {"features_mean": taught.feature_mean, "features_std": taught.feature_std}
-        return cls.from_state_dict(weights | constants, palette)
+        return cls.from_state_dict(weights | constants)
 
     @staticmethod
     def owns(state: dict[str, torch.Tensor]) -> bool:

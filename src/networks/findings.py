@@ -75,10 +75,6 @@ class FrameFeatures(nn.Module):
         self.finder = finder
         self.requires_grad_(False).eval()
 
-    def folded(self) -> Self:
-        """Itself: its segmenter is folded already."""
-        return self
-
     def train(self, mode: bool = True) -> Self:
         """Stays in eval mode."""
         return super().train(False)

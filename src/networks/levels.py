@@ -1,7 +1,5 @@
 """Frames of either modality as one channel of normalised gray level, the one input that needs no modality."""
 
-from typing import Self
-
 import torch
 from torch import nn
 
@@ -27,10 +25,6 @@ class NormalisedLevels(nn.Module):
     def __init__(self, palette: str = DEFAULT_PALETTE) -> None:
         super().__init__()
         self.register_buffer("table", level_table(palette), persistent=False)
-
-    def folded(self) -> Self:
-        """Itself."""
-        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, 1 or 3, H, W] in -1..1 -> float32 [B, 1, H, W]."""

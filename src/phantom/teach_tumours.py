@@ -86,14 +86,12 @@ def _of_places(found: Findings, warmer: torch.Tensor, side: torch.Tensor) -> tor
 @torch.inference_mode()
 def tested(subject: Tumours) -> str:
     """AUC of patients over pairs of all depths and diameters that no lesson uses, with its interval."""
-    logits = torch.cat([subject.finder(frames.flatten(0, 1)).patients.cpu() for frames, _ in _test_pairs(subject)])
+    logits = torch.cat(
+        [subject.finder(frames.flatten(0, 1)).patients.cpu() for frames, _ in subject.batches(0, TESTED, 16)]
+    )
     labels = torch.tensor([0, 1]).repeat(TESTED).numpy()
     wins = wins_of(labels, logits.numpy())
     return str(auc_over_pairs(labels, wins, torch.ones(wins.shape).numpy(), 0).interval)
-
-
-def _test_pairs(subject: Tumours) -> list[Drawing]:
-    return list(subject.batches(0, TESTED, 16))
 
 
 def teach_tumours(lesson: Lesson, out: Path, device: torch.device, workers: int) -> None:
