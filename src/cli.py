@@ -30,6 +30,15 @@ FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below 
 AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
 
 
+_ABSENT: dict[str, Any] = {
+    **{"gray": False, "export_latents": False, "clusters": None},
+    **{"gray_encoder": False, "gray_decoder": False, "encoder_ckpt_root": None, "encoder_set": ()},
+    **{"protocol": None, "folds": None, "seeds": 1, "baselines": False},
+    **{"input": None, "output": None, "run": None, "ensemble": None},
+}
+"""The flags that only some of the scripts have, as they are where they are not given."""
+
+
 @dataclass(frozen=True)
 class Arguments:
     """The command line, parsed."""
@@ -116,10 +125,10 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     flags, unknown = parser.parse_known_args()
     if unknown:
         parser.error(_unknown(unknown))
-    gray = {name: getattr(flags, name, False) for name in ("gray", "gray_encoder", "gray_decoder")}
-    chosen = {name: getattr(flags, name, None) for name in ("protocol", "folds")}
+    flags = argparse.Namespace(**(_ABSENT | vars(flags)))
+    chosen = {"protocol": flags.protocol, "folds": flags.folds}
     overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
-    names_run = flags.cfg_path is not None or bool(overrides) or any(gray.values())
+    names_run = flags.cfg_path is not None or bool(overrides) or flags.gray or flags.gray_encoder or flags.gray_decoder
     _refuse_contradictions(parser, flags, names_run)
     return Arguments(
         cfg_path=flags.cfg_path or REPOSITORY / "config",
@@ -128,41 +137,34 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
         device=flags.device,
         resume=flags.resume,
         overwrite=flags.overwrite,
-        encoder="gray" if gray["gray"] or gray["gray_encoder"] else "heat",
-        decoder="gray" if gray["gray_decoder"] else "heat",
-        encoder_ckpt_root=getattr(flags, "encoder_ckpt_root", None),
-        encoder_overrides=tuple(getattr(flags, "encoder_set", ())),
-        seeds=getattr(flags, "seeds", 1),
-        baselines=getattr(flags, "baselines", False),
-        export_latents=getattr(flags, "export_latents", False),
-        clusters=getattr(flags, "clusters", None),
+        encoder="gray" if flags.gray or flags.gray_encoder else "heat",
+        decoder="gray" if flags.gray_decoder else "heat",
+        encoder_ckpt_root=flags.encoder_ckpt_root,
+        encoder_overrides=tuple(flags.encoder_set),
+        seeds=flags.seeds,
+        baselines=flags.baselines,
+        export_latents=flags.export_latents,
+        clusters=flags.clusters,
         names_run=names_run,
-        input=getattr(flags, "input", None),
-        output=getattr(flags, "output", None),
-        run=_answering(flags),
+        input=flags.input,
+        output=flags.output,
+        run=flags.run or flags.ensemble,
     )
-
-
-def _answering(flags: argparse.Namespace) -> Path | None:
-    """Folder of the run, or of the several runs, that is named to predict."""
-    run: Path | None = getattr(flags, "run", None) or getattr(flags, "ensemble", None)
-    return run
 
 
 def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Namespace, names_run: bool) -> None:
     """End with one line where flags do not go together; `names_run`: whether some say which run is meant."""
     if (flags.resume or flags.overwrite) and flags.mode != "train":
         parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
-    if getattr(flags, "seeds", 1) < 1:
+    if flags.seeds < 1:
         parser.error("--seeds: at least 1 is accepted")
-    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name, None)]
-    of_protocol = getattr(flags, "protocol", None)
-    answers = of_protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
-    if flags.mode == "predict" and ((several and not answers) or getattr(flags, "seeds", 1) > 1):
+    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name)]
+    answers = flags.protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
+    if flags.mode == "predict" and ((several and not answers) or flags.seeds > 1):
         parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
-    if flags.mode != "train" and getattr(flags, "encoder_ckpt_root", None) is not None:
+    if flags.mode != "train" and flags.encoder_ckpt_root is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
-    ensemble = getattr(flags, "ensemble", None)
+    ensemble, run = flags.ensemble, flags.run or flags.ensemble
     if ensemble is not None and (flags.run or _is_trained(ensemble)):
         parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
     if ensemble is not None and not any(
@@ -170,11 +172,9 @@ def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Name
     ):
         near = [str(path) for path in sorted(ensemble.glob("kfold_*"))]
         parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else FIRST))
-    source, output, run = getattr(flags, "input", None), getattr(flags, "output", None), _answering(flags)
-    if (flags.mode == "predict") != (source is not None) or ((output or run) and flags.mode != "predict"):
+    if (flags.mode == "predict") != (flags.input is not None) or ((flags.output or run) and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
-    clusters = getattr(flags, "clusters", None)
-    if clusters is not None and not 2 <= clusters <= 256:
+    if flags.clusters is not None and not 2 <= flags.clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")
     if run and names_run:
         parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
