@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn import metrics as sk
 
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
+from src.evaluation.figures import draw_roc, finish_roc
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
 
@@ -106,9 +106,6 @@ def _curves(axes: Any, names: tuple[str, str], pictured: Sick) -> None:
         if len(np.unique(pictured.labels)) < 2:
             axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
             break
-        false_alarms, hits, _ = sk.roc_curve(pictured.labels, probabilities)
-        axes.plot(false_alarms, hits, label=f"{letter}, AUC {auc:.2f}")
-    axes.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="chance")
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
+        draw_roc(axes, pictured.labels, probabilities, f"{letter}, AUC {auc:.2f}")
     axes.set_title(f"ROC, {len(pictured.labels)} patients", fontsize=10)
-    axes.legend(loc="lower right")
+    finish_roc(axes)

@@ -34,11 +34,7 @@ def loss_curves(history: Sequence[Mapping[str, Any]], best_epoch: float | None, 
             axes.plot(epochs, losses, label=label, marker=marker)
     if best_epoch is not None:
         axes.axvline(best_epoch, color=SOFT, linestyle=":", label=f"chosen: epoch {best_epoch:.0f}")
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y")
-    axes.legend()
-    save(figure, target)
+    _finish_losses(figure, axes, target)
 
 
 @styled
@@ -53,8 +49,12 @@ def trial_curves(histories: Sequence[Sequence[Mapping[str, Any]]], kept: Sequenc
             axes.plot(epochs, losses, color=LINES[place], alpha=0.55, linewidth=1.2, label="" if number else label)
             if part == "val" and best in epochs:
                 axes.plot(best, losses[epochs.index(best)], "o", color=LINES[place], markersize=4)
-    axes.set(xlabel="epoch", ylabel="loss")
     axes.set_title(f"{len(histories)} trainings; dots: the epoch that each kept")
+    _finish_losses(figure, axes, target)
+
+
+def _finish_losses(figure: Figure, axes: Any, target: Target) -> None:
+    axes.set(xlabel="epoch", ylabel="loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     axes.legend()
@@ -150,8 +150,8 @@ def roc_curves(predictions: Mapping[str, tuple[np.ndarray, np.ndarray]], target:
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
     for name, (labels, probabilities) in predictions.items():
-        _roc_curve(axes, labels, probabilities, name)
-    _finish_roc(axes)
+        draw_roc(axes, labels, probabilities, name)
+    finish_roc(axes)
     save(figure, target)
 
 
@@ -176,10 +176,10 @@ def roc_and_confusion(
         if auc is not None:
             known = auc.low is not None and auc.high is not None
             label += f"\n95% interval {auc.low:.2f} to {auc.high:.2f}" if known else "\nno interval"
-        _roc_curve(top, labels, probabilities, label)
+        draw_roc(top, labels, probabilities, label)
     else:
         top.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-    _finish_roc(top)
+    finish_roc(top)
     top.set_title(f"ROC, {len(labels)} {what}")
     matrix = sk.confusion_matrix(labels, probabilities >= threshold, labels=[0, 1])
     # Drawn as cells, not as an image, which an SVG would hold as pixels.
@@ -195,13 +195,15 @@ def roc_and_confusion(
     save(figure, target)
 
 
-def _roc_curve(axes: Any, labels: np.ndarray, probabilities: np.ndarray, label: str) -> None:
+def draw_roc(axes: Any, labels: np.ndarray, probabilities: np.ndarray, label: str) -> None:
+    """A ROC curve on axes that `finish_roc` then describes; labels are 1 for sick."""
     # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
     false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
     axes.plot(false_alarms, hits, label=label)
 
 
-def _finish_roc(axes: Any) -> None:
+def finish_roc(axes: Any) -> None:
+    """The line of chance, names of the axes, and the legend."""
     axes.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="chance")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.legend(loc="lower right")
