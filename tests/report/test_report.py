@@ -173,7 +173,7 @@ def test_cases_are_in_the_papers_order_and_absent_ones_name_their_command(tmp_pa
     rows = found.tables["By patient, with 95% intervals"][1:]
     assert [row[0].split()[0] for row in rows] == ["h_enc_h_dec", "g_enc_h_dec", "h_enc_g_dec"]
     shared = "--cfg-path config/demo --set 'output_root=/data/my runs'"
-    folded = found.text[found.text.index("7 not run") :].splitlines()[
+    folded = found.text[found.text.index("7 cases of the output root itself not run") :].splitlines()[
         1
     ]  # two encoders, one classifier, four segmenters
     assert f"classification, g_enc_g_decpython main_binary.py --gray_encoder --gray_decoder {shared}" in folded
