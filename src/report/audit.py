@@ -8,14 +8,13 @@ from typing import Any
 from src.report.runs import Run, number
 from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell, some
 
+_TOLD = "the diagnosis can be told from what is not anatomy: "
 
-def audit_warnings(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """Warning and the runs that it is of; one that several runs share comes once."""
-    found: dict[str, list[str]] = {}
-    for run in runs:
-        for text in dict.fromkeys(str(text) for text in as_list(run.audit.get("warnings"))):
-            found.setdefault(text, []).append(run.name)
-    return [(text, some(names)) for text, names in found.items()]
+
+def audit_warnings(runs: Sequence[Run]) -> list[str]:
+    """Each warning once, however many runs share it, without the words that all of them begin with."""
+    texts = [str(text) for run in runs for text in as_list(run.audit.get("warnings"))]
+    return list(dict.fromkeys(text.removeprefix(_TOLD) for text in texts))
 
 
 def audit_tables(runs: Sequence[Run]) -> list[Table]:

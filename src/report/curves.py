@@ -3,8 +3,9 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -48,6 +49,22 @@ class _Patients:
 
 def loss_curve(run: Run) -> Curve | None:
     """Training and validation loss by epoch, the chosen epoch marked; None where no epoch has a loss."""
+    history = _losses(run)
+    source = f"{run.name}/logs/metrics.jsonl"
+    draw = partial(figures.loss_curves, history, run.results.value("best_epoch"))
+    return Curve("Loss", _svg(source, draw), source, "loss_curves") if history else None
+
+
+def trial_curves(run: Run, trials: Sequence[Run]) -> Curve | None:
+    """The losses of all trainings that a pooled result is of, in one picture."""
+    found = [(history, int(trial.results.value("best_epoch") or 0)) for trial in trials if (history := _losses(trial))]
+    source = f"logs/metrics.jsonl of the trials that {run.name}/results/trials.json lists"
+    draw = partial(figures.trial_curves, [history for history, _ in found], [kept for _, kept in found])
+    return Curve("Loss", _svg(source, draw), source, "loss_curves") if found else None
+
+
+def _losses(run: Run) -> list[dict[str, float]]:
+    """Epochs with their losses, NaN where one is missing; without those that have none."""
     history = []
     for entry in run.history:
         losses = {name: number(entry.get(name)) for name in ("train/loss", "val/loss")}
@@ -55,11 +72,7 @@ def loss_curve(run: Run) -> Curve | None:
         if epoch is not None and set(losses.values()) != {None}:
             known = {name: np.nan if loss is None else loss for name, loss in losses.items()}
             history.append({"epoch": epoch, **known})
-    if not history:
-        return None
-    source = f"{run.name}/logs/metrics.jsonl"
-    svg = _svg(source, lambda to: figures.loss_curves(history, run.results.value("best_epoch"), to))
-    return Curve("Loss", svg, source, "loss_curves")
+    return history
 
 
 def classifier_curves(run: Run) -> list[Curve]:

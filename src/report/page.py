@@ -15,15 +15,17 @@ from src.errors import UserError
 from src.evaluation import summary
 from src.files import write_text
 from src.report import audit as report_audit
+from src.report import protocols as report_protocols
 from src.report import record as report_record
 from src.report import scores as report_scores
 from src.report.checklist import Item, checklist
+from src.report.commands import Commands, command_line, not_run
 from src.report.curves import Curve, roc_of_cases
 from src.report.headline import Headline, headline_picture, headlines
 from src.report.reading import Reader
-from src.report.runs import FOLDERS, PUBLISHED, Group, Run, Task
+from src.report.runs import PUBLISHED, Group, Run, Task
 from src.report.sections import Picture, RunSection, finished_at, is_phantom, run_section
-from src.report.tables import Table
+from src.report.tables import Table, plural
 from src.settings import REPOSITORY
 from src.settings_file import load
 
@@ -48,13 +50,14 @@ class Page:
     root: str
     facts: list[tuple[str, str]]
     phantom: bool
-    warnings: list[tuple[str, str]]
+    warnings: list[str]
     problems: list[str]
     headlines: list[Headline]
     picture: Picture | None
     results: list[TaskResults]
     encoders: Table | None
-    """None where only trials have encoders."""
+    not_run: list[tuple[str, str]]
+    """Cases of the output root without scores, and what to type."""
     baselines: list[Table]
     protocols: list[Table]
     audits: list[Table]
@@ -64,7 +67,7 @@ class Page:
     published: str = PUBLISHED
 
 
-def report(root: Path, commands: report_scores.Commands) -> str:
+def report(root: Path, commands: Commands) -> str:
     """The page as HTML; `UserError` where there is no run below the output root."""
     reader = Reader(root)
     groups = reader.groups() if root.is_dir() else []
@@ -82,7 +85,7 @@ def report(root: Path, commands: report_scores.Commands) -> str:
     return environment.get_template(_TEMPLATE).render(page=_page(reader, groups, runs, commands))
 
 
-def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands: report_scores.Commands) -> Page:
+def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands: Commands) -> Page:
     # A trial is told in the protocols' tables; the others have tables, curves and pictures of their own.
     shown = [group for group in groups if not group.is_trial]
     titled = {_title(group, found): found for group in shown for found in group.runs.values() if found.finished}
@@ -98,10 +101,11 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         problems=reader.problems,
         headlines=headlines(groups),
         picture=picture,
-        results=[found for group in shown if not group.is_final for found in _results(group, commands)],
-        encoders=report_scores.encoder_table(groups[0], commands) if _has_encoders(groups[0], shown) else None,
+        results=[found for group in shown if not group.is_final for found in _results(group)],
+        encoders=report_scores.encoder_table(groups[0]),
+        not_run=not_run(groups[0], commands),
         baselines=[
-            report_scores.baseline_table(title, found)
+            report_protocols.baseline_table(title, found)
             for title, found in titled.items()
             if found.baselines or found.differences
         ],
@@ -118,48 +122,44 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
     )
 
 
-def _has_encoders(root: Group, shown: Sequence[Group]) -> bool:
-    """Whether encoders of the output root itself are told of: not where only trials have some, or no run sees one."""
-    return any(run.is_encoded for run in root.runs.values()) or (not root.runs and len(shown) == 1)
-
-
 def _facts(groups: Sequence[Group], runs: Sequence[Run]) -> list[tuple[str, str]]:
     finished = [found for found in runs if found.finished]
     at = sorted(finished_at(found) for found in finished)
-    of_root = sum(found.finished for found in groups[0].runs.values())
-    others = len(finished) - of_root
     commits = dict.fromkeys(str(found.provenance.get("git_commit") or "unknown") for found in finished)
     data = dict.fromkeys(str(found.settings.get("dataset_path") or "unknown") for found in finished)
-    protocols = dict.fromkeys(group.label for group in groups if group.runs and not group.is_trial)
+    counted = [(group, sum(found.finished for found in group.runs.values())) for group in groups]
+    told = [f"{group.label} ({plural(count, 'case')})" for group, count in counted if count and not group.is_trial]
+    if trials := sum(count for group, count in counted if group.is_trial):
+        told.append(plural(trials, "single training"))
     return [
-        ("Runs", f"{of_root} of {len(FOLDERS)} cases" + (f", {others} more of other protocols" if others else "")),
+        ("Runs", "; ".join(told)),
         ("Finished", at[0] if at[0] == at[-1] else f"{at[0]} to {at[-1]}"),
-        ("Protocols", "; ".join(protocols)),
         ("Data", ", ".join(data)),
         ("Git commit", ", ".join(commits)),
     ]
 
 
-def _results(group: Group, commands: report_scores.Commands) -> list[TaskResults]:
-    """Both tasks of the output root, with what is not run there; of another protocol those that ran."""
+def _results(group: Group) -> list[TaskResults]:
+    """The tasks of which a protocol has scores."""
     found = []
     of_protocol = f": {group.label}" if group.name or group.published else ""
     words: dict[Task, str] = {"classification": "Healthy or sick", "segmentation": "Regions"}
     for task, title in words.items():
-        if group.name and not group.of(task):
+        if not any(run.finished for run in group.of(task).values()):
             continue
-        # The commands are those of the output root's own runs.
-        tables = report_scores.case_tables(group, task, None if group.name else commands)
+        tables = report_scores.case_tables(group, task)
         roc = roc_of_cases(group) if task == "classification" else None
         found.append(TaskResults(title + of_protocol, group.published, tables, roc))
     return found
 
 
 def _protocols(groups: Sequence[Group]) -> list[Table]:
-    seeds = [report_scores.seed_table(group, task) for group in groups for task in ("classification", "segmentation")]
+    seeds = [
+        report_protocols.seed_table(group, task) for group in groups for task in ("classification", "segmentation")
+    ]
     trials = [group for group in groups if group.is_trial]
-    single = [report_scores.trial_table(trials, task) for task in ("latent", "classification", "segmentation")]
-    finals = [report_scores.final_table(group) for group in groups if group.is_final]
+    single = [report_protocols.trial_table(trials, task) for task in ("latent", "classification", "segmentation")]
+    finals = [report_protocols.final_table(group) for group in groups if group.is_final]
     return [table for table in (*finals, *seeds, *single) if table]
 
 
@@ -210,5 +210,5 @@ def main() -> None:
     output = flags.output or root / "report.html"
     if output.is_dir():
         raise UserError(f"{output} is a folder; --output names the file to write")
-    write_text(output, report(root, report_scores.command_line(str(flags.cfg_path or ""), flags.overrides)))
+    write_text(output, report(root, command_line(str(flags.cfg_path or ""), flags.overrides)))
     print(f"report: {output} ({output.stat().st_size / 1e6:.1f} MB)")

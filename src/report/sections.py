@@ -51,9 +51,9 @@ class RunSection:
 
 def run_section(reader: Reader, title: str, run: Run, runs: Mapping[str, Run]) -> RunSection:
     """The section of a run; `runs` are all by folder, among which are its trials."""
-    folds = trials_of(run, runs)
+    trials, folds = trials_of(run, runs), trials_of(run, runs, of_first_seed=True)
     sections = [_of_run(reader, fold.name, fold, [report_curves.loss_curve(fold)], ("regions",)) for fold in folds]
-    curves = [report_curves.loss_curve(run)]
+    curves = [report_curves.trial_curves(run, trials) if trials else report_curves.loss_curve(run)]
     if run.task == "classification":
         curves += report_curves.classifier_curves(run)
     if run.task == "segmentation":
@@ -65,13 +65,13 @@ def run_section(reader: Reader, title: str, run: Run, runs: Mapping[str, Run]) -
     return found
 
 
-def trials_of(run: Run, runs: Mapping[str, Run]) -> list[Run]:
-    """The folds of the first seed of a pooled result."""
+def trials_of(run: Run, runs: Mapping[str, Run], of_first_seed: bool = False) -> list[Run]:
+    """The trainings of a pooled result: all, or the folds of its first seed."""
     entries = [entry for entry in as_list(run.trials.get("trials")) if isinstance(entry, dict)]
-    first = entries[0].get("seed") if entries else None
+    if of_first_seed:
+        entries = [entry for entry in entries if entry.get("seed") == entries[0].get("seed")]
     # Folders stand there from the output root on.
-    names = [str(entry.get("folder")) for entry in entries if entry.get("seed") == first]
-    return [runs[name] for name in names if name in runs]
+    return [runs[name] for entry in entries if (name := str(entry.get("folder"))) in runs]
 
 
 def class_names(run: Run) -> list[str]:

@@ -17,10 +17,10 @@ import yaml
 from src.audit.audit import audit
 from src.errors import UserError
 from src.report import page
+from src.report.commands import command_line
 from src.report.curves import PAGE_COLOURS
 from src.report.reading import Reader
 from src.report.runs import PUBLISHED
-from src.report.scores import command_line
 from src.settings import REPOSITORY
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -173,8 +173,12 @@ def test_cases_are_in_the_papers_order_and_absent_ones_name_their_command(tmp_pa
     rows = found.tables["By patient, with 95% intervals"][1:]
     assert [row[0].split()[0] for row in rows] == ["h_enc_h_dec", "g_enc_h_dec", "h_enc_g_dec"]
     shared = "--cfg-path config/demo --set 'output_root=/data/my runs'"
-    folded = found.text[found.text.index("1 not run") :].splitlines()[1]
-    assert folded == f"g_enc_g_decpython main_binary.py --gray_encoder --gray_decoder {shared}"
+    folded = found.text[found.text.index("7 cases of the output root itself not run") :].splitlines()[
+        1
+    ]  # two encoders, one classifier, four segmenters
+    assert f"classification, g_enc_g_decpython main_binary.py --gray_encoder --gray_decoder {shared}" in folded
+    assert found.text.count("not run") == 1
+    assert "Regions" not in found.text
 
 
 def test_a_missing_interval_and_a_missing_score_say_why(tmp_path: Path) -> None:
@@ -237,7 +241,7 @@ def test_one_encoder_makes_a_page(tmp_path: Path) -> None:
 def test_a_run_that_has_begun_is_not_finished(tmp_path: Path) -> None:
     classifier(tmp_path / H_H)
     logs(tmp_path / "dmr_runs_classification_g_enc_h_dec")
-    assert "g_enc_h_dec: not finishedpython main_binary.py --gray_encoder" in parsed(tmp_path).text
+    assert "classification, g_enc_h_dec: not finishedpython main_binary.py --gray_encoder" in parsed(tmp_path).text
 
 
 def test_published_results_are_labelled_wherever_they_stand(tmp_path: Path) -> None:
@@ -258,17 +262,21 @@ def test_a_published_protocol_in_the_settings_is_labelled_too(tmp_path: Path) ->
 
 
 def test_audit_warnings_come_first(tmp_path: Path) -> None:
-    classifier(tmp_path / H_H)
     patients = [f"{number:02d}" for number in range(40)]
     labels = np.array([0, 1] * 20)
     spread = np.random.default_rng(3).normal(size=40)
     traits = {"year": np.repeat([2012.0, 2013.0], 20), "level": 10.0 * labels + spread, "sharpness": spread}
     result = audit(patients, labels, traits, ("year",))
-    result.record(tmp_path / H_H / "results" / "audit.json")
+    for run in (tmp_path / H_H, tmp_path / "kfold_2" / "fold_1" / H_H):  # which share it
+        classifier(run)
+        result.record(run / "results" / "audit.json")
     found = parsed(tmp_path)
+    first = found.text[found.text.index("Audit warnings") : found.text.index("Research software")]
     assert len(result.warnings) > 0
     for warning in result.warnings:
-        assert found.text.index("Audit warnings") < found.text.index(warning) < found.text.index("Research software")
+        assert first.count(warning.rpartition("anatomy: ")[2]) == 1
+    assert "not anatomy" not in first
+    assert H_H not in first
     for trait in result.traits:
         row = found.row("Traits of frames and patients", trait.trait)
         auc, low, high = trait.auc.interval.value, trait.auc.interval.low, trait.auc.interval.high
