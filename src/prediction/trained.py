@@ -30,7 +30,7 @@ from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
 from src.prediction.record import Record, of_picture, pooled, read_record
-from src.settings import WITHOUT_ENCODER, Decide, Modality, Precision, SegmentationSettings
+from src.settings import WITHOUT_ENCODER, Decide, Modality, SegmentationSettings
 from src.training.engine import choose_device
 from src.training.latents import PIXELS_AT_ONCE
 from src.training.run_folder import RunFolder
@@ -246,17 +246,16 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     )
 
 
-def load_shipped(device: str = "auto", precision: Precision | None = None) -> Trained:
+def load_shipped(device: str = "auto") -> Trained:
     """The segmenter that ships, which needs no run; `UserError` where its file is missing or damaged.
 
-    It computes in `precision`, by default in float32 on a CPU: so narrow a network is faster that way (14 ms a frame of
-    one core with avx512_bf16, 20 in bfloat16).
+    It computes in float32 on a CPU: so narrow a network is faster that way (14 ms a frame of one core with
+    avx512_bf16, 20 in bfloat16).
     """
     taught, chosen = read_taught(), choose_device(device)
-    precision = precision or ("fp32" if chosen.type == "cpu" else "auto")
     model = shipped_networks(taught).to(chosen)
     record = Record(taught.class_names, taught.background)
-    dtype = compute_dtype(precision, chosen)
+    dtype = compute_dtype("fp32" if chosen.type == "cpu" else "auto", chosen)
     return Trained(
         *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole", taught.least),
         sees_levels=True,

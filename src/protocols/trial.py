@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from src import cli
-from src.datasets.annotations import read_annotations
 from src.datasets.build import Parts, build_diagnoses, build_regions
-from src.datasets.source import Skipped
 from src.networks import checkpoint as checkpoints
 from src.settings import (
     ClassificationSettings,
@@ -95,10 +93,8 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     trained = checkpoints.load(run.last)
     if not _made_with(settings, trained.settings):
         return False
-    if trained.class_names and trained.class_names != _class_names(settings):
-        return False  # which says why as soon as it is to be resumed
     if trained.data and trained.data != _parts_of(settings).digests():
-        return False
+        return False  # which says why as soon as it is to be resumed
     if not settings.needs_encoder:
         return True
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
@@ -111,11 +107,6 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
 
 def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:
     return build_regions(settings) if isinstance(settings, SegmentationSettings) else build_diagnoses(settings)
-
-
-def _class_names(settings: DecoderRunSettings) -> list[str]:
-    """The classes of the annotation file, in the order of their ids."""
-    return list(read_annotations(settings.annotations_path, settings.background, Skipped()).class_names)
 
 
 def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:

@@ -51,13 +51,6 @@ def frozen_encoder(
     return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
 
 
-def refuse_missing_encoder(mode: str, root: Path | None, settings: DecoderSettings) -> None:
-    """`UserError` where the encoder that a training needs is not there: before its frames are read, not after."""
-    if mode == "train" and settings.needs_encoder:
-        folder = root or settings.output_root
-        checkpoints.refuse_missing_encoder(folder, settings.encoder_modality, settings.encoder)
-
-
 def _refuse_other_classes(trained: Checkpoint, dataset: FrameDataset, run: RunFolder) -> None:
     """`UserError` where the annotation file numbers the regions otherwise than when the run was trained."""
     if isinstance(dataset, RegionDataset) and trained.class_names not in ([], list(dataset.class_names)):

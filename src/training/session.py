@@ -20,7 +20,6 @@ from src.networks.checkpoint import Checkpoint
 from src.settings import LatentSettings, RunSettings
 from src.training import distributed
 from src.training.engine import Trainable, choose_device, fit, make_repeatable, resumed
-from src.training.frozen import refuse_missing_encoder
 from src.training.memory import peak_memory_mb
 from src.training.run_folder import RunFolder
 
@@ -38,8 +37,9 @@ class Session:
         distributed.join(self.device)
         make_repeatable(settings.seed)
         self.run = RunFolder(settings.output_root / settings.run_name)
-        if not isinstance(settings, LatentSettings):
-            refuse_missing_encoder(arguments.mode, arguments.encoder_ckpt_root, settings)
+        if arguments.mode == "train" and not isinstance(settings, LatentSettings) and settings.needs_encoder:
+            root = arguments.encoder_ckpt_root or settings.output_root
+            checkpoints.refuse_missing_encoder(root, settings.encoder_modality, settings.encoder)
         self.run.open(settings, arguments.mode, arguments.resume or arguments.overwrite)
 
     @property
