@@ -109,7 +109,7 @@ def _regions_of(collection: Collection, settings: SegmentationSettings) -> Regio
     if collection.annotations is None:
         raise UserError(
             f"{settings.annotations_path}: no annotation file there; the setting 'annotation_file' names a COCO file, "
-            "relative to dataset_path"
+            "relative to dataset_path; docs/training.md says how one is drawn, and --mode predict needs none"
         )
     names, background = collection.annotations.class_names, collection.annotations.background
     if len(settings.class_weights) != len(names):

@@ -157,10 +157,10 @@ def table(found: Comparison) -> str:
     lines.append(f"{'Dice' if 'dice_macro' in found.shown else '':{width}}      A      B    A - B")
     for name, words in found.shown.items():
         ends = found.differences[name]
-        interval = f"({ends.low:+.3f} to {ends.high:+.3f})" if ends.low is not None and ends.high is not None else ""
+        interval = f"({ends.low:+z.3f} to {ends.high:+z.3f})" if ends.low is not None and ends.high is not None else ""
         apart = ends.low is not None and ends.high is not None and (ends.low > 0 or ends.high < 0)
         values = "  ".join(f"{scores[name]:.3f}" for scores in found.scores)
-        value = "    -" if ends.value is None else f"{ends.value:+.3f}"
+        value = "    -" if ends.value is None else f"{ends.value:+z.3f}"
         lines.append(f"{words:{width}}  {values}   {value}  {interval}{'  *' if apart else ''}")
     return "\n".join([*lines, "", "*: the interval holds no 0; of many scores one in twenty does so by chance"])
 

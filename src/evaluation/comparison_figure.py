@@ -71,7 +71,7 @@ def _forest(axes: Any, shown: Mapping[str, str], differences: Mapping[str, Inter
         marker = {"markersize": 9 if colour == INK else 7, "markeredgecolor": INK, "markeredgewidth": 0.6}
         axes.plot(found.value, place, "D" if colour == INK else "o", color=colour, **marker)
         words = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9}
-        number = f"{found.value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        number = f"{found.value:+z.3f}".replace("-", "\N{MINUS SIGN}")
         axes.text(1.02, place, number, weight="bold" if colour == INK else "normal", **words)
     low, high = axes.get_xlim()
     low, high = min(low, -0.15 * (high - low)), max(high, 0.15 * (high - low))  # room for both sides of 0

@@ -388,6 +388,7 @@ def test_a_pooled_result_leads_and_shows_its_folds(tmp_path: Path) -> None:
     assert html.index("0.700") < html.index("0.900")
     shown = html[html.index("2-fold cross-validation)</h3>") : html.index('id="record"')]
     assert shown.count("<details") == 2
+    assert "3 trainings" in shown
     for folder in folders:
         assert f"From {folder}/logs/metrics.jsonl." in shown.replace("<wbr>", "")
         assert base64.b64encode(PIXEL + folder.encode()).decode() in shown
