@@ -220,6 +220,8 @@ def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     polygon, size = polygon.reshape(-1, 2), np.array([image.width, image.height])
     if (polygon < -size).any() or (polygon > 2 * size).any():
         raise ValueError("annotations whose polygon reaches further outside the image than the image is large")
+    if polygon.max() <= 1:  # no outline of a region lies within the first pixel
+        raise ValueError("annotations in parts of the image's size (0 to 1), where pixels are expected")
     return polygon
 
 

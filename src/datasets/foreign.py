@@ -1,12 +1,14 @@
 """What lies in people's folders and is no frame: the one list that training, import and prediction go by."""
 
+import os
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 HIDDEN = "hidden files and folders"
 FOLDER = "folders whose name ends as a picture's"
 SYSTEM = "bins, caches and thumbnails of a system"
 SECOND_LENS = "photographs of a camera's second lens, by their name"
+PREDICTIONS = "folders of earlier predictions"
 
 _HIDDEN = re.compile(r"\..*", re.DOTALL)
 _SYSTEM = re.compile(
@@ -22,11 +24,17 @@ _SYSTEM = re.compile(
 _SECOND_LENS = re.compile(r"dc[_-]\d+.*|(.*[ _.-])?(visible|visual|daylight)([ _.-].*)?", re.IGNORECASE)
 
 
-def foreign(path: PurePath) -> tuple[str, PurePath] | None:
-    """Why a path inside a data folder is no frame, and which folder or file on the way is the reason; None if it may
-    be one. Only names are looked at."""
+_WRITTEN = ("prediction.json", "legend.csv")  # beside pictures of frames, by every prediction
+
+
+def foreign(path: PurePath, root: Path) -> tuple[str, PurePath] | None:
+    """Why a path inside a data folder `root` is no frame, and which folder or file on the way is the reason; None if
+    it may be one. Names are looked at, and whether a folder holds predictions."""
     for place, part in enumerate(path.parts, 1):
         for reason, pattern in ((HIDDEN, _HIDDEN), (SYSTEM, _SYSTEM), (SECOND_LENS, _SECOND_LENS)):
             if pattern.fullmatch(part):
                 return reason, PurePath(*path.parts[:place])
+        folder = root.joinpath(*path.parts[:place])
+        if all(os.access(folder / name, os.R_OK) for name in _WRITTEN):
+            return PREDICTIONS, PurePath(*path.parts[:place])
     return None

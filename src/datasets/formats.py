@@ -92,7 +92,7 @@ def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
             path = (here / name).relative_to(source)
             if (here / name).is_symlink():
                 left_out.add("links, which are not followed", path.as_posix())
-            elif found := foreign(PurePath(name)):  # the folders above it are none
+            elif found := foreign(PurePath(name), here):  # the folders above it are none
                 left_out.add(found[0], path.as_posix())
             elif name not in folders:
                 yield path
@@ -132,7 +132,7 @@ def inspect_file(path: Path) -> tuple[Role, str]:
 def about_frames(role: Role) -> str:
     """Why a file of a role that is none of a frame's is no frame, for who has nothing else."""
     if role == "table":
-        return "tables that do not begin with a row of temperatures"
+        return "tables that do not begin with a row of temperatures (of a spreadsheet, save the matrix as CSV)"
     return "descriptions and annotations, which are no frames"
 
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -26,8 +26,10 @@ _WORDS: dict[Label, str] = {
 _LABELS: dict[str, Label] = {word: label for label, words in _WORDS.items() for word in words.split()}
 _LABELS |= {"non cancer": "Healthy", "no cancer": "Healthy", "not sick": "Healthy", "not healthy": "Sick"}
 _LABELS |= {"neg": "Healthy", "pos": "Sick", "malignancy": "Sick", "carcinoma": "Sick"}
-_YES = frozenset(["1", "1.0", "yes", "y", "true", "t", "+", "sim", "si", "ja", "oui"])
-_NO = frozenset(["0", "0.0", "no", "n", "false", "f", "-", "nao", "non", "nein"])
+_YES = frozenset(
+    ["1", "1.0", "yes", "y", "true", "t", "+", "sim", "si", "ja", "oui", "verdadeiro", "verdadero", "wahr", "vrai"]
+)
+_NO = frozenset(["0", "0.0", "no", "n", "false", "f", "-", "nao", "non", "nein", "falso", "falsch", "faux"])
 """They mean something only below a header that says what is asked, and where a column holds no other numbers."""
 # They say nothing about the diagnosis: "Sick patients" is as good as "sick". Any other word makes a name unknown.
 _NEUTRAL = re.compile(
@@ -123,7 +125,8 @@ def _asked(header: str, values: Sequence[str]) -> dict[str, Label]:
     answers = {_answer(value) for value in values if value.strip() and label_of(value) is None}
     if not answers & _NO or any(re.search(r"\d", answer) for answer in answers - _YES - _NO):
         return {}
-    words = " ".join(word for word in re.findall(r"[^\W\d_]+", header) if _plain(word) not in ("is", "has", "with"))
+    spoken = re.findall(r"[^\W\d_]+", header)
+    words = " ".join(word for word in spoken if _plain(word) not in ("is", "has", "with", "tem"))
     yes = label_of(words) or ("Sick" if re.fullmatch(_LABEL_COLUMN, re.sub(r"\W|_", "", _plain(header))) else None)
     if yes not in ("Healthy", "Sick"):
         return {}
@@ -151,7 +154,7 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise UserError(f"{path}: the table of labels cannot be read: {error.strerror}") from None
     if is_spreadsheet(raw):
         try:
-            return _as_table(path, sheet_rows(raw, _MOST_ROWS + 1))
+            return _as_table(path, _untitled(sheet_rows(raw, _MOST_ROWS + 1)))
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     text, delimiters = re.sub("\r+\n|\r", "\n", decoded(raw, "latin-1")), _DELIMITERS
@@ -163,7 +166,7 @@ def _read_rows(path: Path) -> list[list[str]]:
             [composed(cell.strip(_BLANK)) for cell in row]
             for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
         )
-        return [row for row in parsed if any(row)]
+        return _untitled([row for row in parsed if any(row)])
 
     try:
         tables = [split(delimiter) for delimiter in delimiters]
@@ -171,6 +174,11 @@ def _read_rows(path: Path) -> list[list[str]]:
         raise UserError(f"{path}: no table of labels: {error}") from None
     # The delimiter cuts the most rows into as many cells as the first one has.
     return _as_table(path, max(tables, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows)))
+
+
+def _untitled(rows: list[list[str]]) -> list[list[str]]:
+    """Without what stands above a table: rows of one filled cell."""
+    return list(dropwhile(lambda row: sum(map(bool, row)) < 2, rows))
 
 
 def _as_table(path: Path, rows: list[list[str]]) -> list[list[str]]:

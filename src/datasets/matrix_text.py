@@ -24,9 +24,9 @@ _NARROW = 4  # times as long as wide, no picture is
 _NUMERIC = re.compile(r"[\s\d.,;+\-eE]*", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _ABSENT = re.compile(r"[-+]?(nan|inf|-*)", re.IGNORECASE)
-_UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[CFK](?=\s*(?:[;,\t\n]|$)))")
+_UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
-_SEVERAL = "the matrix has text or gaps between its rows: several frames in one file? save each as a file of its own"
+_SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
 _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
 # Of frames under each other: most of them, how much larger than other steps from row to row those between them are at
 # least, and the correlation of frames of one session.
@@ -174,7 +174,8 @@ def _words(line: str, reading: _Reading) -> tuple[bool, list[str]]:
     labelled = len(words) > 1 and not _NUMBER.fullmatch(words[0])
     words = words[labelled:]
     if reading.separator == "\t":
-        words = [word for word in words if word]
+        filled = [word for word in words if word]
+        words = filled if 2 * len(words) >= 3 * len(filled) else words  # doubled tabs; a gap may part two frames
     if reading.pairs:
         words = words[len(words) % 2 :]  # one that stands alone numbers the row
         words = [f"{whole}.{part}" for whole, part in zip(words[::2], words[1::2], strict=True)]
@@ -194,7 +195,7 @@ def _row(line: str, reading: _Reading) -> _Row:
         except ValueError:
             pass
     cells = sum(bool(_NUMBER.fullmatch(word) or _ABSENT.fullmatch(word)) for word in words)
-    return _Row(cells=cells, fact=re.search("[;,\t:=]", line.strip()) is not None)
+    return _Row(cells=cells, fact=re.search("[;,\t:\N{FULLWIDTH COLON}=]", line.strip()) is not None)
 
 
 def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
@@ -233,7 +234,7 @@ def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
     matrix, counted = _without_numbering(np.stack(kept))
     if max(matrix.shape) > _NARROW * max(min(matrix.shape), _LEAST_FRAME):
         raise UserError(f"the matrix has {len(matrix)} rows of {matrix.shape[1]} numbers, which is no picture")
-    if _is_stack(matrix):
+    if _is_stack(matrix) or _is_stack(matrix.T):
         raise UserError(_SEVERAL)
     numbered = numbered or counted
     others = any(row.labelled or (row.numbers is None and not row.blank) for row in rows)
@@ -247,12 +248,12 @@ def _even(matrix: Numbers) -> bool:
 
 def _is_stack(matrix: Numbers) -> bool:
     """Whether frames of one size lie under each other: alike, and with the largest steps between them."""
-    rows, columns = matrix.shape
+    rows = len(matrix)
     with np.errstate(all="ignore"):
         steps = np.abs(np.diff(matrix, axis=0)).mean(1)
     for count in range(2, min(rows // _LEAST_FRAME, _MOST_FRAMES) + 1):
         height = rows // count
-        if rows % count or height > columns:
+        if rows % count:
             continue
         frames = matrix.reshape(count, -1)
         between = np.zeros(rows - 1, bool)
@@ -268,6 +269,8 @@ def _is_stack(matrix: Numbers) -> bool:
 
 def _without_numbering(matrix: Numbers) -> tuple[Numbers, bool]:
     """A matrix without a first row and a first column that count, and whether there was one."""
+    if _begins_anew(matrix[0]):
+        raise UserError(_SEVERAL)
     corner = matrix.min() >= 0 and _counts(matrix[0, 1:]) and _counts(matrix[1:, 0])
     row = corner or _numbers_others(matrix)
     column = corner or _numbers_others(matrix.T)
@@ -279,6 +282,12 @@ def _without_numbering(matrix: Numbers) -> tuple[Numbers, bool]:
 def _numbers_others(matrix: Numbers) -> bool:
     """Whether the first row goes up or down in even steps, and the second does not."""
     return len(matrix) > 2 and _counts(matrix[0]) and not _counts(matrix[1])
+
+
+def _begins_anew(values: Numbers) -> bool:
+    """Whether values count, and then the same again: above frames beside each other."""
+    width = int(np.argmax(values[1:] == values[0])) + 1
+    return _counts(values[:width]) and bool((values == np.resize(values[:width], len(values))).all())
 
 
 def _counts(values: Numbers) -> bool:

@@ -168,7 +168,7 @@ def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:
     """The pictures below a folder, sorted; what is none for its name alone is in `left_out` by its reason."""
     found = []
     for path in sorted(filter(is_image, folder.rglob("*"))):
-        reason, what = foreign(path.relative_to(folder)) or (None, path)
+        reason, what = foreign(path.relative_to(folder), folder) or (None, path)
         if reason is None and not path.is_dir():
             found.append(path)
         elif folder / what not in (named := left_out.setdefault(reason or FOLDER, [])):

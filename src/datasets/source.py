@@ -110,7 +110,7 @@ class Source(ABC):
         """Whether a frame is left out for its path alone; the reason is in `left_out`."""
         if not is_printable(str(frame.path)):
             self.left_out.add("frames whose name holds control characters or is no valid text", str(frame.path))
-        elif found := foreign(frame.path):
+        elif found := foreign(frame.path, self.root):
             reason, what = found
             if str(what) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
                 self.left_out.add(reason, str(what))

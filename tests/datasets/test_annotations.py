@@ -250,6 +250,9 @@ DAMAGED = {
         {"category_id": 1, "segmentation": [1, 2, 3, 4, 5, 6]},
         {"category_id": 1, "segmentation": [[10**400, 2, 3, 4, 5, 6]]},
     ],
+    "annotations in parts of the image's size (0 to 1), where pixels are expected": [
+        {"category_id": 1, "segmentation": [[0.1, 0.1, 0.8, 0.1, 0.8, 1.0]]}
+    ],
     "annotations whose mask has another size than their image": [
         {"category_id": 1, "segmentation": RLE | {"size": [10, 10]}},
         {"category_id": 1, "segmentation": {"counts": [1]}},

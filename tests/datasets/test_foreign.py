@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from src.datasets.dmr_dataset import DMRDataset
-from src.datasets.foreign import FOLDER, HIDDEN, SECOND_LENS, SYSTEM, foreign
+from src.datasets.foreign import FOLDER, HIDDEN, PREDICTIONS, SECOND_LENS, SYSTEM, foreign
 from src.datasets.formats import scan
 from src.datasets.frame_cache import read_frame
 from src.datasets.snapshots import PHOTOGRAPHS, derive_snapshots, read_gray
@@ -42,7 +42,7 @@ OWN = ("0001/T0001.1.1.S.2012-10-01.00.jpg", "#12/a.jpg", "trashed/a.jpg", "0001
 
 @pytest.mark.parametrize("path", FOREIGN)
 def test_a_foreign_path_is_told_by_its_name(path: str) -> None:
-    found = foreign(PurePath(path))
+    found = foreign(PurePath(path), Path())
     assert found is not None
     assert found[0] == FOREIGN[path]
     assert PurePath(path).is_relative_to(found[1])
@@ -50,7 +50,7 @@ def test_a_foreign_path_is_told_by_its_name(path: str) -> None:
 
 @pytest.mark.parametrize("path", OWN)
 def test_a_name_that_only_looks_like_one_is_no_reason(path: str) -> None:
-    assert foreign(PurePath(path)) is None
+    assert foreign(PurePath(path), Path()) is None
 
 
 def folder_of_a_nas(dmr: Folder) -> Path:
@@ -63,6 +63,10 @@ def folder_of_a_nas(dmr: Folder) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(picture.read_bytes())
     (dmr.root / "0001" / "folder.jpg").mkdir()
+    earlier = dmr.root / "predictions"
+    for name in ("prediction.json", "legend.csv", "pictures/T0001.1.1.S.2012-10-01.00.jpg", "overlays/T0001.png"):
+        (earlier / name).parent.mkdir(parents=True, exist_ok=True)
+        (earlier / name).write_bytes(picture.read_bytes())
     return picture
 
 
@@ -74,6 +78,7 @@ def test_the_frames_of_a_run_are_those_of_people(dmr: Folder) -> None:
     assert "$RECYCLE.BIN" in skipped.reasons[SYSTEM]
     assert skipped.reasons[SYSTEM].count(str(PurePath("0001", "@eaDir"))) == 1
     assert len(skipped.reasons[SECOND_LENS]) == 3
+    assert skipped.reasons[PREDICTIONS] == ["predictions"]
     assert skipped.reasons[FOLDER] == [str(PurePath("0001", "folder.jpg"))]
 
 
@@ -86,6 +91,7 @@ def test_import_and_prediction_see_no_other_ones(dmr: Folder) -> None:
     ]
     assert {"$RECYCLE.BIN", "0001/@eaDir", "__MACOSX"} <= set(left_out.reasons[SYSTEM])
     assert {"0001/._T0001.jpg", ".Trash-1000"} <= set(left_out.reasons[HIDDEN])
+    assert left_out.reasons[PREDICTIONS] == ["predictions"]
 
 
 def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:
@@ -93,7 +99,7 @@ def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:
     picture.with_name(f"{picture.stem}_snap.jpg").unlink()
     counts = derive_snapshots(dmr.root)
     assert counts.made == 1
-    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER} <= set(counts.skipped)
+    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER, PREDICTIONS} <= set(counts.skipped)
 
 
 def test_a_pale_picture_of_no_palette_is_a_photograph_and_a_vivid_one_a_heat_map(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ FORMS = {
     "a line with columns and rows": ["32 20", *written(" ", ".")],
     "quoted numbers with decimal commas": [f'"{row}"' for row in written('","', ",")],
     "quoted numbers and a quoted header": ['"Emissivity","0,98"', *(f'"{row}"' for row in written('";"', ","))],
+    "a unit in one letter": [",".join(f"{value}\N{DEGREE CELSIUS}" for value in row) for row in BODY],
+    "colons of a Chinese text": ["发射率\N{FULLWIDTH COLON}0.95", *written(), "最高\N{FULLWIDTH COLON}33.0"],
+    "doubled tabs": written("\t\t"),
     "a unit in each cell": [";".join(f"{value} \N{DEGREE SIGN}C" for value in row) for row in BODY],
     "statistics below": [*written(), "", "Max;33,0", "Mean;26,1"],
     "lines with names": [f"Line {n};{row}" for n, row in enumerate(written(), 1)],
@@ -210,6 +213,9 @@ SEVERAL = {
     "blank lines between": [*written(), "", "", *written(values=BODY + 0.5)],
     "nothing between": 2 * written(values=BODY + np.arange(20)[:, None]),
     "each with column numbers": 2 * [";".join(map(str, range(32))), *written()],
+    "beside each other": [f"{row};{row}" for row in written(values=BODY + np.arange(32) / 9)],
+    "column numbers that begin anew": [";".join(2 * list(map(str, range(32)))), *written(values=np.hstack([BODY] * 2))],
+    "a column without numbers between": ["\t\t".join([row] * 2) for row in written("\t")],
     "one in each row": written(values=np.stack([BODY.ravel()] * 3)),
 }
 
@@ -217,7 +223,7 @@ SEVERAL = {
 @pytest.mark.parametrize("lines", SEVERAL.values(), ids=SEVERAL)
 def test_several_frames_in_one_file_are_refused(tmp_path: Path, lines: list[str]) -> None:
     (tmp_path / "a.txt").write_text("\n".join(lines))
-    with pytest.raises(UserError, match=r"several frames in one file|no picture"):
+    with pytest.raises(UserError, match=r"several frames in one file|no picture|empty fields"):
         read_matrix(tmp_path / "a.txt")
 
 

@@ -137,6 +137,8 @@ TABLES = {
     "tabs and blank lines": "patient\tdate\tclass\n\n1\t2012-10-08\tnormal\n\n13\t2013-01-02\tABNORMAL\n",
     "columns without known names": "who,when,what\nT0001,3,benign\nT0013,13,malignant\n",
     "decimal numbers, quotes": '"n","patient_id","result"\n"7","1.0","negative"\n"8","13.0","positive"\n',
+    "a title above": "Patients of 2020\n\nID,Diagnosis\n1,Healthy\n13,Sick\n",
+    "a title above, in a cell": "Study A;;\nID;Age;Diagnosis\n1;45;Healthy\n13;67;Sick\n",
     "patient before id": "id,patient,label\n13,1,healthy\n1,13,sick\n",
 }
 
@@ -146,6 +148,7 @@ ANSWERS = {
     "0.0 and 1.0": "ID,target\n1,0.0\n13,1.0\n",
     "yes and no": "patient,Cancer\n1,No\n13,YES\n20,unknown\n",
     "true and false": "patient,is_sick\n1,FALSE\n13,True\n",
+    "true and false of a Portuguese Excel": "Pacientes de 2020;\npaciente;Tem cancer?\n1;FALSO\n13;VERDADEIRO\n",
     "the other way round": "patient,healthy\n1,yes\n13,no\n",
     "signs": "patient;result\n1;-\n13;+\n",
     "Excel's own first line": "sep=;\r\npatient;Status\r\n1;negative\r\n13;POSITIVE\r\n",
@@ -180,7 +183,7 @@ def spreadsheet(path: Path, *sheets: list[list[Any]]) -> None:
 
 
 def test_a_spreadsheet_is_read_whatever_it_is_called(tmp_path: Path) -> None:
-    rows = [["patient", None, "label"], [1, "x", 0], [], ["0013", None, 1]]
+    rows = [["Patients of 2020"], ["patient", None, "label"], [1, "x", 0], [], ["0013", None, 1]]
     for name in ("labels.xlsx", "labels.csv"):
         spreadsheet(tmp_path / name, rows, [])
         assert dict(read_label_table(tmp_path / name, {"1", "13"}).rows) == {"1": "Healthy", "13": "Sick"}
