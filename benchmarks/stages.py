@@ -16,7 +16,7 @@ from src.encoder import CUTSEncoder
 from src.networks.precision import compute_dtype, computing_in
 from src.patches import PatchSampler
 from src.settings import REPOSITORY
-from src.settings_file import load
+from src.settings.file import load
 
 
 def pretraining_heat(data: Path, out: Path) -> Row:

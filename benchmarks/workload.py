@@ -10,7 +10,7 @@ from src.datasets.torch_datasets import FrameDataset, RegionDataset
 from src.encoder import CUTSEncoder
 from src.phantom.dataset import write_phantom
 from src.settings import REPOSITORY, LatentSettings, SegmentationSettings
-from src.settings_file import load
+from src.settings.file import load
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import Trainable
 from src.training.epoch import Progress, epoch_generator

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from model import DECODERS  # noqa: E402
-from src import settings, settings_common, settings_decoders  # noqa: E402
+from src import settings  # noqa: E402
 from src.losses import LOSSES  # noqa: E402
 
 BEGIN, END = "<!-- drawn by docs/generate.py -->", "<!-- end -->"
@@ -28,7 +28,7 @@ CLASSES = {
     "Healthy or sick (main_binary.py)": settings.ClassificationSettings,
     "Seven regions (main_seg.py)": settings.SegmentationSettings,
 }
-TYPES = vars(settings_common) | vars(settings_decoders)
+TYPES = vars(settings.common) | vars(settings.decoders)
 
 WORDS = {
     "str": "text",
@@ -52,8 +52,8 @@ WORDS = {
 
 
 def settings_page() -> str:
-    """Every key with its type, default and meaning, as `src/settings.py` and what it imports have them."""
-    lines = ["# Settings", "", "Made from `src/settings*.py` by `python docs/generate.py`. `--set` wins over the YAML."]
+    """Every key with its type, default and meaning, as `src/settings` has them."""
+    lines = ["# Settings", "", "Made from `src/settings` by `python docs/generate.py`. `--set` wins over the YAML."]
     told: set[str] = set()
     for title, cls in CLASSES.items():
         written = _as_written(cls)

@@ -21,7 +21,7 @@ from src.settings import (
     RunSettings,
     SegmentationSettings,
 )
-from src.settings_file import load
+from src.settings.file import load
 
 S = TypeVar("S", bound=RunSettings)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from src.datasets import DATASETS
 from src.datasets.build import build_diagnoses
 from src.settings import REPOSITORY, ClassificationSettings
-from src.settings_file import load
+from src.settings.file import load
 
 
 def blocks(document: str, section: str, language: str) -> list[str]:

@@ -33,7 +33,7 @@ from src.files import (
     write_text,
 )
 from src.settings import REPOSITORY
-from src.settings_file import load
+from src.settings.file import load
 
 HOLD = (
     "import sys; from pathlib import Path; from src.files import lock; print(lock(Path(sys.argv[1]))); sys.stdin.read()"

@@ -20,9 +20,9 @@ from src.settings import (
     SegmentationSettings,
     with_defaults,
 )
-from src.settings_fields import Kind, fields_of
-from src.settings_file import load
-from src.settings_gone import removed
+from src.settings.fields import Kind, fields_of
+from src.settings.file import load
+from src.settings.gone import removed
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]

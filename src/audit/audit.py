@@ -23,7 +23,7 @@ from src.evaluation.auc import PairAUC, auc_over_pairs, same_stratum, wins_of
 from src.evaluation.intervals import LEVEL
 from src.files import write_json
 from src.settings import ClassificationSettings
-from src.settings_file import load, load_run
+from src.settings.file import load, load_run
 
 logger = logging.getLogger(__name__)
 

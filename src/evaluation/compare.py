@@ -22,7 +22,7 @@ from src.evaluation.runs import one_run
 from src.evaluation.tested import Line, Tested, by_seed, mean_of, read_tested
 from src.files import write_json, write_text
 from src.settings import TASKS, ClassificationSettings, DecoderRunSettings, SegmentationSettings, with_defaults
-from src.settings_file import read_record
+from src.settings.file import read_record
 
 _OF_DIAGNOSIS = {
     "patient_auc": "AUC by patient",

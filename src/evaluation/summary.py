@@ -8,7 +8,7 @@ from typing import Any
 from src.errors import UserError, run
 from src.evaluation.runs import is_finished, runs_below
 from src.files import read_json
-from src.settings_file import read_record
+from src.settings.file import read_record
 
 _SHOWN = (
     "test/reconstruction",

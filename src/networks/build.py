@@ -35,7 +35,7 @@ from src.settings import (
     SegmentationSettings,
     with_defaults,
 )
-from src.settings_fields import Kind, fields_of
+from src.settings.fields import Kind, fields_of
 
 N = TypeVar("N", bound=nn.Module)
 

@@ -18,8 +18,8 @@ from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.settings import EncoderKind, Modality, Settings, encoder_run_name, with_defaults
-from src.settings_fields import Kind, fields_of
-from src.settings_gone import WAS_REMOVED, removed
+from src.settings.fields import Kind, fields_of
+from src.settings.gone import WAS_REMOVED, removed
 
 logger = logging.getLogger(__name__)
 

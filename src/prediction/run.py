@@ -36,7 +36,7 @@ from src.prediction.predictors import (
 from src.prediction.series import Answer, carried
 from src.prediction.trained import SCRIPTS, Frame, Outputs, Task
 from src.settings import TASKS, DecoderRunSettings
-from src.settings_fields import Kind, fields_of
+from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests
 

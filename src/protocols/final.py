@@ -15,7 +15,7 @@ from src.evaluation.tested import chosen_out_of_fold, read_tested
 from src.files import read_json, write_json
 from src.networks import checkpoint as checkpoints
 from src.settings import ClassificationSettings, DecoderRunSettings, SegmentationSettings
-from src.settings_fields import Kind, fields_of
+from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

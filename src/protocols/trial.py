@@ -20,8 +20,8 @@ from src.settings import (
     encoder_run_name,
     with_defaults,
 )
-from src.settings_fields import Kind, fields_of
-from src.settings_gone import removed
+from src.settings.fields import Kind, fields_of
+from src.settings.gone import removed
 from src.training import distributed
 from src.training.engine import same_weights
 from src.training.regressions import REGRESSIONS

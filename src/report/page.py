@@ -27,7 +27,7 @@ from src.report.runs import PUBLISHED, Group, Run, Task
 from src.report.sections import Picture, RunSection, finished_at, is_phantom, run_section
 from src.report.tables import Table, plural
 from src.settings import REPOSITORY
-from src.settings_file import load
+from src.settings.file import load
 
 _TEMPLATE = "report.html.jinja"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from src.errors import UserError
 from src.report.runs import FOLDERS, Group, Results, Run, Task
-from src.settings_file import read_record
+from src.settings.file import read_record
 
 logger = logging.getLogger(__name__)
 

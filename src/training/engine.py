@@ -25,8 +25,8 @@ from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
 from src.settings import TASKS, RunSettings, Settings, with_defaults
-from src.settings_fields import Kind, fields_of
-from src.settings_gone import WAS_REMOVED, removed
+from src.settings.fields import Kind, fields_of
+from src.settings.gone import WAS_REMOVED, removed
 from src.training import distributed
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder

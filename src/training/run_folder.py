@@ -20,7 +20,7 @@ from src.evaluation.summary import closing
 from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
 from src.networks.precision import number_format
 from src.settings import REPOSITORY, RunSettings
-from src.settings_file import read_record
+from src.settings.file import read_record
 from src.training import distributed
 
 logger = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from src.networks.checkpoint import Checkpoint
 from src.prediction.record import read_record as read_prediction_record
 from src.prediction.trained import load_trained
 from src.settings import REPOSITORY
-from src.settings_file import load, read_record
+from src.settings.file import load, read_record
 from src.training.run_folder import RunFolder
 
 SHIPPED = [read_record(path) for path in sorted((REPOSITORY / "config").glob("*.yaml"))]

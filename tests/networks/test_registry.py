@@ -17,7 +17,7 @@ from src.errors import UserError
 from src.export import export
 from src.losses import LOSSES
 from src.networks import checkpoint as checkpoints
-from src.settings_file import load
+from src.settings.file import load
 
 
 class TwoLayers(RegionDecoder):

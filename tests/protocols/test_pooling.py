@@ -11,7 +11,7 @@ from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_ro
 from src.protocols.pooling import pool
 from src.protocols.trial import Trial
 from src.settings import REPOSITORY, ClassificationSettings
-from src.settings_file import load
+from src.settings.file import load
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

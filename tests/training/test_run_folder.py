@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from src.settings import REPOSITORY
-from src.settings_file import load
+from src.settings.file import load
 from src.training.run_folder import RunFolder
 
 

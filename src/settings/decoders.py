@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from src.settings_common import Modality, Settings
-from src.settings_fields import (
+from src.settings.common import Modality, Settings
+from src.settings.fields import (
     DecoderName,
     LossName,
     Names,

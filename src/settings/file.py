@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from src.errors import UserError, one_line
 from src.files import decoded, read_plain
 from src.settings import REPOSITORY, TASKS, RunSettings
-from src.settings_gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
+from src.settings.gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
 
 _YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
 _OF_PUBLISHED_CODE = {"model_save_path", "output_save_path", "log_folder", "random_seed"}

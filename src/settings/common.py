@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from src.settings_fields import (
+from src.settings.fields import (
     InputFolder,
     Names,
     OfData,

@@ -1,26 +1,11 @@
-"""The settings of all three scripts, each key with its default and what it means. `settings_file` reads them."""
+"""The settings of the encoder's pretraining."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from src.settings_common import FRAME_SIZE as FRAME_SIZE
-from src.settings_common import EncoderKind as EncoderKind
-from src.settings_common import Modality as Modality
-from src.settings_common import Precision as Precision
-from src.settings_common import Settings as Settings
-from src.settings_decoders import BASELINES as BASELINES
-from src.settings_decoders import WITHOUT_ENCODER as WITHOUT_ENCODER
-from src.settings_decoders import Augment as Augment
-from src.settings_decoders import ClassificationSettings as ClassificationSettings
-from src.settings_decoders import Decide as Decide
-from src.settings_decoders import DecoderSettings as DecoderSettings
-from src.settings_decoders import Protocol as Protocol
-from src.settings_decoders import Schedule as Schedule
-from src.settings_decoders import SegmentationSettings as SegmentationSettings
-from src.settings_fields import REPOSITORY as REPOSITORY
-from src.settings_fields import OfLoss, OfNetwork
+from src.settings.common import Modality, Settings
+from src.settings.fields import OfLoss, OfNetwork
 
 
 class LatentSettings(Settings):
@@ -77,26 +62,6 @@ class LatentSettings(Settings):
         return encoder_run_name(self.modality)
 
 
-DecoderRunSettings = ClassificationSettings | SegmentationSettings
-RunSettings = LatentSettings | DecoderRunSettings
-TASKS: dict[str, type[RunSettings]] = {
-    "latent": LatentSettings,
-    "classification": ClassificationSettings,
-    "segmentation": SegmentationSettings,
-}
-
-
 def encoder_run_name(modality: Modality) -> str:
     """Folder of the encoder's run below an output root."""
     return "dmr_runs_gray" if modality == "gray" else "dmr_runs"
-
-
-def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a checkpoint records them, with the defaults of keys that are newer than the checkpoint."""
-    kind = TASKS.get(str(recorded.get("task")))
-    if kind is None:
-        return dict(recorded)
-    blank = kind.model_construct().model_dump(mode="json", warnings=False)
-    if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
-        blank["baseline"] = recorded.get("decoder_input") in tuple(BASELINES)
-    return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)
