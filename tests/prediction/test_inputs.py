@@ -113,12 +113,12 @@ def test_unreadable_files_say_why(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("x|y", encoding="utf-8")
     with pytest.raises(UserError, match="no frame there"):
         find_frames(tmp_path, notes)
-    with pytest.raises(UserError, match="tables that do not begin with a row of temperatures: 1"):
+    with pytest.raises(UserError, match=r"tables that do not begin with a row of temperatures .*: 1"):
         import_folder(tmp_path, tmp_path.with_name("out"), ImportOptions())
     assert sorted(notes.reasons) == [
         "files of another kind",
         "frames that cannot be read as images",
-        "tables that do not begin with a row of temperatures",
+        "tables that do not begin with a row of temperatures (of a spreadsheet, save the matrix as CSV)",
     ]
     for path, words in ((tmp_path / "none", "no such file"), (tmp_path / "b.md", "no frame there")):
         with pytest.raises(UserError, match=words):
