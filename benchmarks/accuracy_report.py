@@ -99,5 +99,6 @@ def draw_curves(everything: Mapping[str, Mapping[str, Any]], path: Path) -> None
         axes.grid(True, axis="y", alpha=0.3)
         axes.set(title=collection, xlabel="annotated patients trained on")
     panels[0].set_ylabel("macro Dice over seven regions")
-    panels[0].legend(fontsize="small")
+    labelled = panels[0].get_legend_handles_labels()
+    figure.legend(*labelled, fontsize="small", loc="outside lower center", ncols=2)
     figure.savefig(path, dpi=110)
