@@ -30,12 +30,13 @@ def make_store(
     root: Path, memory: int, disk: int, channels: int = 3, bf16: bool = False, pixels: bool = False
 ) -> LatentStore:
     torch.manual_seed(3)
-    encoder: CUTSEncoder | Pixels = Pixels(channels)
+    encoder: torch.nn.Module = Pixels(channels)
+    latent_dim = channels
     if not pixels:
-        encoder = CUTSEncoder(channels, num_kernels=16)
-        encoder(torch.randn(4, channels, *SIZE))  # BatchNorms with statistics of their own
-        encoder.freeze()
-    model = LatentModel(encoder.folded(), SegmentationModel(encoder.latent_dim, 3, 2), channels)
+        cuts = CUTSEncoder(channels, num_kernels=16)
+        cuts(torch.randn(4, channels, *SIZE))  # BatchNorms with statistics of their own
+        encoder, latent_dim = cuts.freeze().folded(), cuts.latent_dim
+    model = LatentModel(encoder, SegmentationModel(latent_dim, 3, 2), channels)
     settings = SegmentationSettings.model_construct(
         output_root=root, latent_memory_mb=memory, latent_disk_mb=disk, precision="bf16" if bf16 else "fp32"
     )
