@@ -58,7 +58,7 @@ def sampler(data: Path, out: Path) -> Row:
 
 def segmentation_epoch(data: Path, out: Path) -> Row:
     """An epoch of 16 frames at the published width."""
-    ours = workload.segmentation(data, out, "heat")
+    ours = workload.segmentation(data, out, "heat", "min_steps_per_epoch=1")
     encoder, train = workload.encoder_of(3), ours.parts.train
     decoder = workload.segmentation(data, out, "heat").task.model.decoder.to(memory_format=torch.contiguous_format)
     optimizer = torch.optim.Adam(decoder.parameters(), lr=5e-3)
