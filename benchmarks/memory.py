@@ -18,7 +18,7 @@ def main(kind: str) -> None:
         if kind == "pretraining-gray":
             workload.pretraining(data, Path(folder), "gray", "min_steps_per_epoch=1").epoch()
         elif kind == "segmentation-gray":
-            workload.segmentation(data, Path(folder), "gray").epoch()
+            workload.segmentation(data, Path(folder), "gray", "min_steps_per_epoch=1").epoch()
         else:
             sys.exit(f"unknown kind {kind}")
         print(peak_memory_mb(workload.CPU))
