@@ -26,15 +26,25 @@ from src.settings.file import load
 S = TypeVar("S", bound=RunSettings)
 
 
-FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below its output root"
+_KFOLD_FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below its output root"
 AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
 
-
 _ABSENT: dict[str, Any] = {
-    **{"gray": False, "export_latents": False, "clusters": None},
-    **{"gray_encoder": False, "gray_decoder": False, "encoder_ckpt_root": None, "encoder_set": ()},
-    **{"protocol": None, "folds": None, "seeds": 1, "baselines": False},
-    **{"input": None, "output": None, "run": None, "ensemble": None},
+    "gray": False,
+    "export_latents": False,
+    "clusters": None,
+    "gray_encoder": False,
+    "gray_decoder": False,
+    "encoder_ckpt_root": None,
+    "encoder_set": (),
+    "protocol": None,
+    "folds": None,
+    "seeds": 1,
+    "baselines": False,
+    "input": None,
+    "output": None,
+    "run": None,
+    "ensemble": None,
 }
 """The flags that only some of the scripts have, as they are where they are not given."""
 
@@ -171,7 +181,7 @@ def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Name
         list(ensemble.glob(f"{of_task}results/trials.json")) for of_task in ("", "dmr_runs_*/")
     ):
         near = [str(path) for path in sorted(ensemble.glob("kfold_*"))]
-        parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else FIRST))
+        parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else _KFOLD_FIRST))
     if (flags.mode == "predict") != (flags.input is not None) or ((flags.output or run) and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
     if flags.clusters is not None and not 2 <= flags.clusters <= 256:
