@@ -31,7 +31,7 @@ class Arm:
 
 
 _WHOLE = (
-    *("decoder_input=levels", "decoder=unet", "base_channels=16", "augment=strong"),
+    *("decoder_input=levels", "decoder=unet", "base_channels=24", "augment=strong"),
     *("batch_size=8", "weight_decay=0.01", "min_steps_per_epoch=25", "max_epochs=12"),
 )
 """A UNet of the size of the one that ships, on levels: 300 steps."""

@@ -27,7 +27,7 @@ from src.training.regions import RegionTask
 
 TINY = (
     "image_size=[32, 40]",
-    "base_channels=16",
+    "base_channels=24",
     "batch_size=2",
     "min_steps_per_epoch=1",
     "max_epochs=1",
@@ -139,7 +139,7 @@ def test_the_weights_that_ship_are_scored_as_a_run_is(
     parts, run = bench.parts, tmp_path / "as_trained"
     settings = bench.settings(RECOMMENDED).model_copy(update={"precision": "fp32"})
     classes = parts.train.class_names, parts.train.background
-    settings = settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 16})
+    settings = settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 24})
     frozen = frozen_input(settings, Checkpoint({}, palette="jet"), run)
     task = RegionTask(frozen, settings, classes, torch.device("cpu"))
     begin_as_taught(task.model.decoder, read_taught(), classes)

@@ -41,8 +41,8 @@ N = TypeVar("N", bound=nn.Module)
 class Lesson:
     """How long and how fast a network is taught."""
 
-    base_channels: int = 16
-    steps: int = 4000
+    base_channels: int = 24
+    steps: int = 6000
     batch_size: int = 16
     learning_rate: float = 3e-3
     seed: int = 1

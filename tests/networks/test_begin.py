@@ -25,8 +25,8 @@ def test_classes_are_matched_by_name() -> None:
 def test_other_widths_and_names_are_one_line_that_names_both() -> None:
     taught = read_taught()
     classes = (taught.class_names, taught.background)
-    with pytest.raises(UserError, match=r"base_channels: 8 here, 16 in .*regions\.safetensors"):
+    with pytest.raises(UserError, match=r"base_channels: 8 here, 24 in .*regions\.safetensors"):
         begin_as_taught(SegmentationModel(1, 8, 8), taught, classes)
     for names in (taught.class_names[:-1], (*taught.class_names[:-1], "throat")):
         with pytest.raises(UserError, match=r"has the classes left_breast.*has left_breast.*neck"):
-            begin_as_taught(SegmentationModel(1, len(names), 16), taught, (names, taught.background))
+            begin_as_taught(SegmentationModel(1, len(names), taught.base_channels), taught, (names, taught.background))

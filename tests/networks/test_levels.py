@@ -21,7 +21,7 @@ from src.training.engine import same_weights
 RUN = "dmr_runs_seg_h_enc_h_dec"
 LEVELS = [*TINY_DECODER, "decoder_input=levels", "augment=strong", "precision=fp32"]
 LEVELS += ["max_epochs=2", "min_steps_per_epoch=2", "patience=null", "select_by=last"]
-DRAWN = [*LEVELS, "init=drawn", "base_channels=16", "learning_rate=0.000001"]
+DRAWN = [*LEVELS, "init=drawn", "base_channels=24", "learning_rate=0.000001"]
 
 
 def train(phantom: Path, root: Path, *settings: str, flags: tuple[str, ...] = ()) -> Path:
@@ -58,7 +58,7 @@ def test_what_does_not_fit_the_weights_that_ship_is_one_line(
 ) -> None:
     for settings, words in (
         (["init=drawn", "decoder_input=pixels"], "goes with decoder_input: levels"),
-        ([*LEVELS, "init=drawn"], "base_channels: 2 here, 16 in"),
+        ([*LEVELS, "init=drawn"], "base_channels: 2 here, 24 in"),
     ):
         with pytest.raises(SystemExit):
             train(phantom, tmp_path / "out", *settings, flags=("--overwrite",))
