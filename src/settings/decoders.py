@@ -77,7 +77,8 @@ class DecoderSettings(Settings):
     latent_disk_mb: OfMachine[int] = Field(20_480, ge=0)
     """Disk below output_root for the latents that memory does not hold; at most half of what is free; 0 keeps none."""
     checkpoint_activations: OfMachine[Literal["auto", "on", "off"]] = "auto"
-    """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory."""
+    """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory, or
+    take more than 10 GB of a GPU."""
 
     @model_validator(mode="after")
     def _go_together(self) -> "DecoderSettings":

@@ -2,6 +2,8 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.networks.decoder_input import Pixels
 from src.settings import LatentSettings, SegmentationSettings
+from src.training import decoder_trainer
 from src.training.latents import LatentStore
 
 CPU = torch.device("cpu")
@@ -109,3 +112,21 @@ def test_activations_computed_twice_keep_no_map_wider_than_the_base() -> None:
         unet(x)
     # Beside the latents themselves, the largest are maps at full resolution of the base width, not the doubled ones.
     assert 0 < max(kept) <= 2 * 4 * 32 * 32
+
+
+@pytest.mark.parametrize(
+    ("device", "free", "twice"), [("cpu", 24e9, False), ("cpu", 10e9, True), ("cuda", 140e9, True)]
+)
+def test_activations_are_computed_twice_where_memory_is_short_and_on_a_gpu_that_others_share(
+    monkeypatch: pytest.MonkeyPatch, device: str, free: float, twice: bool
+) -> None:
+    """The published gray batch needs about 13.8 GB in bfloat16."""
+    monkeypatch.setattr(decoder_trainer, "free_memory", lambda _: free)
+    decoder = SegmentationModel(64, 8)
+    model = SimpleNamespace(decoder=decoder, images=lambda channels: 1)
+    latents = SimpleNamespace(dtype=torch.bfloat16, memory_left=1)
+    task: Any = SimpleNamespace(model=model, latents=latents, device=torch.device(device))
+    parts: Any = SimpleNamespace(train=SimpleNamespace(cache=SimpleNamespace(shape=(1, 480, 640))))
+    decoder_trainer.fit_into_memory(task, parts, SegmentationSettings.model_construct(batch_size=16))
+    assert decoder.unet.checkpoint_activations == twice
+    assert latents.memory_left == (0 if twice else 1)
