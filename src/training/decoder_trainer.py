@@ -30,7 +30,7 @@ _OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 _FEW_STEPS = 3
 _AT_ONCE = 64  # heat maps that are read back to levels together
 _SHARE_OF_MEMORY = 0.6  # gradients and the libraries' workspace want the rest
-_MOST_ON_GPU = 10e9  # bytes: others may work there too, and what is estimated as 13.8 GB took 20.2 GB on an H200
+_MOST_ON_GPU = 10e9  # bytes: others may work there too, and what is estimated as 13.8 GB took 21 GB on an H200
 
 
 class DecoderTrainer(Trainable, Generic[D]):
