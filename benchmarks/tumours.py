@@ -27,7 +27,7 @@ from src.datasets.letterbox import resized
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.errors import run as run_script
-from src.evaluation.auc import auc_over_pairs, wins_of
+from src.evaluation.auc import auc_without_and_with
 from src.networks.build import frame_features
 from src.networks.findings import TumourFinder
 from src.phantom.dataset import make_patient
@@ -132,18 +132,6 @@ def probabilities(classifier: Classifier, levels: Sequence[np.ndarray]) -> np.nd
     return np.array([classifier.predict(each).probability for each in levels])
 
 
-def _auc(healthy: np.ndarray, sick: np.ndarray) -> float:
-    return float(wins_of(np.repeat([0, 1], [len(healthy), len(sick)]), np.concatenate([healthy, sick])).mean())
-
-
-def compared(healthy: np.ndarray, sick: np.ndarray) -> str:
-    """AUC of patients [N] without a tumour against others with one, with its interval."""
-    labels = np.repeat([0, 1], [len(healthy), len(sick)])
-    weights = 1 - np.eye(len(sick))  # nobody against herself
-    wins = wins_of(labels, np.concatenate([healthy, sick])) * weights
-    return str(auc_over_pairs(labels, wins, weights, 0).interval)
-
-
 def detectability(auc: float) -> float:
     """The d' of an AUC."""
     return float(2**0.5 * NormalDist().inv_cdf(min(max(auc, 0.5), 1 - 1e-6)))
@@ -188,14 +176,16 @@ def row(
     height = float(warmer[:, :, WIDE].flatten(1).amax(1).median()) / healthy.texture
     linear = linear_auc(healthy.pictures, warmer, covariance)
     found = evidence(finder, sick)
-    ratio = detectability(_auc(healthy.evidence, found)) / max(detectability(linear), 1e-6)
+    auc = auc_without_and_with(healthy.evidence, found)
+    ratio = detectability(auc.value or 0.5) / max(detectability(linear), 1e-6)
     patient = make_patient(SEED, 0, True, 1, (cell[0],) * 2, (cell[1],) * 2)
     assert patient.tumour is not None
     spot = warm_spot(patient.tumour, patient.px_per_mm).astype(float)
     in_noise = float(np.sqrt((spot**2).sum()) / np.mean(NOISE))
     told = [f"{cell[0]:g}", f"{cell[1]:g}", f"{patient.tumour.rise_c:.2f}", f"{height:.1f}", f"{in_noise:.0f}"]
-    told += [f"{linear:.3f}", compared(healthy.evidence, found), f"{ratio:.2f}"]
-    return told + [compared(healthy.of_runs[name], probabilities(run, levels)) for name, run in runs.items()]
+    told += [f"{linear:.3f}", str(auc), f"{ratio:.2f}"]
+    of_runs = (auc_without_and_with(healthy.of_runs[name], probabilities(run, levels)) for name, run in runs.items())
+    return told + [str(each) for each in of_runs]
 
 
 def real_frames(folder: Path) -> torch.Tensor:

@@ -45,12 +45,17 @@ def within_strata_auc(
 
 
 def auc_over_pairs(
-    labels: np.ndarray, wins: np.ndarray, weights: np.ndarray, seed: int | np.random.Generator, level: float = LEVEL
+    labels: np.ndarray,
+    wins: np.ndarray,
+    weights: np.ndarray,
+    seed: int | np.random.Generator,
+    level: float = LEVEL,
+    patients: Sequence[str] | None = None,
 ) -> PairAUC:
     """AUC over the pairs [S, H] of a sick and a healthy patient, with an interval that resamples patients.
 
     labels: [N], 1 for sick; weights: how often each pair was compared, 0 for never; wins: how often the sick patient
-    scored higher, ties as a half.
+    scored higher, ties as a half; patients: whose each of the N is, where a drawn one is healthy once and sick once.
     """
     sick = labels == 1
     compared = weights > 0
@@ -66,11 +71,22 @@ def auc_over_pairs(
         with np.errstate(invalid="ignore"):
             return {"auc": won / tried}
 
-    patients = [str(number) for number in range(len(labels))]
+    patients = patients or [str(number) for number in range(len(labels))]
     interval = patient_bootstrap(patients, statistic, seed, level=level)["auc"]
     # Pairs that share no patient are independent of each other.
-    matched = maximum_bipartite_matching(csr_array(compared), perm_type="column")
-    return PairAUC(exact_where_constant(interval, int((matched >= 0).sum()), level), *counts)
+    matched = int((maximum_bipartite_matching(csr_array(compared), perm_type="column") >= 0).sum())
+    return PairAUC(exact_where_constant(interval, matched * len(set(patients)) // len(patients), level), *counts)
+
+
+def auc_without_and_with(without: np.ndarray, with_it: np.ndarray) -> Interval:
+    """AUC of scores of the same drawn patients [N] without and with a tumour, each compared with all others.
+
+    A resampled patient brings both scores.
+    """
+    count = len(without)
+    labels, weights = np.repeat([0, 1], count), 1 - np.eye(count)  # nobody against herself
+    wins = wins_of(labels, np.concatenate([without, with_it])) * weights
+    return auc_over_pairs(labels, wins, weights, 0, patients=[str(number) for number in range(count)] * 2).interval
 
 
 def wins_of(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:

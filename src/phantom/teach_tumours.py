@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from model.tumours import Findings, TumourModel
-from src.evaluation.auc import auc_over_pairs, wins_of
+from src.evaluation.auc import auc_without_and_with
 from src.networks.findings import TumourFinder
 from src.networks.taught import read_taught
 from src.networks.tumours import TaughtTumours, write_tumours
@@ -89,9 +89,7 @@ def tested(subject: Tumours) -> str:
     logits = torch.cat(
         [subject.finder(frames.flatten(0, 1)).patients.cpu() for frames, _ in subject.batches(0, TESTED, 16)]
     )
-    labels = torch.tensor([0, 1]).repeat(TESTED).numpy()
-    wins = wins_of(labels, logits.numpy())
-    return str(auc_over_pairs(labels, wins, torch.ones(wins.shape).numpy(), 0).interval)
+    return str(auc_without_and_with(logits[0::2].numpy(), logits[1::2].numpy()))
 
 
 def teach_tumours(lesson: Lesson, out: Path, device: torch.device, workers: int) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.metrics import roc_auc_score
 
-from src.evaluation.auc import MIN_PAIRS, PairAUC, within_strata_auc
+from src.evaluation.auc import MIN_PAIRS, PairAUC, auc_over_pairs, auc_without_and_with, wins_of, within_strata_auc
 from src.evaluation.intervals import patient_bootstrap
 from src.evaluation.judging import Predicted, Strata, judge_classifier
 
@@ -102,3 +102,18 @@ def test_the_classifier_is_judged_within_strata_too() -> None:
     assert np.isnan(unknown.scores["test/patient_auc_within_year"])
     assert "0 pairs" in unknown.intervals["test/patient_auc_within_year"].reason
     assert not any("within" in name for name in judge_classifier(predicted, predicted, Strata([], {}), 0).scores)
+
+
+def test_a_drawn_patient_brings_both_scores() -> None:
+    """Scores of the same patients rise and fall together: their AUC is known better than that of as many strangers."""
+    rng = np.random.default_rng(0)
+    without = rng.normal(size=200)
+    with_it = without + 0.2 + 0.1 * rng.normal(size=200)
+    found = auc_without_and_with(without, with_it)
+    wins = (with_it[:, None] > without)[~np.eye(200, dtype=bool)]
+    assert found.value == pytest.approx(wins.mean())
+    labels, scores = np.repeat([0, 1], 200), np.concatenate([without, with_it])
+    strangers = auc_over_pairs(labels, wins_of(labels, scores), np.ones((200, 200)), 0).interval
+    assert found.low is not None
+    assert strangers.low is not None
+    assert found.value - found.low < 0.6 * (strangers.value - strangers.low)
