@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,14 @@ from PIL import Image
 from test_scripts import TINY, run_here
 
 import src
+from model.tumours import TumourModel
+from model.unet import UNet
+from src.errors import UserError
 from src.export import export
 from src.networks import checkpoint as checkpoints
 from src.networks.build import frame_features
-from src.networks.findings import FEATURES, features_of
+from src.networks.findings import FEATURES, FrameFeatures, TumourFinder, features_of
+from src.networks.taught import read_taught
 
 CLASSIFIER = "dmr_runs_classification_h_enc_h_dec"
 SETTINGS = ["decoder_input=features", *[each for each in TINY if not each.startswith("image_size")], "strata=[]"]
@@ -47,6 +53,21 @@ def test_no_encoder_is_needed_and_the_networks_are_kept_with_the_run(trained: Pa
     assert found.model["mean"].shape == (len(FEATURES),)
     assert (found.model["std"] > 0).all()
     assert not (trained.parent / "dmr_runs").exists()
+
+
+def test_a_run_answers_through_the_networks_of_its_day(trained: Path, tmp_path: Path, frame: np.ndarray) -> None:
+    """Those that ship today may be wider."""
+    found = checkpoints.load(trained / "checkpoints" / "dmr_run.pty")
+    weights = replace(read_taught(), base_channels=2, state=UNet(1, 8, 2).state_dict())
+    narrow = FrameFeatures(TumourFinder(weights, TumourModel(3)))
+    run = tmp_path / CLASSIFIER
+    shutil.copytree(trained, run)
+    checkpoints.save(run / "checkpoints" / "dmr_run.pty", replace(found, encoder=narrow.state_dict()))
+    assert 0 <= src.load_classifier(run, "cpu").predict(frame).probability <= 1
+    lacking = {name: value for name, value in narrow.state_dict().items() if "segmenter.inc" not in name}
+    checkpoints.save(run / "checkpoints" / "dmr_run.pty", replace(found, encoder=lacking))
+    with pytest.raises(UserError, match="no networks that find features"):
+        src.load_classifier(run, "cpu")
 
 
 def test_a_test_gives_the_same_scores_again(trained: Path, phantom: Path) -> None:

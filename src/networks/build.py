@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from torch import nn
 
 from model import DECODERS
 from model.heads import ClassificationModel, Decoder, FeatureHead, LatentModel, SegmentationModel
+from model.tumours import TumourModel
 from model.unet import UNet
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
@@ -61,10 +63,7 @@ def frozen_input(settings: DecoderSettings, found: Checkpoint, path: Path) -> Fr
     if settings.decoder_input == "levels":
         return NormalisedLevels(palette)
     if settings.decoder_input == "features":
-        features = frame_features(palette)
-        if found.encoder is not None:
-            checkpoints.restore(features, found.encoder, path)
-        return features
+        return frame_features(palette) if found.encoder is None else _kept_features(found.encoder, path, palette)
     encoder = checkpoints.as_encoder(found.encoder or {}, path, palette)
     if encoder.in_channels not in (None, *CHANNELS.values()):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, 1 or 3 are accepted")
@@ -142,6 +141,22 @@ def _restored(make: Callable[[], N], state: State, path: Path) -> N:
 def frame_features(palette: str = DEFAULT_PALETTE) -> FrameFeatures:
     """What the networks that ship find in a frame, heat maps read back through the palette."""
     return FrameFeatures(TumourFinder(read_taught(), read_tumours().network(), palette))
+
+
+def _kept_features(state: State, path: Path, palette: str) -> FrameFeatures:
+    """The same of a run, whose networks are those that shipped when it was trained, of whatever widths."""
+    first = [f"finder.{network}.inc.double_conv.0.weight" for network in ("segmenter", "tumours.unet")]
+    if not all(name in state and state[name].ndim for name in first):
+        raise UserError(f"{path}: holds no networks that find features in frames")
+    of_regions, of_tumours = (len(state[name]) for name in first)
+
+    def make() -> FrameFeatures:
+        shipped = read_taught()
+        weights = UNet(1, len(shipped.class_names), of_regions).state_dict()
+        regions = replace(shipped, base_channels=of_regions, state=weights)
+        return FrameFeatures(TumourFinder(regions, TumourModel(of_tumours), palette))
+
+    return _restored(make, state, path)
 
 
 def shipped_classifier() -> LatentModel:

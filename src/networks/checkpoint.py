@@ -218,12 +218,19 @@ def load_encoder(
     found = "taught" if isinstance(encoder, TaughtEncoder) else "cuts"
     if found != kind:
         raise UserError(f"{path}: encoder: {found} there, {kind} in the settings; this makes one: {command}")
+    if isinstance(encoder, TaughtEncoder) and not _is_shipped(checkpoint.model):
+        logger.warning("%s: not the weights that ship today; to take these: %s, and --overwrite", path, command)
     results = root / encoder_run_name(modality) / "results"
     if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
         logger.warning("%s: its training is not finished; main_latent.py --resume goes on with it", path)
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
+
+
+def _is_shipped(state: State) -> bool:
+    shipped = TaughtEncoder.weights_in(read_taught())
+    return state.keys() == shipped.keys() and all(torch.equal(state[name], shipped[name]) for name in shipped)
 
 
 def refuse_missing_encoder(root: Path, modality: Modality, kind: EncoderKind) -> None:

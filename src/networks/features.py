@@ -14,7 +14,7 @@ from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught
 
 
-def features_of(unet: UNet, levels: torch.Tensor) -> torch.Tensor:
+def maps_of(unet: UNet, levels: torch.Tensor) -> torch.Tensor:
     """Normalised levels [B, 1, H, W] -> [B, 4 base, H, W]: the last three decoder levels' maps, finest first.
 
     The two coarser ones are brought to the frame's size by bilinear interpolation.
@@ -28,7 +28,7 @@ def features_of(unet: UNet, levels: torch.Tensor) -> torch.Tensor:
 class TaughtEncoder(nn.Module):
     """Frames of either modality to standardised features of a UNet taught on drawn torsos. Always frozen.
 
-    It saw no patient, so that no split has anything to keep from it.
+    It saw no patient's frame, so that there is none to keep from it.
     """
 
     in_channels = None
@@ -47,9 +47,13 @@ class TaughtEncoder(nn.Module):
     @classmethod
     def from_taught(cls, taught: Taught) -> Self:
         """The encoder in the weights that ship."""
+        return cls.from_state_dict(cls.weights_in(taught))
+
+    @staticmethod
+    def weights_in(taught: Taught) -> dict[str, torch.Tensor]:
+        """The state of that encoder."""
         weights = {f"unet.{name}": value for name, value in taught.state.items() if not name.startswith("outc.")}
-        constants = {"features_mean": taught.feature_mean, "features_std": taught.feature_std}
-        return cls.from_state_dict(weights | constants)
+        return weights | {"features_mean": taught.feature_mean, "features_std": taught.feature_std}
 
     @staticmethod
     def owns(state: dict[str, torch.Tensor]) -> bool:
@@ -89,7 +93,7 @@ class TaughtEncoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, 1 or 3, H, W] in -1..1 -> [B, latent_dim, H, W]."""
-        z = features_of(self.unet, self.levels(x))
+        z = maps_of(self.unet, self.levels(x))
         mean, std = (values[:, None, None] for values in (self.features_mean, self.features_std))
         return (z - mean) / std
 

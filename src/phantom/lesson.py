@@ -7,8 +7,9 @@ processes that draw; interrupted, a lesson goes on where it was last saved.
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -104,16 +105,14 @@ def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def teach(subject: Subject[N], partial: Path, before: Mapping[str, torch.Tensor] | None = None) -> N:
+def teach(subject: Subject[N], partial: Path) -> N:
     """A subject's network, taught, in eval mode; `partial` is where it is saved on the way, and gone on from.
 
-    `before` are the weights of an earlier lesson to begin with, in place of random ones.
+    Raises `UserError` where a loss is not finite.
     """
     lesson, network, device = subject.lesson, subject.network, subject.device
     dtype = compute_dtype("auto", device)
     network.to(memory_format=memory_layout(dtype, device))
-    if before is not None:
-        network.load_state_dict(before)
     optimizer = torch.optim.AdamW(network.parameters(), lr=lesson.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, lesson.learning_rate, total_steps=lesson.steps, pct_start=0.15
@@ -132,8 +131,11 @@ def teach(subject: Subject[N], partial: Path, before: Mapping[str, torch.Tensor]
             optimizer.step()
             schedule.step()
             bar.update()
-            if step % _SAVE_EVERY == 0:
-                logger.info("step %d  loss %.3f", step, loss.item())
+            if step % _SAVE_EVERY == 0 or step == lesson.steps:
+                value = loss.item()
+                if not math.isfinite(value):  # and it stays so: every later loss is of these weights
+                    raise UserError(f"step {step}: the loss is {value}; try a lower --learning-rate")
+                logger.info("step %d  loss %.3f", step, value)
                 _save(parts, lesson, step, partial)
     return network.eval()
 

@@ -22,9 +22,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom.teach", description=__doc__)
     parser.add_argument("task", nargs="?", choices=("regions", "tumours"), default="regions", help="what to teach")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the weights (default: those that ship)")
     parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="weights of regions to go on from, with another --seed"
+        "--out", type=Path, metavar="FILE", help="the weights (default, of the usual lesson: those that ship)"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that draw (default: this one)")
@@ -40,11 +39,11 @@ def main() -> None:
     for name, value in vars(lesson).items():  # drawings of seed 0 are those to test on
         if value <= 0:
             raise UserError(f"--{name.replace('_', '-')}: {value}: more than 0 is accepted")
-    if flags.start is not None and flags.task != "regions":
-        raise UserError("--start: goes with regions")
+    if flags.out is None and lesson != usual_lesson:
+        raise UserError("--out: is needed for another lesson than the usual one, which the weights that ship are of")
     device, out = choose_device(flags.device), flags.out or (SHIPPED if flags.task == "regions" else SHIPPED_TUMOURS)
     if flags.task == "regions":
-        teach_regions(lesson, out, device, flags.workers, flags.start)
+        teach_regions(lesson, out, device, flags.workers)
     else:
         teach_tumours(lesson, out, device, flags.workers)
     logger.info("wrote %s", out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from model.unet import UNet
-from src.errors import UserError
+from src.datasets.augmentation import mirrored_classes
 from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import dice_loss
-from src.networks.features import features_of
+from src.networks.features import maps_of
 from src.networks.levels import NormalisedLevels
-from src.networks.taught import Taught, read_taught, write_taught
+from src.networks.taught import Taught, write_taught
 from src.phantom.lesson import TESTED, Drawing, Lesson, Subject, teach
 from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH
 from src.phantom.torsos import draw_torso
@@ -28,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 """As published for the decoders: nipples count twice."""
+MIRRORED = mirrored_classes(CLASSES)
 LIMITS = np.arange(0, 0.96, 0.05).round(2)
 """Mean probabilities that are tried as the least that a nipple needs."""
 MAY_COST = 0.02
@@ -53,7 +53,10 @@ class Regions(Subject[UNet]):
         return UNet(1, len(CLASSES), base_channels)
 
     def loss(self, batch: Drawing) -> torch.Tensor:
-        """Weighted cross-entropy and soft Dice loss."""
+        """Cross-entropy, of which a pixel counts as much as its class weighs, and soft Dice loss.
+
+        Unlike the decoders' `ce+dice`, whose mean is over pixels whatever they weigh, as published.
+        """
         frames, classes = batch
         logits = self.network(self.normalise(frames))
         with torch.autocast(self.device.type, enabled=False):
@@ -78,11 +81,11 @@ def tested(subject: Regions) -> dict[str, float]:
 
 @torch.inference_mode()
 def feature_statistics(subject: Regions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation [F] of each feature (`features_of`) over the pixels of the test torsos."""
+    """Mean and standard deviation [F] of each feature (`maps_of`) over the pixels of the test torsos."""
     moments = [
         torch.stack([z.mean((0, 2, 3)), z.square().mean((0, 2, 3))]).double()
         for levels, _ in subject.test_batches()
-        for z in [features_of(subject.network, levels).float()]
+        for z in [maps_of(subject.network, levels).float()]
     ]
     mean, square = torch.stack(moments).mean(0).cpu()
     return mean.float(), (square - mean**2).clamp_min(1e-6).sqrt().float()
@@ -92,13 +95,14 @@ def feature_statistics(subject: Regions) -> tuple[torch.Tensor, torch.Tensor]:
 def least_probability(subject: Regions) -> float:
     """The mean probability that a nipple needs: the highest that loses at most one in fifty of those there are.
 
-    Found are the nipples of the test torsos whose centre is met within a thirty-second of the frame's width. What is
-    less sure than that is mostly drawn where there is none.
+    As in prediction, the logits are averaged over mirror images. Found are the nipples of the test torsos whose centre
+    is met within a thirty-second of the frame's width. What is less sure than that is mostly drawn where there is none.
     """
     sides = [CLASSES.index(f"{side}_nipple") for side in ("left", "right")]
     there, met, sure = [], [], []
     for levels, classes in subject.test_batches():
-        maps = subject.network(levels).softmax(1).cpu().numpy()
+        mirrored = subject.network(levels.flip(-1)).flip(-1)[:, MIRRORED]
+        maps = ((subject.network(levels) + mirrored) / 2).softmax(1).cpu().numpy()
         for probabilities, truth in zip(maps, classes.cpu().numpy(), strict=True):
             labels = chosen_classes(probabilities[None], "whole", BACKGROUND)[0]
             for region in sides:
@@ -122,26 +126,17 @@ def _apart(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     return float(np.linalg.norm(np.argwhere(one).mean(0) - np.argwhere(other).mean(0)))
 
 
-def teach_regions(lesson: Lesson, out: Path, device: torch.device, workers: int, start: Path | None = None) -> None:
-    """Teach, test and write the weights `out`; `start`: those of an earlier lesson to go on from, with another seed.
-
-    Raises `UserError` where those are of another network, or were taught on the torsos of this seed.
-    """
-    before = None if start is None else read_taught(start)
-    if before and (before.base_channels, before.class_names) != (lesson.base_channels, CLASSES):
-        raise UserError(f"--start {start}: base_channels {before.base_channels} there, {lesson.base_channels} here")
-    if before and str(lesson.seed) in re.findall(r"seed (\d+)", before.taught_on):
-        raise UserError(f"--start {start}: was taught on the torsos of --seed {lesson.seed}; give another one")
+def teach_regions(lesson: Lesson, out: Path, device: torch.device, workers: int) -> None:
+    """Teach, test and write the weights `out`."""
     subject, partial = Regions(lesson, device, workers), out.with_suffix(".partial")
-    network = teach(subject, partial, None if before is None else before.state)
+    network = teach(subject, partial)
     for name, value in tested(subject).items():
         logger.info("%-24s %.3f", name, value)
     mean, std = feature_statistics(subject)
-    told = lesson.in_words("drawn torsos")
-    told = told if before is None else f"{before.taught_on}, then {told}"
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     nipple = least_probability(subject)
     least = tuple(nipple if name.endswith("nipple") else 0.0 for name in CLASSES)
     size, base = (HEIGHT, WIDTH), lesson.base_channels
-    write_taught(Taught(state, CLASSES, BACKGROUND, base, size, told, mean, std, least, out), out)
+    taught_on = lesson.in_words("drawn torsos")
+    write_taught(Taught(state, CLASSES, BACKGROUND, base, size, taught_on, mean, std, least, out), out)
     partial.unlink(missing_ok=True)

@@ -40,7 +40,7 @@ def frozen_encoder(
         return frozen, blank
     folder = root or settings.output_root
     encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
-    if isinstance(encoder, TaughtEncoder):  # which saw no patient: nothing can leak
+    if isinstance(encoder, TaughtEncoder):  # which saw no patient's frame: no split is asked for
         palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
         blank = replace(blank, encoder=encoder.state_dict(), palette=palette)
         return frozen_input(settings, blank, run.best), blank

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from model.unet import UNet
 from src.datasets.snapshots import palette_colours
 from src.errors import UserError
-from src.networks.features import TaughtEncoder, features_of
+from src.networks.features import TaughtEncoder, maps_of
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import SHIPPED, Taught, read_taught, write_taught
 
@@ -113,7 +113,7 @@ def test_features_are_the_standardised_maps_of_the_taught_network(taught: Taught
     np.testing.assert_allclose(raw[0, 5], coarse, atol=1e-4)
     torch.testing.assert_close(unet.outc(raw[:, :2]), logits, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(encoder.folded()(frames), z, atol=1e-3, rtol=1e-3)
-    torch.testing.assert_close(features_of(unet, levels), raw, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(maps_of(unet, levels), raw, atol=1e-5, rtol=1e-4)
 
 
 def test_the_taught_encoder_stays_as_it_is(taught: Taught) -> None:

@@ -1,6 +1,7 @@
 """The chain of three scripts on latents that know anatomy: the encoder that ships, and small decoders on it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_the_encoder_is_taken_without_training_and_names_no_patient(root: Path) 
     metrics = read_json(root / "dmr_runs" / "results" / "metrics.json", "metrics")
     assert metrics["epochs"] == 0
     assert (root / "dmr_runs" / "results" / "figures" / "latents.png").is_file()
+
+
+def test_an_encoder_of_earlier_weights_is_named(root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """They stay in the folder after an update of this software."""
+    checkpoints.load_encoder(root, "heat", "taught")
+    assert "weights that ship" not in caplog.text
+    shutil.copytree(root / "dmr_runs", tmp_path / "dmr_runs")
+    path = tmp_path / "dmr_runs" / "checkpoints" / "dmr_run.pty"
+    checkpoints.save(path, replace(checkpoints.load(path), model=TaughtEncoder(2).state_dict()))
+    encoder, _ = checkpoints.load_encoder(tmp_path, "heat", "taught")
+    assert encoder.latent_dim == 8
+    assert f"{path}: not the weights that ship today" in caplog.text
+    assert "--overwrite" in caplog.text
 
 
 def test_a_pretrained_encoder_is_not_replaced_without_being_asked(

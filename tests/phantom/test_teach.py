@@ -1,5 +1,6 @@
 """Teaching on drawings: from lesson to file, interrupted or not, and what the files are refused for."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from src.networks.tumours import TaughtTumours, read_tumours, write_tumours
 from src.phantom import lesson, teach_regions
 from src.phantom.lesson import Drawing, Lesson, Subject, teach
 from src.phantom.shape import BACKGROUND, CLASSES
+from src.phantom.teach import main
 from src.phantom.teach_regions import Regions, feature_statistics, least_probability
 from src.phantom.teach_tumours import Tumours
 
@@ -51,6 +53,20 @@ def test_an_interrupted_lesson_ends_as_an_undisturbed_one(
     other = Lesson(base_channels=2, steps=9, batch_size=2, seed=3)
     with pytest.raises(UserError, match="of another lesson"):
         teach(subject(other, CPU), tmp_path / "partial")
+
+
+def test_a_loss_that_is_not_finite_ends_the_lesson(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = Regions(SHORT, CPU)
+    monkeypatch.setattr(subject, "loss", lambda batch: subject.network(batch[0]).mean() * torch.nan)
+    with pytest.raises(UserError, match="step 4: the loss is nan"):
+        teach(subject, tmp_path / "partial")
+    assert not (tmp_path / "partial").exists()
+
+
+def test_what_ships_is_replaced_by_the_usual_lesson_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["teach", "--steps", "3"])
+    with pytest.raises(UserError, match="--out: is needed"):
+        main()
 
 
 def test_seeds_and_tests_share_no_torso() -> None:
@@ -105,6 +121,8 @@ def test_the_least_probability_divides_nipples_found_from_invented_ones(monkeypa
         logits[frame, :, 5:9, 5:9] = np.log((1 - probability) / 7)
         logits[frame, nipple, 5:9, 5:9] = np.log(probability)
     subject = Regions(SHORT, CPU)
-    monkeypatch.setattr(subject, "test_batches", lambda: [(torch.zeros(2, 1, 20, 20), classes)])
-    monkeypatch.setattr(subject, "network", lambda levels: logits)
+    ramp = torch.arange(20.0).expand(2, 1, 20, 20)  # rises to the left in a mirror image
+    mirrored = logits.flip(-1)[:, teach_regions.MIRRORED]
+    monkeypatch.setattr(subject, "test_batches", lambda: [(ramp, classes)])
+    monkeypatch.setattr(subject, "network", lambda levels: logits if levels[0, 0, 0, 0] == 0 else mirrored)
     assert 0.7 < least_probability(subject) <= 0.9
