@@ -73,11 +73,12 @@ def test(task: RegionTask, parts: Parts[RegionDataset], run: RunFolder) -> dict[
     """Scores of the validation and test frames; what was predicted, intervals and pictures go into the folder."""
     classes = names, background = task.classes
     scores: dict[str, float] = {}
-    for part, dataset in (("val", parts.validation), ("test", parts.test)):
-        scores[f"{part}/loss"], maps = evaluate(task, dataset)
-        truth, predicted = maps[:, 0], maps[:, 1]
-        found = region_scores(confusion_matrices(truth, predicted, len(names)).sum(0), names, background)
-        scores |= {f"{part}/{name}": value for name, value in found.items()}
+    evaluated = {"val": evaluate(task, parts.validation), "test": evaluate(task, parts.test)}
+    for part, (loss, maps) in evaluated.items():
+        found = region_scores(confusion_matrices(maps[:, 0], maps[:, 1], len(names)).sum(0), names, background)
+        scores |= {f"{part}/loss": loss} | {f"{part}/{name}": value for name, value in found.items()}
+    maps_of_test = evaluated["test"][1]
+    truth, predicted = maps_of_test[:, 0], maps_of_test[:, 1]
     patients = parts.test.patients
     by_image, intervals = judge_segmenter(patients, truth, predicted, classes, task.settings.seed)
     scores |= {name: found.value for name, found in intervals.items() if "/image_" in name and found.value is not None}

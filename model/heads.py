@@ -32,6 +32,7 @@ class RegionDecoder(nn.Module):
     """
 
     def __init__(self, in_channels: int, num_classes: int, base_channels: int = 64) -> None:
+        """What each subclass is made with; it takes of these what it needs."""
         super().__init__()
 
 

@@ -120,7 +120,8 @@ def _collected(
 
 
 def _tell(collected: Collected, out: Path) -> None:
-    logger.info("%d frame(s), %d unlike the training data: %s", len(collected.frames), collected.unlike, out)
+    unlike = f", {collected.unlike} unlike the training data" * (collected.trained.record.typicality is not None)
+    logger.info("%d frame(s)%s: %s", len(collected.frames), unlike, out)
     if collected.coloured and collected.trained.record.palette is None:
         logger.warning(collected.colouring)
     if collected.taught:
