@@ -6,6 +6,12 @@ Input `frames`: float32 [B, C, H, W] with the values 0..255 of decoded pictures,
 in a script beside the file, NAME_example.py, which reads a picture and gives what `--mode predict` does.
 """
 
+from src.errors import UserError, end_at_once
+from src.errors import run as run_script
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import argparse
 import importlib.util
 import json
@@ -20,8 +26,6 @@ from torch import nn
 
 from model.heads import LatentModel, RegionDecoder
 from src.datasets.torch_datasets import as_input
-from src.errors import UserError
-from src.errors import run as run_script
 from src.export_example import Format, example
 from src.files import atomic_write, write_text
 from src.networks import checkpoint as checkpoints

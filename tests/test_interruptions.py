@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -233,12 +233,25 @@ def test_two_runs_in_one_folder_and_a_folder_that_cannot_be_written_are_one_line
     assert "cannot write the run folder" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_ctrl_c_while_torch_is_imported_ends_in_a_line(tmp_path: Path, script: str) -> None:
-    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n", encoding="utf-8")
+_MODULES = ("report", "audit", "evaluation.compare", "evaluation.summary", "export")
+_COMMANDS: list[tuple[str, ...]] = [(str(REPOSITORY / script),) for script in SCRIPTS]
+_COMMANDS += [("-m", f"src.{name}") for name in _MODULES]
+
+
+@pytest.mark.parametrize(
+    ("command", "libraries"),
+    [(command, ("torch", "numpy", "pydantic")) for command in _COMMANDS]
+    + [(("-m", "src.datasets.prepare"), ("tqdm",))],  # what its package imports comes before its first line
+)
+def test_ctrl_c_while_libraries_are_imported_ends_in_a_line(
+    tmp_path: Path, command: Sequence[str], libraries: Sequence[str]
+) -> None:
+    for library in libraries:
+        code = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+        (tmp_path / f"{library}.py").write_text(code, encoding="utf-8")
     found = subprocess.run(
-        [sys.executable, REPOSITORY / script],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY)))},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,17 +64,31 @@ def augmented(
 def mirrored_classes(names: Sequence[str]) -> list[int]:
     """For each class the one that it becomes in a mirror: left and right change places in its name, others stay."""
     known = [name.lower() for name in names]
-    other = [_SIDES.sub(lambda side: "right" if side[0] == "left" else "left", name) for name in known]
+    other = map(_other_side, known)
     return [known.index(name) if name in known else place for place, name in enumerate(other)]
 
 
-def refuse_unpaired(names: Sequence[str]) -> None:
-    """`UserError` where mirrored frames would teach that left is right: a class without partner, or no pair at all."""
+def _other_side(name: str) -> str:
+    """What a class of a name in small letters is called in a mirror."""
+    return _SIDES.sub(lambda side: "right" if side[0] == "left" else "left", name)
+
+
+def refuse_unpaired(names: Sequence[str], annotations: Path) -> None:
+    """`UserError` where mirrored frames would teach that left is right: a class without partner, or no pair at all.
+
+    annotations: the file that the names are of. Most often a label was renamed on one side, so that comes first.
+    """
     mirrored = mirrored_classes(names)
     alone = [name for place, name in enumerate(names) if _SIDES.search(name.lower()) and mirrored[place] == place]
-    if alone or mirrored == list(range(len(names))):
-        told = f"class {alone[0]!r} has no counterpart" if alone else "no class is called left or right"
-        raise UserError(f"augment mirrors frames, but {told} among {', '.join(names)}; say augment=none")
+    if not alone and mirrored != list(range(len(names))):
+        return
+    partner = _other_side(alone[0].lower()) if alone else ""
+    told = f"no label {partner!r} goes with {alone[0]!r}" if alone else "no label is called left or right"
+    remedy = f"if one was renamed, call it {partner!r} again" if alone else "name the sides in them"
+    raise UserError(
+        f"{annotations}: {told}: its labels are {', '.join(names)}; {remedy}, or train without mirrored frames: "
+        "--set augment=none"
+    )
 
 
 def _flipped(maps: torch.Tensor, flip: torch.Tensor, channels: Sequence[int] = ()) -> torch.Tensor:

@@ -1,13 +1,18 @@
 """Prepares a data folder: `import` turns other layouts into DMR's, `snaps` derives missing heat snapshots."""
 
+from src.errors import UserError, end_at_once
+
+if __name__ == "__main__":  # what it needs takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
-from src.errors import UserError
 from src.importing.folder import ImportOptions, import_folder
 from src.importing.labels import shortened
 from src.importing.plan import LAYOUTS
@@ -77,4 +82,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which leaves no half a file behind
     sys.exit(main())

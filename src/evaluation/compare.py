@@ -4,6 +4,11 @@ A run is a run folder or a folder of k-fold. Differences are the first minus the
 same patients, so that what makes a patient hard for both does not count.
 """
 
+from src.errors import UserError, end_at_once, run, some
+
+if __name__ == "__main__":  # drawing takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import argparse
 import csv
 import io
@@ -14,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import UserError, run, some
 from src.evaluation.classification import by_patient
 from src.evaluation.comparison_figure import Regions, Sick, comparison
 from src.evaluation.intervals import Interval, paired_bootstrap, score

@@ -1,11 +1,15 @@
 """Prints the scores of the runs of a folder, an output root or one run: `python -m src.evaluation.summary FOLDER`."""
 
+from src.errors import UserError, end_at_once, run
+
+if __name__ == "__main__":  # what it needs takes a second to be imported, and Ctrl-C may come in it
+    end_at_once()
+
 import argparse
 import re
 from pathlib import Path
 from typing import Any
 
-from src.errors import UserError, run
 from src.evaluation.runs import is_finished, runs_below
 from src.files import read_json
 from src.settings.file import read_record

@@ -223,8 +223,13 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
     if collected.coco is not None:
         facts.append(
             f"{collected.doubtful} frame(s) have regions that anatomy hardly allows, each with a warning; differences "
-            "with such a region are struck out. Confidence is the region's mean probability; agreement the mean Dice "
-            "with the answers for the mirror image and for four slightly changed copies."
+            "with such a region are struck out."
+            if collected.doubtful
+            else "No frame has a region that anatomy hardly allows."
+        )
+        facts.append(
+            "Confidence is the region's mean probability; agreement the mean Dice with the answers for the mirror "
+            "image and for four slightly changed copies."
         )
     if collected.coloured:
         facts.append(collected.colouring)

@@ -40,7 +40,7 @@ class RegionTask(DecoderTask[RegionDataset]):
         self.settings, self.classes = settings, classes
         names, self.background = classes
         if settings.augment != "none":
-            refuse_unpaired(names)
+            refuse_unpaired(names, settings.annotations_path)
         super().__init__(frozen, settings, names, device)
         self.weights = torch.tensor(settings.class_weights, device=device)
         # By order of the ids, which another annotation file may have otherwise: to be seen, not guessed.

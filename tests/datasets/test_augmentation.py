@@ -1,5 +1,7 @@
 """Augmentation against plain arrays and geometry."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -50,11 +52,18 @@ def test_a_mirror_swaps_left_and_right() -> None:
     assert np.array_equal(found["target"][1].numpy(), target[1].numpy()[[1, 0, 2, 3], :, ::-1])
 
 
-@pytest.mark.parametrize("names", [("L breast", "R breast"), ("left_breast", "right_breast", "left_nipple")])
-def test_classes_without_partner_are_not_mirrored(names: tuple[str, ...]) -> None:
-    refuse_unpaired(NAMES)
-    with pytest.raises(UserError, match="mirrors frames, but"):
-        refuse_unpaired(names)
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("L breast", "R breast"), "no label is called left or right: .*name the sides"),
+        (("left_breast", "right_breast", "Left_Nipple"), "no label 'right_nipple' goes with 'Left_Nipple'"),
+        (("breast_L", "right_breast", "neck"), "are breast_L, right_breast, neck; if one was renamed, .*'left_breast'"),
+    ],
+)
+def test_classes_without_partner_are_not_mirrored_but_said_to_be_renamed(names: tuple[str, ...], told: str) -> None:
+    refuse_unpaired(NAMES, Path("regions.json"))
+    with pytest.raises(UserError, match=f"regions.json: .*{told}"):
+        refuse_unpaired(names, Path("regions.json"))
 
 
 def test_an_empty_share_of_a_batch_stays_empty() -> None:
