@@ -25,6 +25,10 @@ of 1,000 drawn torsos 99% are within .8 of their breast's height."""
 AROUND = 0.15
 """So far beyond its breast's box, in sides of that box, a nipple may still lie."""
 
+ROUND = 0.65
+"""A nipple takes at least this share of the circle around it: of 945 nipples of drawn torsos half take more than .82,
+one in fifty less than this."""
+
 
 @dataclass(frozen=True)
 class Plausibility:
@@ -51,6 +55,8 @@ class _Shape:
     column: float
     box: tuple[float, float, float, float]
     """Top, left, bottom, right."""
+    roundness: float
+    """Its share of the smallest circle around it."""
 
 
 def plausibility(labels: NDArray[np.uint8], classes: tuple[Sequence[str], int]) -> list[Plausibility]:
@@ -81,7 +87,10 @@ def _shape(mask: NDArray[np.bool_]) -> _Shape | None:
     row = (rows[0] + inside.sum(1) @ np.arange(len(inside)) / area + 0.5) / height
     column = (columns[0] + inside.sum(0) @ np.arange(inside.shape[1]) / area + 0.5) / width
     box = (rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
-    return _Shape(pieces, float(sizes.max()), area / mask.size, float(row), float(column), box)
+    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    _, radius = cv2.minEnclosingCircle(np.concatenate(outlines))
+    roundness = area / (np.pi * (radius + 0.5) ** 2)
+    return _Shape(pieces, float(sizes.max()), area / mask.size, float(row), float(column), box, float(roundness))
 
 
 def _warnings(name: str, shape: _Shape, shapes: dict[str, _Shape]) -> list[str]:
@@ -90,6 +99,8 @@ def _warnings(name: str, shape: _Shape, shapes: dict[str, _Shape]) -> list[str]:
     least, most = SHARES.get(kind, (0.0, 1.0))
     if not least <= shape.share <= most:
         found.append("very small" if shape.share < least else "very large")
+    if kind == "nipple" and shape.roundness < ROUND:
+        found.append("not round")
     other = shapes.get(f"{'right' if side == 'left' else 'left'}_{kind}")
     if side in ("left", "right") and other and (shape.column < other.column) != (side == "left"):
         found.append("left and right exchanged?")

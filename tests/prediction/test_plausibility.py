@@ -51,6 +51,7 @@ def test_a_torso_as_it_is_raises_nothing(times: int) -> None:
         ({"neck": (80, 10, 10), "neck+2": (80, 60, 1)}, {}),
         ({"left_breast": (50, 75, 12), "left_nipple": (50, 78, 5)}, {"left_breast": ("very small",)}),
         ({"left_nipple": (50, 78, 14)}, {"left_nipple": ("very large",)}),
+        ({"left_nipple+2": (45, 74, 5), "left_nipple+3": (45, 66, 5)}, {"left_nipple": ("not round",)}),
     ],
 )
 def test_what_is_amiss_is_said_of_its_region_alone(
