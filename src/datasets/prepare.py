@@ -70,6 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except OSError as error:  # that nothing foresaw, such as a disk full of log
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command starts again\n")
         return 130
