@@ -2,12 +2,17 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from src.errors import SIGNALS, UserError, end_at_once
+
+if __name__ == "__main__":  # the libraries take a while to be imported, and Ctrl-C may come meanwhile
+    end_at_once()
+
 from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
-from src.errors import UserError
 from src.importing.folder import ImportOptions, import_folder
 from src.importing.labels import shortened
 from src.importing.plan import LAYOUTS
@@ -81,4 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    for number in SIGNALS:  # what is being written is taken back before it ends
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from src import cli
 from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
-from src.files import NameRefusedError, atomic_write
+from src.files import NameRefusedError, atomic_write, resolved
 from src.networks import checkpoint as checkpoints
 from src.prediction.ensemble import Ensemble
 from src.prediction.identity import Identity, identities, in_order
@@ -66,7 +66,7 @@ def predict_files(
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with StopRequests(_STOPPING) as stop:
         predictor = _predictor(run, task, device, asked or {})
-        out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
+        out = output or (run or Path()) / "predictions" / (resolved(source).stem or "input")
         _check(source, out)
         if run is None:
             what = "regions" if task == "segmentation" else "evidence of tumours, uncalibrated,"
@@ -169,7 +169,8 @@ def _refuse_untested(run: RunFolder, task: Task) -> None:
 
 
 def _check(source: Path, out: Path) -> None:
-    if source.is_dir() and (out.resolve() == source.resolve() or source.resolve() in out.resolve().parents):
+    within = (resolved(out), *resolved(out).parents)
+    if source.is_dir() and resolved(source) in within:
         raise UserError(f"{out}: the output may not lie in the input {source}; give another --output")
     try:
         taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
@@ -177,7 +178,7 @@ def _check(source: Path, out: Path) -> None:
         raise UserError(f"{out}: cannot be read: {error.strerror}") from None
     if taken:
         raise UserError(f"{out} holds something already; give --output a new or empty folder")
-    above = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
+    above = next(path for path in within if path.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = "cannot be written to" if above.is_dir() else "is no folder"
         raise UserError(f"{out}: the output cannot be written, since {above} {what}; give another --output")
