@@ -148,6 +148,14 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def resolved(path: Path) -> Path:
+    """The absolute path without links; `UserError` where they lead in a circle."""
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError):  # the one in Python 3.11 and 3.12, the other from then on
+        raise UserError(f"{path}: links that lead in a circle") from None
+
+
 def is_link(path: Path, root: Path) -> bool:
     """Whether a path below `root`, or a folder between them, is a symbolic link."""
     below = path.relative_to(root)

@@ -144,6 +144,7 @@ def settled(array: NDArray[Any]) -> NDArray[Any]:
     """
     if array.dtype.kind not in "uif":
         raise ValueError(f"arrays of {array.dtype}, which are no frames")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)  # a type of other byte order equals no other
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
     if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:

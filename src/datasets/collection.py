@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from pathlib import Path
 
 from src.datasets import DATASETS, splits
@@ -173,18 +173,20 @@ class Collection:
             told = ", ".join(f"{count} {word}" for word, count in counts.items())
             logger.info("%s: %d frames of %d patients (%s)", name, len(part), len(found), told)
             if isinstance(settings, ClassificationSettings) and len(set(labels)) < 2:
-                lost = "nothing to tell apart" if name == "train" else "scores that need both, such as AUC, are nan"
+                lost = "scores that need both, such as AUC, are nan"
                 logger.warning("%s: only one diagnosis among its patients: %s", name, lost)
         return parts
 
     def division(self, dataset: FrameDataset, settings: RunSettings, split: Split, which: str = "") -> Division:
         """Of a split's patients that this task can use those to train, to choose and to test on.
 
-        Raises `UserError`, which begins with the split's name, where one of these would have none.
+        Raises `UserError`, which names the fold, where one of these would have none, or where a classifier would see
+        one diagnosis alone.
         """
         strata = self._strata(split.unit)
         usable = set(dataset.units(split.unit))
         if _keeps_nobody_back(settings) and usable:
+            self._require_both_diagnoses(settings, usable, which)
             return Division(tuple(sorted(usable)), (), ())
         transductive = settings.transductive and isinstance(settings, LatentSettings)
         pool = {patient: strata[patient] for patient in usable & {*split.rest, *(split.test if transductive else ())}}
@@ -210,7 +212,17 @@ class Collection:
                 raise UserError(f"train_patients: {settings.train_patients}: there are {len(train)} training patients")
             known = {patient: strata[patient] for patient in train}
             train = set(splits.ordered_sample(known, settings.train_patients, settings.seed))
+        self._require_both_diagnoses(settings, train, which)
         return Division(tuple(sorted(train)), tuple(validation), tuple(sorted(tested)))
+
+    def _require_both_diagnoses(self, settings: RunSettings, train: Set[str], which: str) -> None:
+        found = {self.diagnoses.get(patient) for patient in train}
+        if isinstance(settings, ClassificationSettings) and len(found) < 2:
+            raise UserError(
+                f"{settings.dataset_path}: {which}all {len(train)} training patients are "
+                f"{'sick' if SICK in found else 'healthy'}: nothing to tell apart; more patients of the other "
+                "diagnosis are needed, at least one each to train, to choose and to test on"
+            )
 
     def _other_draw(self, settings: RunSettings, usable: int) -> str:
         """What to do about a split that cannot be used: one that earlier labels drew, or one drawn now."""

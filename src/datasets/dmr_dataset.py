@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from src.datasets.labels import label_of
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
+from src.datasets.walk import walk
 from src.errors import refuse_failing_device
 from src.files import composed, decoded, open_plain
 from src.settings import Modality
@@ -27,7 +28,7 @@ _DIAGNOSIS = re.compile(
 _DESCRIPTION_LIMIT = 1 << 20  # bytes; the database's own are a few kilobytes
 
 
-def is_image(path: Path) -> bool:
+def is_image(path: PurePath) -> bool:
     """Whether a file's name is that of a frame or a snapshot."""
     return path.suffix.lower() in SUFFIXES
 
@@ -37,7 +38,7 @@ def is_snapshot(path: PurePath) -> bool:
     return path.stem.lower().endswith(SNAP)
 
 
-def frame_name(path: Path) -> str:
+def frame_name(path: PurePath) -> str:
     """What a gray frame and its snapshot are both called."""
     return composed(path.stem[: -len(SNAP)] if is_snapshot(path) else path.stem)
 
@@ -77,10 +78,10 @@ class DMRDataset(Source):
     def list_frames(self) -> dict[Modality, list[Frame]]:
         """Every JPEG in a patient's folder; one whose name ends in `_snap` is a heat frame."""
         found: dict[Modality, list[Frame]] = {"gray": [], "heat": []}
-        for path in sorted(self.root.glob("*/**/*")):
-            if is_image(path):
-                relative = path.relative_to(self.root)
-                frame = Frame(relative.parts[0], relative, frame_name(path), *_view_and_day(path.name))
+        for inside in sorted(inside for inside, _ in walk(self.root, self.left_out)):
+            if len(inside.parts) > 1 and is_image(inside):
+                path = Path(inside)
+                frame = Frame(path.parts[0], path, frame_name(path), *_view_and_day(path.name))
                 found["heat" if is_snapshot(path) else "gray"].append(frame)
         return found
 

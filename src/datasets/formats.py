@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -27,14 +27,14 @@ from src.datasets.radiometric import is_radiometric
 from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped
 from src.datasets.temperatures import celsius
-from src.errors import UserError
+from src.datasets.walk import walk
+from src.errors import UserError, refuse_failing_device
 from src.files import open_plain
 
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
 _TABLES = (".csv", ".tsv")
 _TEXTS = (".txt", *_TABLES)
 _ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-_MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
 _DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
 _LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
@@ -56,7 +56,12 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
 
     Links are not followed, so that nothing outside of `source` is read.
     """
-    paths = sorted(_walk(source, left_out))
+    paths = []
+    for path in sorted(path for path, is_folder in walk(source, left_out) if not is_folder):
+        if found := foreign(PurePath(path.name), source / path.parent):  # the folders above it are none
+            left_out.add(found[0], path.as_posix())
+        else:
+            paths.append(path)
 
     def look(path: PurePath) -> SourceFile | str:
         try:
@@ -65,42 +70,21 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
                 return "not a plain file"
             role, day = inspect_file(source / path)
             return SourceFile(path, role, status.st_size, status.st_mtime_ns, day)
-        except OSError:
+        except OSError as error:
+            refuse_failing_device(error, source / path)
             return "files that cannot be read"
         except ValueError as error:
             return str(error)
 
-    found = []
+    files = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looked = pool.map(look, paths)
         for path, result in zip(paths, tqdm(looked, "looking", len(paths), unit="file", disable=None), strict=True):
             if isinstance(result, str):
                 left_out.add(result, path.as_posix())
             else:
-                found.append(result)
-    return found
-
-
-def _walk(source: Path, left_out: Skipped) -> Iterator[PurePath]:
-    def fail(error: OSError) -> None:
-        raise UserError(f"{error.filename}: the folder cannot be read: {error.strerror}")
-
-    for folder, folders, names in os.walk(source, onerror=fail):
-        here = Path(folder)
-        kept = []
-        for name in sorted(folders + names):
-            path = (here / name).relative_to(source)
-            if (here / name).is_symlink():
-                left_out.add("links, which are not followed", path.as_posix())
-            elif found := foreign(PurePath(name), here):  # the folders above it are none
-                left_out.add(found[0], path.as_posix())
-            elif name not in folders:
-                yield path
-            elif _MASKS.search(name):
-                left_out.add("folders of masks or segmentations", path.as_posix())
-            else:
-                kept.append(name)
-        folders[:] = kept
+                files.append(result)
+    return files
 
 
 def inspect_file(path: Path) -> tuple[Role, str]:

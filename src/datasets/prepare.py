@@ -1,6 +1,6 @@
 """Prepares a data folder: `import` turns other layouts into DMR's, `snaps` derives missing heat snapshots."""
 
-from src.errors import UserError, end_at_once
+from src.errors import SIGNALS, UserError, end_at_once
 
 if __name__ == "__main__":  # what it needs takes seconds to be imported, and Ctrl-C may come in them
     end_at_once()
@@ -75,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except OSError as error:  # that nothing foresaw, such as a disk full of log
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
+        return 2
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command starts again\n")
         return 130
@@ -82,5 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which leaves no half a file behind
+    for number in SIGNALS:  # what is being written is taken back before it ends
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import cv2
@@ -17,8 +17,10 @@ from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import is_colour, read_image
 from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
+from src.datasets.source import Skipped
+from src.datasets.walk import walk
 from src.errors import UserError
-from src.files import atomic_write, is_link
+from src.files import atomic_write
 
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
 DEFAULT_PALETTE = "jet"
@@ -166,13 +168,16 @@ def read_gray(path: Path) -> NDArray[np.float32]:
 
 def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:
     """The pictures below a folder, sorted; what is none for its name alone is in `left_out` by its reason."""
-    found = []
-    for path in sorted(filter(is_image, folder.rglob("*"))):
-        reason, what = foreign(path.relative_to(folder), folder) or (None, path)
-        if reason is None and not path.is_dir():
-            found.append(path)
-        elif folder / what not in (named := left_out.setdefault(reason or FOLDER, [])):
-            named.append(folder / what)
+    found, others = [], Skipped()
+    for path, is_folder in sorted(walk(folder, others)):
+        if not is_image(path):
+            continue
+        reason, _ = foreign(PurePath(path.name), folder / path.parent) or (FOLDER if is_folder else None, path)
+        if reason is None:
+            found.append(folder / path)
+        else:
+            others.add(reason, path.as_posix())
+    left_out |= {reason: [folder / path for path in paths] for reason, paths in others.reasons.items()}
     return found
 
 
@@ -195,9 +200,6 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
         if (frame.parent, frame_name(frame)) in shown:
             counts.existed += 1
-            continue
-        if is_link(frame, folder):
-            counts.skipped.setdefault("links, which are not followed", []).append(frame)
             continue
         matrix = frame.with_suffix(".txt")
         try:

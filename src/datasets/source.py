@@ -17,6 +17,7 @@ from src.settings import Modality
 HEALTHY, SICK = 0, 1
 Unit = Literal["patient", "frame"]
 """What a split divides: patients with all their frames, or, in the published protocol, single frames."""
+LINKS = "links, which are not followed"
 _LOGGED = 10_000  # names of one reason in train.log
 
 
@@ -115,7 +116,7 @@ class Source(ABC):
             if str(what) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
                 self.left_out.add(reason, str(what))
         elif is_link(self.root / frame.path, self.root):
-            self.left_out.add("links, which are not followed", str(frame.path))
+            self.left_out.add(LINKS, str(frame.path))
         elif (self.root / frame.path).is_dir():
             self.left_out.add(FOLDER, str(frame.path))
         else:

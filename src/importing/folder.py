@@ -22,7 +22,7 @@ from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_code
 from src.errors import UserError
-from src.files import atomic_write, composed, is_complete, read_json, write_json, write_text
+from src.files import atomic_write, composed, is_complete, read_json, remove_partial, resolved, write_json, write_text
 from src.importing.frames import Made, Row, Window, write_frame
 from src.importing.plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, PlannedFrame, describe, make_plan
 
@@ -49,7 +49,7 @@ def import_folder(source: Path, out: Path, options: ImportOptions, dry_run: bool
     `source` is only read. `out` is new or empty or holds this very import: a complete one is left alone, an
     interrupted one is made again. Raises UserError for options, files or folders that cannot be used.
     """
-    source, out = source.resolve(), out.resolve()
+    source, out = resolved(source), resolved(out)
     if out == source or out in source.parents or source in out.parents:
         raise UserError(f"{out}: the new folder may neither lie in the source {source} nor around it")
     if options.window and not (all(map(math.isfinite, options.window)) and options.window[0] < options.window[1]):
@@ -67,6 +67,8 @@ def import_folder(source: Path, out: Path, options: ImportOptions, dry_run: bool
     if is_complete(out, arguments, RECORD_FILE, PARTIAL_FILE, "import"):
         log.info("%s holds this import already", out)
         return
+    for folder in (out, *out.glob("*/")):  # of an import that was killed
+        remove_partial(folder)
     write_json(out / PARTIAL_FILE, {"arguments": arguments})
     _write(plan, out, options)
     write_json(out / RECORD_FILE, {"arguments": arguments})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -15,7 +17,7 @@ from tqdm import tqdm
 from src import cli
 from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
-from src.files import NameRefusedError, atomic_write
+from src.files import NameRefusedError, atomic_write, resolved
 from src.networks import checkpoint as checkpoints
 from src.prediction.ensemble import Ensemble
 from src.prediction.identity import Identity, identities, in_order
@@ -64,23 +66,24 @@ def predict_files(
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     with StopRequests(_STOPPING) as stop:
         predictor = _predictor(run, task, device, asked or {})
-        out = output or (run or Path()) / "predictions" / (source.resolve().stem or "input")
+        out = output or (run or Path()) / "predictions" / (resolved(source).stem or "input")
         _check(source, out)
         if run is None:
             what = "regions" if task == "segmentation" else "evidence of tumours, uncalibrated,"
             logger.info("no trained run is named: %s by %s; output: %s", what, predictor.trained.name, out)
         skipped = Skipped()
         frames = find_frames(source, skipped)
-        collected = _collected(predictor, frames, out, skipped, stop)
-        skipped.report(logger)
-        done = len(collected.frames)
-        if stop.asked is not None and not done:
-            raise Stopped(stop.asked, "interrupted: no frame is done, nothing is written")
-        if not done:
-            reasons = "; ".join(sorted(skipped.reasons))
-            raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {reasons}")
-        is_short = stop.asked is not None and done < len(frames)  # not where it came while the last were done
-        write_all(out, source, collected, skipped, len(frames) if is_short else None)
+        with _whole_or_absent(out):
+            collected = _collected(predictor, frames, out, skipped, stop)
+            skipped.report(logger)
+            done = len(collected.frames)
+            if stop.asked is not None and not done:
+                raise Stopped(stop.asked, "interrupted: no frame is done, nothing is written")
+            if not done:
+                reasons = "; ".join(sorted(skipped.reasons))
+                raise UserError(f"{source}: none of {len(frames)} frame(s) could be read: {reasons}")
+            is_short = stop.asked is not None and done < len(frames)  # not where it came while the last were done
+            write_all(out, source, collected, skipped, len(frames) if is_short else None)
         _tell(collected, out)
         if stop.asked is not None:
             raise Stopped(stop.asked, f"interrupted: {done} of {len(frames)} frame(s) are done and lie in {out}")
@@ -166,7 +169,8 @@ def _refuse_untested(run: RunFolder, task: Task) -> None:
 
 
 def _check(source: Path, out: Path) -> None:
-    if source.is_dir() and (out.resolve() == source.resolve() or source.resolve() in out.resolve().parents):
+    within = (resolved(out), *resolved(out).parents)
+    if source.is_dir() and resolved(source) in within:
         raise UserError(f"{out}: the output may not lie in the input {source}; give another --output")
     try:
         taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
@@ -174,6 +178,24 @@ def _check(source: Path, out: Path) -> None:
         raise UserError(f"{out}: cannot be read: {error.strerror}") from None
     if taken:
         raise UserError(f"{out} holds something already; give --output a new or empty folder")
+    above = next(path for path in within if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "cannot be written to" if above.is_dir() else "is no folder"
+        raise UserError(f"{out}: the output cannot be written, since {above} {what}; give another --output")
+
+
+@contextmanager
+def _whole_or_absent(out: Path) -> Iterator[None]:
+    """Removes what was written to a folder, which was new or empty before, where no tables can follow: pictures alone
+    would pass for a prediction, and keep the next one from being written there."""
+    was_there = out.exists()
+    try:
+        yield
+    except (UserError, OSError):
+        shutil.rmtree(out, ignore_errors=True)  # a second error would hide why
+        if was_there:
+            out.mkdir(exist_ok=True)
+        raise
 
 
 Batch = tuple[Sequence[Thermogram], Outputs]

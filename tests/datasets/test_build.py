@@ -359,11 +359,24 @@ def test_one_diagnosis_only_says_which_scores_there_will_not_be(
         build("classification", cohort.root)
     assert "only one diagnosis" not in caplog.text
     for number in range(1, 21):
-        cohort.description(f"{number:04d}", "Diagnosis: Sick")
+        cohort.description(f"{number:04d}", "Diagnosis: Healthy" if number in (1, 2) else "Diagnosis: Sick")
     (cohort.root.parent / "out" / "split.json").unlink()
     build("classification", cohort.root)
-    assert "train: only one diagnosis among its patients: nothing to tell apart" in caplog.text
     assert "validation: only one diagnosis among its patients: scores that need both, such as AUC" in caplog.text
+
+
+@pytest.mark.parametrize(("protocol", "begin"), [("holdout", "all"), ("kfold", "fold . of 2: all"), ("final", "all")])
+def test_a_classifier_is_not_trained_on_one_diagnosis_alone(cohort: Folder, protocol: str, begin: str) -> None:
+    for number in range(1, 21):
+        cohort.description(
+            f"{number:04d}", "Diagnosis: Healthy" if number == 1 and protocol == "kfold" else "Diagnosis: Sick"
+        )
+    settings = settings_for(
+        "classification", cohort.root, protocol=protocol, **({"folds": 2} if protocol != "holdout" else {})
+    )
+    with pytest.raises(UserError, match=f"{begin} [0-9]+ training patients are sick: nothing to tell apart"):
+        draw_splits(settings) if protocol == "kfold" else build_diagnoses(settings)
+    assert not (cohort.root.parent / "out" / "split.json").exists()
 
 
 def names_nobody_has(cohort: Folder, *mended: int) -> None:

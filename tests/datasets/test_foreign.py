@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from src.datasets.dmr_dataset import DMRDataset
-from src.datasets.foreign import FOLDER, HIDDEN, PREDICTIONS, SECOND_LENS, SYSTEM, foreign
+from src.datasets.foreign import FOLDER, HIDDEN, MASKS, PREDICTIONS, SECOND_LENS, SYSTEM, foreign
 from src.datasets.formats import scan
 from src.datasets.frame_cache import read_frame
 from src.datasets.snapshots import PHOTOGRAPHS, derive_snapshots, read_gray
@@ -63,6 +63,8 @@ def folder_of_a_nas(dmr: Folder) -> Path:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(picture.read_bytes())
     (dmr.root / "0001" / "folder.jpg").mkdir()
+    (dmr.root / "0001" / "masks").mkdir()
+    (dmr.root / "0001" / "masks" / "T0001.1.1.S.2012-10-01.01.jpg").write_bytes(picture.read_bytes())
     earlier = dmr.root / "predictions"
     for name in ("prediction.json", "legend.csv", "pictures/T0001.1.1.S.2012-10-01.00.jpg", "overlays/T0001.png"):
         (earlier / name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +81,7 @@ def test_the_frames_of_a_run_are_those_of_people(dmr: Folder) -> None:
     assert skipped.reasons[SYSTEM].count(str(PurePath("0001", "@eaDir"))) == 1
     assert len(skipped.reasons[SECOND_LENS]) == 3
     assert skipped.reasons[PREDICTIONS] == ["predictions"]
+    assert skipped.reasons[MASKS] == ["0001/masks"]
     assert skipped.reasons[FOLDER] == [str(PurePath("0001", "folder.jpg"))]
 
 
@@ -92,6 +95,7 @@ def test_import_and_prediction_see_no_other_ones(dmr: Folder) -> None:
     assert {"$RECYCLE.BIN", "0001/@eaDir", "__MACOSX"} <= set(left_out.reasons[SYSTEM])
     assert {"0001/._T0001.jpg", ".Trash-1000"} <= set(left_out.reasons[HIDDEN])
     assert left_out.reasons[PREDICTIONS] == ["predictions"]
+    assert left_out.reasons[MASKS] == ["0001/masks"]
 
 
 def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:
@@ -99,7 +103,7 @@ def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:
     picture.with_name(f"{picture.stem}_snap.jpg").unlink()
     counts = derive_snapshots(dmr.root)
     assert counts.made == 1
-    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER, PREDICTIONS} <= set(counts.skipped)
+    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER, PREDICTIONS, MASKS} <= set(counts.skipped)
 
 
 def test_a_pale_picture_of_no_palette_is_a_photograph_and_a_vivid_one_a_heat_map(tmp_path: Path) -> None:

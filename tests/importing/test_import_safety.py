@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from import_source import Folder, degrees, read, rows, run, tree
 
+from src.datasets.prepare import main
 from src.importing import frames as import_frames
 
 
@@ -154,8 +155,18 @@ def test_an_interrupted_import_leaves_no_half_file_and_is_finished(
     whole = tree(tmp_path / "whole")
     for path in (path for path in out.glob("*/*") if path.is_file()):
         assert path.read_bytes() == whole[str(path.relative_to(out))][1]
+    (out / "0001").mkdir(exist_ok=True)
+    (out / "0001" / ".T0001.jpg.1.partial").write_bytes(b"of a process that was killed")
     assert run(source, out) == 0
     assert {name: content for name, (_, content) in tree(out).items()} == {n: c for n, (_, c) in whole.items()}
+
+
+def test_a_circle_of_links_is_one_line(source: Folder, tmp_path: Path, capsys: Any) -> None:
+    source.matrix("T0001.txt")
+    (tmp_path / "loop").symlink_to("loop")
+    for places in ((tmp_path / "loop", tmp_path / "out"), (source.root, tmp_path / "loop" / "out")):
+        assert main(["import", *map(str, places)]) == 2
+        assert capsys.readouterr().err.endswith(": links that lead in a circle\n")
 
 
 @pytest.mark.parametrize(

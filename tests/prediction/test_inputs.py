@@ -233,6 +233,7 @@ FILES = {
     ),
     "gray.npy": as_array(LEVELS, np.save),
     "deep.npy": as_array(DEEP, np.save),
+    "big_endian.npy": as_array(np.asfortranarray(DEEP.astype(">u2")), np.save),
     "kelvin.npy": as_array(DEGREES + 273.15, np.save),
     "celsius.npz": as_array(DEGREES, np.savez_compressed),
     "deep.dcm": as_dicom(DEEP),

@@ -139,6 +139,36 @@ def test_one_bad_name_does_not_end_a_prediction_of_many(
     assert len(left_out["frames whose pictures got another name"]) == 4
 
 
+@pytest.mark.parametrize("empty_before", [True, False])
+def test_a_full_disk_leaves_no_half_prediction(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_before: bool
+) -> None:
+    @contextmanager
+    def full(path: Path) -> Iterator[BinaryIO]:
+        if path.parent.name == "labels":
+            raise UserError(f"{path}: cannot write: No space left on device")
+        with atomic_write(path) as file:
+            yield file
+
+    out = tmp_path / "out"
+    if empty_before:
+        out.mkdir()
+    monkeypatch.setattr(run_module, "atomic_write", full)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((48, 64), 9, np.uint8)).save(tmp_path / "in" / "a.jpg")
+    with pytest.raises(UserError, match="No space left"):
+        predict_files(make_run("segmentation"), "segmentation", tmp_path / "in", out, "cpu")
+    assert out.exists() == empty_before
+    assert not list(out.glob("*"))
+
+
+def test_an_output_that_cannot_be_made_is_told_before_anything_is_predicted(make_run: MakeRun, tmp_path: Path) -> None:
+    picture = tmp_path / "a.jpg"
+    Image.fromarray(np.full((48, 64), 9, np.uint8)).save(picture)
+    with pytest.raises(UserError, match=r"a\.jpg is no folder; give another --output"):
+        predict_files(make_run("segmentation"), "segmentation", picture, picture / "out", "cpu")
+
+
 def test_classification_tells_probability_calibration_and_threshold(
     make_run: MakeRun, folder: Path, tmp_path: Path
 ) -> None:
