@@ -166,7 +166,7 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
         "class_names": names(checkpoint.class_names),
         "encoder_patients": names(checkpoint.encoder_patients),
         "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
-        "palette": checkpoint.palette is None or checkpoint.palette in PALETTES,
+        "palette": checkpoint.palette is None or checkpoint.palette in list(PALETTES),  # a list of them is no key
         "epoch": count(checkpoint.epoch),
         "best_epoch": count(checkpoint.best_epoch),
         "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),

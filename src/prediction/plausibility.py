@@ -99,7 +99,7 @@ def _warnings(name: str, shape: _Shape, shapes: dict[str, _Shape]) -> list[str]:
     least, most = SHARES.get(kind, (0.0, 1.0))
     if not least <= shape.share <= most:
         found.append("very small" if shape.share < least else "very large")
-    if kind == "nipple" and shape.roundness < ROUND:
+    if kind == "nipple" and shape.pieces == 1 and shape.roundness < ROUND:
         found.append("not round")
     other = shapes.get(f"{'right' if side == 'left' else 'left'}_{kind}")
     if side in ("left", "right") and other and (shape.column < other.column) != (side == "left"):
