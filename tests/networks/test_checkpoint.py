@@ -332,7 +332,14 @@ def test_a_list_that_holds_itself_is_refused(tmp_path, monkeypatch):
     "entry",
     [
         *({"model": value} for value in (None, [], {"a": 1}, {1: torch.ones(1)})),
-        *({"settings": []}, {"patients": "0001"}, {"patients": [1]}, {"validation": None}, {"encoder": []}),
+        *(
+            {"settings": []},
+            {"patients": "0001"},
+            {"patients": [1]},
+            {"validation": None},
+            {"encoder": []},
+            {"palette": []},
+        ),
         *({"epoch": "1"}, {"epoch": True}, {"best_epoch": -1}, {"history": {}}, {"history": [1]}, {"optimizer": 3}),
     ],
 )
