@@ -45,10 +45,10 @@ def test_every_arm_is_a_possible_setting_of_its_own(phantom: Path, tmp_path: Pat
     found = [bench.settings(arm).model_dump(exclude={"output_root"}) for arm in REGIONS]
     assert all(found.count(of) == 1 for of in found)
     assert len({arm.folder for arm in REGIONS}) == len(REGIONS)
-    # The two whole networks differ in where they begin, and in the rate and the length that suit it.
+    # The two whole networks differ in where they begin, in width, and in the rate and the length that suit it.
     whole = [set(bench.settings(arm).model_dump().items()) for arm in (TAUGHT_START, RANDOM_START)]
     assert {name for name, _ in whole[0] - whole[1]} == {
-        *("init", "learning_rate", "min_steps_per_epoch", "max_epochs", "output_root")
+        *("init", "base_channels", "learning_rate", "min_steps_per_epoch", "max_epochs", "output_root")
     }
     shared = replace(bench, changes=("max_epochs=3",))
     assert {shared.settings(arm).max_epochs for arm in REGIONS} == {3}
