@@ -62,11 +62,12 @@ class Session:
         if self.arguments.mode != "train":
             return
         state = resumed(self.run, blank) if self.arguments.resume else blank
+        trainable = make()  # which may refuse its settings: before an earlier run is removed
         if distributed.writes():
             self.run.begin(self.settings, sys.argv, state is blank, dtype)
             parts.save_split(self.run.split)
         until = self.settings if epochs is None else self.settings.model_copy(update={"max_epochs": epochs})
-        fit(make(), self.run, until, state)
+        fit(trainable, self.run, until, state)
         self.started -= state.seconds
 
     @cached_property

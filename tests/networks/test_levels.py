@@ -53,9 +53,10 @@ def test_a_training_begins_with_the_weights_that_ship(drawn: Path) -> None:
             torch.testing.assert_close(weights[f"unet.{name}"], value, atol=1e-4, rtol=0)
 
 
-def test_what_does_not_fit_the_weights_that_ship_is_one_line(
-    phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_what_does_not_fit_the_weights_that_ship_is_one_line_and_removes_no_run(
+    run: Path, phantom: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(run.parent, tmp_path / "out")
     for settings, words in (
         (["init=drawn", "decoder_input=pixels"], "goes with decoder_input: levels"),
         ([*LEVELS, "init=drawn"], "base_channels: 2 here, 24 in"),
@@ -63,6 +64,8 @@ def test_what_does_not_fit_the_weights_that_ship_is_one_line(
         with pytest.raises(SystemExit):
             train(phantom, tmp_path / "out", *settings, flags=("--overwrite",))
         assert words in capsys.readouterr().err
+        for name in ("results/metrics.json", "checkpoints/dmr_run.pty"):
+            assert (tmp_path / "out" / RUN / name).read_bytes() == (run / name).read_bytes()
 
 
 def test_it_goes_on_where_it_stopped(drawn: Path, phantom: Path, tmp_path: Path) -> None:
