@@ -80,7 +80,7 @@ class Card:
 
 def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") -> Card:
     """What the page shows of a result; `note`: what else is to be said of the frame."""
-    thermogram, shown = result.thermogram, scale(result.thermogram)
+    thermogram, shown = result.thermogram, scale(result)
     unlike, digits = result.unlike_training is True, DIGITS[thermogram.unit] - 1
     words = f"Unlike the training data: distance {_number(result.distance)}, threshold "
     words += _number(result.distance_threshold)
@@ -89,7 +89,7 @@ def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") 
         height=max(1, round(thermogram.size[0] * WIDTH / thermogram.size[1])),
         size=thermogram.size,
         pictures=pictures,
-        low="" if shown is None else f"{shown.low:.{digits}f}",
+        low="" if shown is None else f"{'≤ ' * shown.is_cut}{shown.low:.{digits}f}",
         high="" if shown is None else f"{shown.high:.{digits}f}",
         unit=UNITS[thermogram.unit],
         unlike=words if unlike else "",

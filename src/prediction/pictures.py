@@ -16,12 +16,14 @@ from PIL.PngImagePlugin import PngInfo
 from src.datasets.letterbox import resized
 from src.datasets.snapshots import encode_jpeg, palette_colours
 from src.evaluation.region_colours import region_colour
-from src.prediction.inputs import Thermogram
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 
 WIDTH = 480
 """Pixels of a picture on the page, and the least ones of one with regions: smaller frames are enlarged."""
 COLOUR_MAP = "inferno"
+_COLDEST = (
+    0.005  # share of the regions' pixels that is colder than the colours begin: edges, where the room shows through
+)
 FULL_TINT = 0.1
 """Standard deviations of a frame from which on an excess of warmth is tinted fully."""
 _TINT = (255, 80, 0)
@@ -35,27 +37,36 @@ class Scale:
 
     low: float
     high: float
+    is_cut: bool
+    """Whether there are lower values, which have the coldest colour too."""
 
 
-def scale(thermogram: Thermogram) -> Scale | None:
-    """Each picture covers its frame's own range; None where a frame came in colours alone."""
-    if thermogram.values is None:
+def scale(result: Result) -> Scale | None:
+    """Each picture has its own, up to its warmest value; None where a frame came in colours alone.
+
+    It begins where the regions do, so that a cold room takes no colours from the body; all below has the coldest one.
+    """
+    values = result.thermogram.values
+    if values is None:
         return None
-    return Scale(float(thermogram.values.min()), float(thermogram.values.max()))
+    low = least = float(values.min())
+    if isinstance(result, Segmentation) and (inside := result.labels != result.background).any():
+        low = float(np.quantile(values[inside], _COLDEST))
+    return Scale(low, float(values.max()), low > least)
 
 
-def picture(thermogram: Thermogram) -> bytes:
+def picture(result: Result) -> bytes:
     """A JPEG, `WIDTH` pixels wide: the values in the colour map, or the colours that the frame came in."""
+    thermogram, shown = result.thermogram, scale(result)
     rows, columns = thermogram.size
     size = max(1, round(rows * WIDTH / columns)), WIDTH
-    shown = scale(thermogram)
     if shown is None:
         assert thermogram.colours is not None
         return encode_jpeg(resized(thermogram.colours, size))
     assert thermogram.values is not None
     span = shown.high - shown.low
     levels = (resized(thermogram.values, size) - shown.low) * np.float32(255 / span if span > 0 else 0)
-    return encode_jpeg(np.take(palette_colours(COLOUR_MAP), levels.astype(np.uint8), axis=0))
+    return encode_jpeg(np.take(palette_colours(COLOUR_MAP), levels.clip(0, 255).astype(np.uint8), axis=0))
 
 
 def overlay(result: Result) -> Image.Image:

@@ -259,7 +259,7 @@ def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosix
 
     One bad name does not end a prediction of many; a full disk does.
     """
-    written = {PICTURES: picture(result.thermogram)}
+    written = {PICTURES: picture(result)}
     if isinstance(result, Segmentation):
         written |= {OVERLAYS: png(overlay(result)), LABELS: label_picture(result)}
     if isinstance(result, Classification) and result.excess is not None:
