@@ -50,7 +50,7 @@ SCORE = "test/dice_macro"
 NIPPLES = ("test/dice/left_nipple", "test/dice/right_nipple")
 OWN = ("dataset_path", "output_root", "cache_folder", "protocol", "folds", "train_val_ratio")
 """Settings that the benchmark gives every arm itself, the last one on the curve."""
-QUICK = ("image_size=[60, 80]", "base_channels=16", "min_steps_per_epoch=5", "max_epochs=2")
+QUICK = ("image_size=[60, 80]", "base_channels=24", "min_steps_per_epoch=5", "max_epochs=2")
 QUICK_ENCODER = ("image_size=[60, 80]", "max_epochs=2")
 
 
