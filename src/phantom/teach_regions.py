@@ -55,7 +55,7 @@ class Regions(Subject[UNet]):
     def loss(self, batch: Drawing) -> torch.Tensor:
         """Cross-entropy, of which a pixel counts as much as its class weighs, and soft Dice loss.
 
-        Unlike the decoders' `ce+dice`, whose mean is over pixels whatever they weigh, as published.
+        Unlike the decoders' `ce+dice`, whose targets are shares, and whose mean is over pixels whatever they weigh.
         """
         frames, classes = batch
         logits = self.network(self.normalise(frames))
