@@ -70,7 +70,8 @@ class Up(nn.Module):
     def _joined(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         x = self.up(x)
         rows, cols = skip.shape[-2] - x.shape[-2], skip.shape[-1] - x.shape[-1]
-        x = F.pad(x, (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2))
+        if rows or cols:  # it would copy the map where there is nothing to add, too
+            x = F.pad(x, (cols // 2, cols - cols // 2, rows // 2, rows - rows // 2))
         return torch.cat((skip, x), 1)
 
 

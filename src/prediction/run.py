@@ -105,13 +105,16 @@ def _collected(
     """Predicts the frames, writes their pictures and collects the rest."""
     by_name = {frame.name: frame for frame in frames}
     known, collected, names = identities(by_name), Collected(predictor), output_names(by_name)
+
+    def finished(answer: Answer) -> tuple[Result, PurePosixPath | str]:
+        (result,) = predictor.results([answer.thermogram], answer.outputs)
+        return result, _write_pictures(out, result, names[answer.thermogram.name])
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         answers = _answers(predictor, [by_name[name] for name in in_order(known)], skipped, pool, stop)
-        results = _results(predictor, answers, known)
-        while chunk := list(islice(results, predictor.trained.at_once)):
-            wanted = [names[result.thermogram.name] for result in chunk]
-            called = list(pool.map(lambda result, name: _write_pictures(out, result, name), chunk, wanted))
-            for result, name in zip(chunk, called, strict=True):
+        single = carried(_single(answers, known, isinstance(predictor, Segmenter)))
+        while chunk := list(islice(single, predictor.trained.at_once)):
+            for result, name in pool.map(finished, chunk):
                 frame = result.thermogram
                 if isinstance(name, str):
                     skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
@@ -201,24 +204,12 @@ def _whole_or_absent(out: Path) -> Iterator[None]:
 Batch = tuple[Sequence[Thermogram], Outputs]
 
 
-def _results(
-    predictor: Segmenter | Classifier, answers: Iterable[Batch], known: Mapping[PurePath, Identity]
-) -> Iterator[Result]:
-    """The results of each frame, those of a series carried along."""
-    if isinstance(predictor, Classifier):
-        for thermograms, outputs in answers:
-            yield from predictor.results(thermograms, outputs)
-        return
-    single = (
-        Answer(thermogram, known[thermogram.name].series, *rest)
-        for thermograms, found in answers
-        for thermogram, *rest in zip(
-            thermograms, found.logits, found.boxes, found.distances, found.agreements, strict=True
-        )
-    )
-    for each in carried(single):
-        alone = Outputs(each.logits[None], [each.box], [each.distance], [each.agreement])
-        yield from predictor.results([each.thermogram], alone)
+def _single(batches: Iterable[Batch], known: Mapping[PurePath, Identity], finds_regions: bool) -> Iterator[Answer]:
+    """The answers of batches, one by one; a diagnosis is carried along with no series."""
+    for thermograms, outputs in batches:
+        for place, thermogram in enumerate(thermograms):
+            series = known[thermogram.name].series if finds_regions else ""
+            yield Answer(thermogram, series, outputs.of(place))
 
 
 def _answers(

@@ -14,6 +14,7 @@ from src.datasets.letterbox import Letterbox
 from src.prediction.identity import SHORTEST
 from src.prediction.inputs import Thermogram, Unit
 from src.prediction.measures import sides
+from src.prediction.trained import Outputs
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Answer:
 
     thermogram: Thermogram
     series: str
-    logits: torch.Tensor
-    """[K, H, W]"""
-    box: Letterbox
-    distance: float | None
-    agreement: tuple[float | None, ...]
+    outputs: Outputs
+    """Of this frame alone."""
+
+    @property
+    def box(self) -> Letterbox:
+        """Where the frame lies in what the networks see."""
+        return self.outputs.boxes[0]
 
 
 def carried(answers: Iterable[Answer]) -> Iterator[Answer]:
@@ -50,8 +53,9 @@ def _belong(one: Answer, other: Answer) -> bool:
 def _averaged(answer: Answer, neighbours: Sequence[Answer]) -> Answer:
     if not neighbours:
         return answer
-    probabilities = torch.stack([each.logits.softmax(0) for each in (answer, *neighbours)]).mean(0)
-    return replace(answer, logits=probabilities.clamp_min(torch.finfo(torch.float32).tiny).log())
+    probabilities = torch.stack([each.outputs.logits.softmax(1) for each in (answer, *neighbours)]).mean(0)
+    logits = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+    return replace(answer, outputs=replace(answer.outputs, logits=logits))
 
 
 @dataclass(frozen=True)

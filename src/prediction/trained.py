@@ -68,6 +68,14 @@ class Outputs:
     explained: Explained | None = None
     """Of a diagnosis through features."""
 
+    def of(self, place: int) -> Outputs:
+        """What they say of one frame."""
+        one = slice(place, place + 1)
+        explained = self.explained and Explained(
+            self.explained.features[one], self.explained.shares[one], self.explained.excess[one]
+        )
+        return Outputs(self.logits[one], self.boxes[one], self.distances[one], self.agreements[one], explained)
+
 
 @dataclass(frozen=True)
 class Said:
