@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
+from undrawn import draw_nothing
 
 from src.networks import precision
 from src.phantom.dataset import write_phantom
@@ -57,6 +58,19 @@ def _no_log_of_an_earlier_script() -> None:
         if type(handler).__module__.partition(".")[0] != "_pytest":
             root.removeHandler(handler)
             handler.close()
+
+
+DRAWING = ("test_figures", "test_scripts", "test_report", "test_compare", "test_answers")
+"""The files whose tests have figures drawn."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _figures_are_drawn_in_a_few_files(request: pytest.FixtureRequest) -> Iterator[None]:
+    """They take most of a tiny training: those of the files above, of all kinds of runs, are enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.module.__name__.rpartition(".")[2] not in DRAWING:
+            draw_nothing(patch)
+        yield
 
 
 REGION_NAMES = ("left_breast", "right_breast", "ROI")

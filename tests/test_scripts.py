@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from undrawn import draw_nothing
 
 from src.evaluation.classification import classification_scores
 from src.networks import checkpoint as checkpoints
@@ -170,7 +171,10 @@ def test_intervals_hold_the_scores_that_metrics_json_has(chain: Path, name: str)
 
 
 @pytest.mark.parametrize(("folder", "precision"), [("demo", "bf16"), ("recommended", "fp32")])
-def test_other_settings_run_through(phantom: Path, tmp_path: Path, folder: str, precision: str) -> None:
+def test_other_settings_run_through(
+    phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, precision: str
+) -> None:
+    draw_nothing(monkeypatch)
     root = train_chain(REPOSITORY / "config" / folder, phantom, tmp_path, f"precision={precision}")
     assert {path.parent.parent.name for path in root.glob("*/results/metrics.json")} == set(CHAIN)
 

@@ -30,7 +30,7 @@ CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 MIRRORED = mirrored_classes(CLASSES)
 LIMITS = np.arange(0, 0.96, 0.05).round(2)
 """Mean probabilities that are tried as the least that a nipple needs."""
-MAY_COST = 0.02
+MAY_COST = 0.03
 """Share of the nipples there are that the limit may lose."""
 
 
@@ -93,7 +93,7 @@ def feature_statistics(subject: Regions) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.inference_mode()
 def least_probability(subject: Regions) -> float:
-    """The mean probability that a nipple needs: the highest that loses at most one in fifty of those there are.
+    """The mean probability that a nipple needs: the highest that loses at most three of a hundred of those there are.
 
     As in prediction, the logits are averaged over mirror images. Found are the nipples of the test torsos whose centre
     is met within a thirty-second of the frame's width. What is less sure than that is mostly drawn where there is none.

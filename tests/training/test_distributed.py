@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_scripts import run_here
 
 from src.settings import REPOSITORY
 
@@ -27,11 +28,20 @@ DECODER = [
 ]
 
 
-def train(script: str, processes: int, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script in so many processes; 1 as a user runs it, more under torchrun."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(REPOSITORY / script), *arguments]
+def by_two(script: str, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in two processes under torchrun."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *torchrun, str(REPOSITORY / script), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150)
+
+
+def train(script: str, processes: int, arguments: list[str], cwd: Path) -> None:
+    """Train in this process or in two."""
+    if processes == 1:
+        run_here(script, *arguments)
+    else:
+        done = by_two(script, arguments, cwd)
+        assert done.returncode == 0, done.stderr
 
 
 def losses(run: Path, key: str) -> list[float]:
@@ -47,8 +57,7 @@ def encoders(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[in
         roots[processes] = tmp_path_factory.mktemp(f"by{processes}")
         places = [f"dataset_path={phantom}", f"output_root={roots[processes]}", "train_val_ratio=8:2"]
         places.append("min_steps_per_epoch=1")
-        done = train("main_latent.py", processes, ["--set", *places, *ENCODER], roots[processes])
-        assert done.returncode == 0, done.stderr
+        train("main_latent.py", processes, ["--set", *places, *ENCODER], roots[processes])
     return roots
 
 
@@ -66,8 +75,7 @@ def test_two_processes_train_a_decoder_as_one(encoders: dict[int, Path], phantom
         root.mkdir()
         (root / "split.json").write_bytes((encoders[1] / "split.json").read_bytes())
         places = ["--encoder-ckpt-root", str(encoders[1]), "--set", f"dataset_path={phantom}", f"output_root={root}"]
-        done = train("main_seg.py", processes, [*places, *DECODER], tmp_path)
-        assert done.returncode == 0, done.stderr
+        train("main_seg.py", processes, [*places, *DECODER], tmp_path)
         (run,) = root.glob("dmr_runs_*")
         found.append(losses(run, "train/loss") + losses(run, "val/loss"))
         assert len((run / "results" / "predictions.csv").read_text(encoding="utf-8").splitlines()) > 1
@@ -100,13 +108,13 @@ del step, cycle
 def test_no_thread_of_the_group_outlives_the_script(tmp_path: Path) -> None:
     script = tmp_path / "leaves_a_cycle.py"
     script.write_text(LEAVES_A_CYCLE, encoding="utf-8")
-    done = train(str(script), 2, [str(REPOSITORY)], tmp_path)
+    done = by_two(str(script), [str(REPOSITORY)], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("[]") == 2, done.stdout
 
 
 def test_a_process_that_dies_ends_the_run_with_its_error(phantom: Path, tmp_path: Path) -> None:
     arguments = ["--set", f"dataset_path={phantom}", f"output_root={tmp_path}", *DECODER]
-    done = train("main_binary.py", 2, arguments, tmp_path)
+    done = by_two("main_binary.py", arguments, tmp_path)
     assert done.returncode != 0
     assert "train it first: python main_latent.py" in done.stderr
