@@ -10,7 +10,7 @@ from src.datasets.letterbox import Letterbox
 
 def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) -> np.ndarray:
     """Class index of every pixel, uint8 [H, W], on a canvas of `size`; later shapes overwrite earlier, larger ones."""
-    canvas = np.full(size, background, dtype=np.uint8)
+    canvas = np.full(size, background, np.uint8, order="F")  # as the masks lie
     scale = np.array([size[1] / image.width, size[0] / image.height])
     for index, shape in image.shapes:
         if isinstance(shape, dict):
@@ -18,8 +18,8 @@ def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) 
         else:
             polygons = [(polygon * scale).ravel().tolist() for polygon in shape]
             mask = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size)))
-        canvas[mask > 0] = index
-    return canvas
+        np.copyto(canvas, index, where=mask.view(bool))
+    return np.ascontiguousarray(canvas)
 
 
 def soft_target(image: AnnotatedImage, classes: int, background: int, box: Letterbox) -> np.ndarray:
