@@ -15,7 +15,7 @@ AGAIN := --resume
 PHANTOM := --patients 200 --seed 7 --annotated 0.3 --depth 5 5 --diameter 30 30 --variety 0.1
 CFG := --cfg-path config/demo
 
-.PHONY: demo paper test lint install clean
+.PHONY: demo paper test suite lint install clean
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "no Python from 3.11 on with the modules venv and ensurepip among" \
@@ -51,7 +51,11 @@ paper: install
 	$(RUN) -m src.report $(ARGS)
 
 # ARGS go to pytest: make test ARGS="--bfloat16 off" is as on a processor that does not multiply bfloat16.
-test: lint
+# Both at once: each leaves a core idle for a while.
+test: install
+	$(MAKE) --no-print-directory --jobs=2 suite lint
+
+suite: install
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: install
