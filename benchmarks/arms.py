@@ -39,7 +39,7 @@ _WHOLE = (
 RECOMMENDED = Arm("recommended")
 SMALL = Arm(
     "taught latents, small UNet",
-    ("decoder=unet", "init=random", "base_channels=8", "learning_rate=0.002", "weight_decay=0.01", "max_epochs=12"),
+    ("decoder=unet", "base_channels=8", "learning_rate=0.002", "weight_decay=0.01", "max_epochs=12"),
 )
 TAUGHT_START = Arm(
     "whole network, taught start",
@@ -51,7 +51,7 @@ RANDOM_START = Arm("whole network, random start", (*_WHOLE, "init=random", "base
 CUTS = Arm(
     "CUTS latents, UNet",
     (
-        *("encoder=cuts", "decoder=unet", "init=random", "base_channels=16", "augment=full"),
+        *("encoder=cuts", "decoder=unet", "base_channels=16", "augment=full"),
         *("learning_rate=0.002", "weight_decay=0.01", "min_steps_per_epoch=16", "max_epochs=60"),
     ),
 )

@@ -18,8 +18,7 @@ from src.datasets.splits import load_division
 from src.errors import UserError
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import read_json
-from src.networks.begin import begin_as_taught
-from src.networks.build import frozen_input
+from src.networks.build import begin_as_taught, frozen_input
 from src.networks.checkpoint import Checkpoint
 from src.networks.taught import read_taught
 from src.prediction import levels
@@ -143,7 +142,7 @@ def test_the_weights_that_ship_are_scored_as_a_run_is(
     settings = settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 24})
     frozen = frozen_input(settings, Checkpoint({}, palette="jet"), run)
     task = RegionTask(frozen, settings, classes, torch.device("cpu"))
-    begin_as_taught(task.model, read_taught(), classes)
+    begin_as_taught(task.model.decoder, read_taught(), classes)
     maps = np.concatenate([evaluate(task, part)[1] for part in annotated_parts(parts)])
     confusion = confusion_matrices(maps[:, 0], maps[:, 1], len(classes[0])).sum(0)
     assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=2e-3)

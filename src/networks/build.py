@@ -172,3 +172,29 @@ def shipped_networks(taught: Taught) -> LatentModel:
     model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
     model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.class_names)
     return model
+
+
+def begin_as_taught(decoder: nn.Module, taught: Taught, classes: tuple[Sequence[str], int]) -> None:
+    """Give a UNet on levels the weights that ship; `classes`: the names and the background's index.
+
+    The maps of its last layer are put in the order of the names, whatever their ids are; the backgrounds of both
+    count as one class. Raises `UserError` where decoder, widths or names differ.
+    """
+    if not isinstance(decoder, SegmentationModel):
+        raise UserError("init: drawn: goes with decoder: unet")
+    if decoder.unet.base_channels != taught.base_channels:
+        raise UserError(
+            f"init: drawn: base_channels: {decoder.unet.base_channels} here, {taught.base_channels} in {taught.path}; "
+            f"say base_channels={taught.base_channels} or init=random"
+        )
+    names, background = classes
+    known = [name.lower() for name in taught.class_names]
+    wanted = [known[taught.background] if place == background else name.lower() for place, name in enumerate(names)]
+    if sorted(wanted) != sorted(known):
+        raise UserError(
+            f"init: drawn: the annotation file has the classes {', '.join(names)}, {taught.path} has "
+            f"{', '.join(taught.class_names)}; call them alike, or say init=random"
+        )
+    order = torch.tensor([known.index(name) for name in wanted])
+    last = {name: value[order] for name, value in taught.state.items() if name.startswith("outc.")}
+    decoder.unet.load_state_dict(taught.state | last)

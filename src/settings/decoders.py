@@ -160,9 +160,8 @@ class SegmentationSettings(DecoderSettings):
     decoder: OfNetwork[DecoderName] = "unet"
     """A name of the registry in model/__init__.py: unet, or linear, one layer from a pixel's latent to its class."""
     init: OfTraining[Init] = "random"
-    """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone: all of
-    them in a UNet on levels of their base_channels, their last layer in decoder: linear on latents of encoder: taught.
-    Classes are matched by name; those that they do not know begin at random."""
+    """Where training begins: random weights, or drawn, those that ship, which were taught on drawn torsos alone. They
+    go with decoder_input: levels and the base_channels and the names of the classes that they have."""
     decide: OfNetwork[Decide] = "argmax"
     """From probabilities to regions, in testing and prediction: the most probable class of each pixel, or, whole, the
     same without stray pieces (src/evaluation/decision.py). A trained run keeps its own."""
@@ -171,24 +170,16 @@ class SegmentationSettings(DecoderSettings):
 
     @model_validator(mode="after")
     def _go_together_for_regions(self) -> "SegmentationSettings":
-        if self.init == "drawn" and not self._is_as_taught:
+        if self.init == "drawn" and (self.decoder_input != "levels" or self.decoder != "unet"):
             raise ValueError(
-                "init: drawn: goes with decoder_input: levels and decoder: unet, or latents of encoder: taught and "
-                f"decoder: linear, not with {self.decoder_input}, encoder: {self.encoder} and {self.decoder}; or say "
-                "init=random"
+                "init: drawn: goes with decoder_input: levels and decoder: unet, not with "
+                f"{self.decoder_input} and {self.decoder}"
             )
         if self.decoder_input == "features":
             raise ValueError("decoder_input: features: goes with the diagnosis; they are of a whole frame")
         if self.select_by == "errors":
             raise ValueError("select_by: errors: goes with the diagnosis; regions have loss, score and last")
         return self
-
-    @property
-    def _is_as_taught(self) -> bool:
-        """Whether both networks together are, or hold, the one that ships."""
-        if self.decoder_input == "levels":
-            return self.decoder == "unet"
-        return self.decoder_input == "latents" and self.encoder == "taught" and self.decoder == "linear"
 
     @property
     def split_name(self) -> str:

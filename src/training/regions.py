@@ -12,7 +12,7 @@ from src.datasets.torch_datasets import Batch, RegionDataset
 from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import LOSSES
-from src.networks.begin import begin_as_taught
+from src.networks.build import begin_as_taught
 from src.networks.decoder_input import Frozen
 from src.networks.taught import read_taught
 from src.settings import SegmentationSettings
@@ -52,7 +52,7 @@ class RegionTask(DecoderTask[RegionDataset]):
         if self.settings.init != "drawn":
             return
         taught = read_taught()
-        begin_as_taught(self.model, taught, self.classes)
+        begin_as_taught(self.model.decoder, taught, self.classes)
         logger.info("the training begins with the weights that ship (taught on %s)", taught.taught_on)
         if dataset.image_size != taught.image_size:
             logger.warning(
