@@ -70,14 +70,12 @@ def test_another_length_of_a_schedule_is_no_resumption(
 @pytest.mark.parametrize(
     ("run", "form"),
     [
-        *((CLASSIFIER, form) for form in ("onnx", "torchscript", "pt2")),
+        *((CLASSIFIER, form) for form in ("torchscript", "pt2")),
         (f"{SEGMENTER}/{PIXELS}", "torchscript"),  # each takes seconds
         *((SEGMENTER, form) for form in ("torchscript", "pt2")),
     ],
 )
 def test_exported_networks_are_the_tested_ones(root: Path, tmp_path: Path, run: str, form: Format) -> None:
-    if form == "onnx":
-        pytest.importorskip("onnxscript")
     path = export(root / run, form, tmp_path / f"network{SUFFIXES[form]}")
     assert path.stat().st_size > 0
     if form == "torchscript":

@@ -1,5 +1,6 @@
 """Exported files answer as the run does."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from src.errors import UserError
@@ -54,14 +56,39 @@ def test_torchscript_and_pt2_answer_as_the_run(make_run: Callable[..., Path]) ->
             np.testing.assert_allclose(model(torch.from_numpy(frames)).numpy(), expected(run, frames), atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Format], Path]:
+    """The exported weights that ship, of each format once: it takes seconds."""
+
+    @functools.cache
+    def exported(form: Format) -> Path:
+        return export(None, form, tmp_path_factory.mktemp("shipped") / f"regions.{form}")
+
+    return exported
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_weights_that_ship_answer_as_the_segmenter(shipped: Callable[[Format], Path]) -> None:
+    """In float32."""
+    session = onnxruntime.InferenceSession(shipped("onnx"), providers=["CPUExecutionProvider"])
+    smooth = torch.randn(2, 1, 8, 10, generator=torch.Generator().manual_seed(0))
+    frames = F.interpolate(smooth, (120, 160), mode="bicubic").mul(40).add(128).clamp(0, 255)
+    (found,) = session.run(["probabilities"], {"frames": frames.numpy()})
+    with torch.no_grad():
+        answer = load_segmenter(device="cpu").trained.model(frames / 127.5 - 1).softmax(1)
+    np.testing.assert_allclose(found, answer, atol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", ["onnx", "torchscript"])
-def test_the_script_beside_it_draws_what_predict_draws(form: Format, tmp_path: Path) -> None:
+def test_the_script_beside_it_draws_what_predict_draws(
+    form: Format, tmp_path: Path, shipped: Callable[[Format], Path]
+) -> None:
     """Of the weights that ship, which decide by `whole` and `least`, on a frame of another size and aspect."""
     values = np.random.default_rng(0).uniform(0, 255, (20, 33)).astype(np.float32)
     frame = np.asarray(cv2.resize(values, (330, 200), interpolation=cv2.INTER_CUBIC).clip(0, 255), np.uint8)
     cv2.imwrite(str(tmp_path / "frame.png"), frame)
-    script = example_of(export(None, form, tmp_path / f"regions.{form}"))
+    script = example_of(shipped(form))
     command = [sys.executable, str(script), str(tmp_path / "frame.png"), str(tmp_path / "labels.png")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -82,7 +109,7 @@ def test_the_script_beside_a_classifier_calibrates_as_predict_does(
     run = make_run("classification", "gray", "gray")
     frame = np.random.default_rng(0).integers(0, 256, (48, 64), np.uint8)
     cv2.imwrite(str(tmp_path / "frame.png"), frame)
-    script = example_of(export(run, "torchscript"))
+    script = example_of(export(run, "onnx"))
     command = [sys.executable, str(script), str(tmp_path / "frame.png")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 import pytest
-import torch
 from PIL import Image
 from test_scripts import run_here
 
 import src
 from src.datasets.snapshots import palette_colours
 from src.datasets.source import Skipped
-from src.export import export
 from src.networks.taught import read_taught
 from src.prediction.inputs import from_array
 from src.prediction.levels import BY_LUMINANCE, as_levels
@@ -102,18 +99,3 @@ def test_the_script_answers_on_a_fresh_clone(
         run_here("main_seg.py", "--mode", "predict", "--input", str(source), "--set", f"output_root={tmp_path}")
     error = capsys.readouterr().err
     assert re.search(r"no trained run there.*name none to use the weights that ship", error)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_exported_file_answers_as_the_segmenter(frame: np.ndarray, tmp_path: Path) -> None:
-    """In float32."""
-    session = onnxruntime.InferenceSession(
-        export(None, "onnx", tmp_path / "r.onnx"), providers=["CPUExecutionProvider"]
-    )
-    frames = np.stack([cv2.resize(frame, (160, 120)), cv2.resize(frame[:, ::-1], (160, 120))])[:, None].astype(
-        np.float32
-    )
-    (found,) = session.run(["probabilities"], {"frames": frames})
-    with torch.no_grad():
-        expected = src.load_segmenter(device="cpu").trained.model(torch.from_numpy(frames) / 127.5 - 1).softmax(1)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
