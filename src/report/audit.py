@@ -9,12 +9,20 @@ from src.report.runs import Run, number
 from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell, some
 
 _TOLD = "the diagnosis can be told from what is not anatomy: "
+_FRAMES = {"heat": "heat maps", "gray": "gray frames"}
 
 
 def audit_warnings(runs: Sequence[Run]) -> list[str]:
-    """Each warning once, however many runs share it, without the words that all of them begin with."""
-    texts = [str(text) for run in runs for text in as_list(run.audit.get("warnings"))]
-    return list(dict.fromkeys(text.removeprefix(_TOLD) for text in texts))
+    """Each warning once, without the words that all of them begin with; one that not all audits share says of which
+    frames it is."""
+    found: dict[str, set[str]] = {}
+    kinds = set[str]()
+    for run in runs:
+        if run.audit:
+            kinds.add(kind := _FRAMES.get(str(run.settings.get("decoder_modality")), "other frames"))
+            for text in as_list(run.audit.get("warnings")):
+                found.setdefault(str(text).removeprefix(_TOLD), set()).add(kind)
+    return [text if told == kinds else f"{text} in {' and '.join(sorted(told))}" for text, told in found.items()]
 
 
 def audit_tables(runs: Sequence[Run]) -> list[Table]:

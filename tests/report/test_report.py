@@ -16,6 +16,7 @@ import yaml
 
 from src.audit.audit import audit
 from src.errors import UserError
+from src.files import write_json
 from src.report import page
 from src.report.commands import command_line
 from src.report.curves import PAGE_COLOURS
@@ -27,7 +28,7 @@ HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-H_H = "dmr_runs_classification_h_enc_h_dec"
+H_H, G_G = "dmr_runs_classification_h_enc_h_dec", "dmr_runs_classification_g_enc_g_dec"
 SEG = "dmr_runs_seg_h_enc_h_dec"
 COMMANDS = command_line("config/demo", ["output_root=/data/my runs"])
 
@@ -254,6 +255,14 @@ def test_published_results_are_labelled_wherever_they_stand(tmp_path: Path) -> N
     assert f"classification, h_enc_h_dec ({PUBLISHED})" in headings
     assert f"classification, h_enc_h_dec ({PUBLISHED})" in Parsed(html).tables
     assert html.index("0.812") < html.index(PUBLISHED.capitalize()) < html.index("0.950")
+
+
+def test_an_audit_warning_says_of_which_frames_it_is_where_not_of_all(tmp_path: Path) -> None:
+    marker, year = ("the diagnosis can be told from what is not anatomy: " + trait for trait in ("marker", "year"))
+    for name, modality, warnings in ((H_H, "heat", [year]), (G_G, "gray", [year, marker])):
+        classifier(tmp_path / name, decoder_modality=modality)
+        write_json(tmp_path / name / "results" / "audit.json", {"warnings": warnings})
+    assert "healthy here: year; marker in gray frames. Read" in parsed(tmp_path).text
 
 
 def test_a_published_protocol_in_the_settings_is_labelled_too(tmp_path: Path) -> None:
