@@ -234,6 +234,7 @@ def test_two_runs_in_one_folder_and_a_folder_that_cannot_be_written_are_one_line
 
 
 _MODULES = ("report", "audit", "evaluation.compare", "evaluation.summary", "export")
+_MODULES += ("phantom", "phantom.sheet", "phantom.teach")
 _COMMANDS: list[tuple[str, ...]] = [(str(REPOSITORY / script),) for script in SCRIPTS]
 _COMMANDS += [("-m", f"src.{name}") for name in _MODULES]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from src.errors import end_at_once, run
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import argparse
 from pathlib import Path
 
 import numpy as np
 
-from src.errors import run
 from src.evaluation.figures import segmentation_sheet
 from src.phantom.shape import BACKGROUND, CLASSES
 from src.phantom.torsos import draw_torsos

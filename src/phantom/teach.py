@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from src.errors import UserError, end_at_once, run
+
+if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+    end_at_once()
+
 import argparse
 import logging
 from dataclasses import replace
 from pathlib import Path
 
-from src.errors import UserError, run
 from src.networks.taught import SHIPPED
 from src.networks.tumours import SHIPPED_TUMOURS
 from src.phantom.lesson import Lesson

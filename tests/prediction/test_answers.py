@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -290,6 +291,17 @@ def test_an_unfinished_run_says_what_it_uses(
         predict_files(run.root, "segmentation", frames, tmp_path / "again", "cpu")
 
 
+def run_notebook() -> dict[str, Any]:
+    """What the notebook's names stand for after all of its cells ran in the current folder."""
+    notebook = json.loads((REPOSITORY / "docs" / "analysis.ipynb").read_text(encoding="utf-8"))
+    namespace: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        assert cell.get("outputs", []) == []
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "analysis.ipynb", "exec"), namespace)
+    return namespace
+
+
 def test_the_notebook_goes_from_the_folder_to_groups_and_figures(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,16 +316,48 @@ def test_the_notebook_goes_from_the_folder_to_groups_and_figures(
         for frame in range(4)
     ]
     out = written(make_run(), Path("predictions/mine"), results)
-    lines = [f"{number},{'sick' if ill else 'healthy'}\n" for number, ill in sick.items()]
+    lines = [f"{number:>04},{'sick' if ill else 'healthy'}\n" for number, ill in sick.items()]
     Path("groups.csv").write_text("patient,group\n" + "".join(lines), encoding="utf-8")
-    notebook = json.loads((REPOSITORY / "docs" / "analysis.ipynb").read_text(encoding="utf-8"))
-    namespace: dict[str, object] = {}
-    for cell in notebook["cells"]:
-        assert cell.get("outputs", []) == []
-        if cell["cell_type"] == "code":
-            exec(compile("".join(cell["source"]), "analysis.ipynb", "exec"), namespace)
-    assert namespace["result"]["auc"] == 1  # type: ignore[index]
-    assert namespace["asymmetry"].keys() == sick.keys()  # type: ignore[attr-defined]
+    namespace = run_notebook()
+    assert namespace["result"]["auc"] == 1
+    assert namespace["asymmetry"].keys() == sick.keys()
     assert (out / "groups.png").stat().st_size > 1000
     assert (out / "courses.png").stat().st_size > 1000
-    assert namespace["rewarming"].keys() == namespace["courses"].keys()  # type: ignore[attr-defined]
+    assert namespace["rewarming"].keys() == namespace["courses"].keys()
+
+
+@pytest.mark.parametrize(
+    ("names", "groups", "known", "said"),
+    [
+        (("T0001.1.1.D.2020-01-31.00", "T0002.1.1.D.2020-01-31.00"), None, {"all": 2}, "groups.csv is not there"),
+        (
+            ("T0001.1.1.D.2020-01-31.00", "T0002.1.1.D.2020-01-31.00"),
+            "1,healthy\n2,healthy",
+            {"healthy": 2},
+            "of: healthy",
+        ),
+        (("IR_1", "IR_2"), None, {}, "of: none"),  # names that tell no patient
+    ],
+)
+def test_the_notebook_draws_what_it_can_where_there_are_no_two_groups(
+    names: tuple[str, ...],
+    groups: str | None,
+    known: dict[str, int],
+    said: str,
+    make_run: MakeRun,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(tmp_path)
+    out = written(make_run(), Path("predictions/mine"), [segmentation(name, 0.3) for name in names])
+    if groups is not None:
+        Path("groups.csv").write_text(f"patient,group\n{groups}\n", encoding="utf-8")
+    capsys.readouterr()
+    namespace = run_notebook()
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "two groups are needed" in printed
+    assert {name: len(values) for name, values in namespace["groups"].items()} == known
+    assert (out / "groups.png").exists() == bool(known)
