@@ -228,8 +228,10 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
             else "No frame has a region that anatomy hardly allows."
         )
         facts.append(
-            "Confidence is the region's mean probability; agreement the mean Dice with the answers for the mirror "
-            "image and for four slightly changed copies."
+            "How sure: confidence (conf.) is the mean probability that the network gives a region; agreement (agree.) "
+            "says how much of a region stays where it is when the picture is mirrored, turned and scaled a little. "
+            "Both go from 0, not at all, to 1; neither says that a region is right. Sorted by least agreement, the "
+            "frames that need a look come first."
         )
     if collected.coloured:
         facts.append(collected.colouring)
@@ -245,15 +247,15 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
         if any(each.features for each in collected.cards):
             facts.append(
                 "The second picture is tinted where the breasts are warmer than anatomy explains, fully from a tenth "
-                "of the frame's standard deviation on (some .4 °C). A feature's share is what it adds to the logit; "
-                "docs/diagnosis.md says what the features are."
+                "of the frame's standard deviation on (some .4\N{NO-BREAK SPACE}°C). A feature's share is what it adds "
+                "to the logit of the probability; README.txt says what the features are."
             )
     if collected.followed:
         facts.append(
             "Regions of a series are carried along: each frame's probabilities are averaged with those of the frames "
             "before and after it."
         )
-    facts.append("Each picture's colours cover its own range.")
+    facts.append("Each picture has a scale of its own: equal colours in two need not be equal temperatures.")
     return facts
 
 

@@ -106,7 +106,8 @@ def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") 
 
 def _feature_lines(result: Classification) -> Iterator[tuple[str, str, str]]:
     for each in sorted(result.features, key=lambda feature: -abs(feature.share)):
-        yield each.feature.replace("_", " "), _signed(each.value), _signed(each.share)
+        # No value says which side is warmer, so none has a plus.
+        yield each.feature.replace("_", " "), _signed(each.value).removeprefix("+"), _signed(each.share)
 
 
 def _with_regions(base: Card, result: Segmentation) -> Card:

@@ -5,7 +5,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -24,7 +25,7 @@ from src.evaluation.region_colours import region_colour
 from src.prediction.identity import Identity, identities, in_order
 from src.prediction.inputs import Thermogram
 from src.prediction.output import Collected, write_all
-from src.prediction.predictors import Segmentation
+from src.prediction.predictors import Classification, Feature, Segmentation
 from src.prediction.run import predict_files
 from src.prediction.series import Answer, Course, carried, rates
 from src.prediction.trained import Outputs, Trained
@@ -54,9 +55,10 @@ def segmentation(name: str, warmer_left: float = 0.0, split: bool = False) -> Se
     return Segmentation(thermogram, None, None, labels, (0.9, 0.8, 0.7, 0.6, 0.99), NAMES, 4, (0.95, 0.9, 0.8, 0.4, 1))
 
 
-def written(run: Path, out: Path, results: list[Segmentation]) -> Path:
+def written(run: Path, out: Path, results: Sequence[Segmentation | Classification]) -> Path:
     """The folder of a prediction that had these results."""
-    collected = Collected(src.load_segmenter(run, "cpu"))
+    load = src.load_segmenter if isinstance(results[0], Segmentation) else src.load_classifier
+    collected = Collected(load(run, "cpu"))
     known = identities(result.thermogram.name for result in results)
     for result in results:
         collected.add(result, known[result.thermogram.name], PurePosixPath(result.thermogram.name))
@@ -72,6 +74,9 @@ class Cards(HTMLParser):
         self.cards: dict[str, list[list[str]]] = {}
         self.struck: dict[str, list[str]] = {}
         self.warned: dict[str, list[str]] = {}
+        self.facts: dict[str, str] = {}
+        self.sorted_by: dict[str, dict[str, str | None]] = {}
+        """What the script of the page sorts and filters by."""
         self._name, self._open = "", [""]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -79,6 +84,7 @@ class Cards(HTMLParser):
         if tag == "article":
             self._name = given["data-name"] or ""
             self.cards[self._name], self.struck[self._name], self.warned[self._name] = [], [], []
+            self.sorted_by[self._name] = given
         if self._name and tag == "tr":
             self.cards[self._name].append([])
         if self._name and tag in ("td", "th"):
@@ -95,6 +101,8 @@ class Cards(HTMLParser):
             self.cards[self._name][-1][-1] += data.replace("\N{MINUS SIGN}", "-")
         if self._name and inside == "del":
             self.struck[self._name].append(data.replace("\N{MINUS SIGN}", "-"))
+        if self._name and self._open[-1] == "p.fact":
+            self.facts[self._name] = data
         if self._name and self._open[-1] == "p.warning":
             self.warned[self._name].append(data)
 
@@ -117,12 +125,42 @@ def test_the_page_says_what_the_tables_say(make_run: MakeRun, tmp_path: Path) ->
             sure += [f"{float(row[name]):.2f}" for name in ("probability", "agreement")]
             assert cells == [row["region"].replace("_", " "), *measured, *difference, *sure]
         assert page.struck[name] == [f"{float(row['mean']):+.2f}" for row in by_pair.values() if row["warnings"]]
+        sure = {row["pair"]: float(row["mean"]) for row in by_pair.values() if not row["warnings"]}
+        assert json.loads(page.sorted_by[name]["data-differences"] or "") == pytest.approx(sure, abs=1e-4)
+        assert page.sorted_by[name]["data-agreement"] == f"{min(float(row['agreement']) for row in own):g}"
         doubts = [f"{row['region'].replace('_', ' ')}: {row['warnings']}" for row in own if row["warnings"]]
         assert [words.removeprefix("⚠ ") for words in page.warned[name]] == doubts
     assert page.warned == {"a<b": [], "b": ["⚠ right nipple: in two pieces"]}
     assert [len(struck) for struck in page.struck.values()] == [0, 1]
     assert text.count("Left is left in the picture") == 1
     assert all(f'href="{path.name}"' in text for path in out.iterdir() if path.suffix in (".csv", ".txt"))
+
+
+def test_the_page_of_a_diagnosis_says_what_the_tables_say(make_run: MakeRun, tmp_path: Path) -> None:
+    def diagnosed(name: str, probability: float) -> Classification:
+        features = (Feature("excess", 0.118, -0.2), Feature("evidence_other_breast", -1.26, 0.75))
+        thermogram = segmentation(name).thermogram
+        found = Classification(thermogram, None, None, probability, 1 - probability, 0.5, features)
+        return replace(found, excess=np.zeros(thermogram.size, np.float32))
+
+    out = written(make_run("classification"), tmp_path / "out", [diagnosed("a", 0.7251), diagnosed("b", 0.4999)])
+    page = Cards()
+    page.feed(re.sub(r"<(img|meta|input)\b[^>]*>", "", (out / "index.html").read_text(encoding="utf-8")))
+    assert len(page.cards) == 2
+    for row in rows_of(out / "frames.csv"):
+        name, words = row["frame"], {"yes": "reaches", "no": "is below"}[row["reaches_threshold"]]
+        expected = "Probability of sick {probability:.{digits}f} " + words + " the threshold {threshold:.{digits}f}"
+        numbers = {key: float(row[key]) for key in ("probability", "threshold", "calibrated_probability")}
+        shown = expected.format(digits=4 if name == "b" else 3, **numbers)  # as many as tell the two apart
+        assert page.facts[name] == f"{shown}; calibrated {numbers['calibrated_probability']:.3f}"
+        assert float(page.sorted_by[name]["data-probability"] or "") == numbers["probability"]
+        own = [each for each in rows_of(out / "features.csv") if each["frame"] == name]
+        own.sort(key=lambda each: -abs(float(each["share"])))
+        lines = [
+            [each["feature"].replace("_", " "), *(f"{float(each[key]):.2f}" for key in ("value", "share"))]
+            for each in own
+        ]
+        assert [[cell.removeprefix("+") for cell in cells] for cells in page.cards[name][1:]] == lines
 
 
 def test_each_column_is_explained_and_the_legend_is_that_of_the_labels(make_run: MakeRun, tmp_path: Path) -> None:
@@ -163,6 +201,15 @@ def test_a_series_is_followed_in_tables_and_on_the_page(make_run: MakeRun, tmp_p
     page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count("<figure>") == 2  # breast and nipple
     assert "rewarming from frame 2 on" in page
+    table = page[page.index('class="rates"') : page.index("Frames</h2>")].replace("\N{MINUS SIGN}", "-")
+    shown = [re.findall("<t[hd]>(.*?)</t[hd]>", line) for line in re.findall("<tr>(.*?)</tr>", table)]
+    signed = [[cell.replace("0.000", "+0.000") for cell in cells] for cells in shown]
+    for name in ("breast", "nipple"):
+        pair = found[f"left_{name}"], found[f"right_{name}"]
+        for kind in ("cooling", "rewarming"):
+            slopes = [*(row[kind] for row in pair), pair[0][f"{kind}_difference"]]
+            # What rounds to nothing has no sign.
+            assert [name, *(f"{float(slope) if abs(float(slope)) >= 5e-4 else 0:+.3f}" for slope in slopes)] in signed
 
 
 def test_rates_of_regions_that_are_missing_in_frames() -> None:
