@@ -86,7 +86,8 @@ def example_of(path: Path) -> Path:
 def _trained(run: Path | None) -> Trained:
     if run is None:
         return load_shipped("cpu")
-    if (RunFolder(run).results / "trials.json").is_file() and not RunFolder(run).best.is_file():
+    pooled = any((RunFolder(folder).results / "trials.json").is_file() for folder in (run, *run.glob("dmr_runs_*")))
+    if pooled and not RunFolder(run).best.is_file():
         raise UserError(f"{run}: several models together are no single file; export the final model, or one fold's run")
     found = checkpoints.load(RunFolder(run).best).settings.get("task")
     return load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")

@@ -66,10 +66,22 @@ def _collected(settings: RunSettings) -> Iterator[Collection]:
     """A collection for the block; where it cannot be used, what was left out of it is reported before the error."""
     skipped = Skipped()
     try:
-        yield Collection(settings, skipped)
+        collection = Collection(settings, skipped)
+        _require_frames(collection, settings)
+        yield collection
     except UserError:
         skipped.report(logger)
         raise
+
+
+def _require_frames(collection: Collection, settings: RunSettings) -> None:
+    source = collection.source
+    if not any(source.all_frames.values()):
+        left_out = "".join(f"; {reason}: {len(items)}" for reason, items in source.left_out.reasons.items())
+        raise UserError(
+            f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
+            f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER{left_out}"
+        )
 
 
 def _require_diagnoses(collection: Collection, settings: ClassificationSettings) -> None:
@@ -101,11 +113,6 @@ def build_regions(settings: SegmentationSettings, saved_split: Path | None = Non
 
 
 def _regions_of(collection: Collection, settings: SegmentationSettings) -> RegionDataset:
-    if collection.annotations is None and not any(collection.source.all_frames.values()):
-        raise UserError(
-            f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
-            f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER"
-        )
     if collection.annotations is None:
         raise UserError(
             f"{settings.annotations_path}: no annotation file there; the setting 'annotation_file' names a COCO file, "

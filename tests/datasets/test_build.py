@@ -323,6 +323,13 @@ def test_errors_say_what_is_missing(cohort: Folder) -> None:
     assert "no patient is diagnosed as Healthy or Sick" in complaint("classification")
 
 
+@pytest.mark.parametrize("task", BUILDS)
+def test_files_that_must_be_imported_first_are_told_how(tmp_path: Path, task: str) -> None:
+    (tmp_path / "T0001.txt").write_text("30.1 30.2\n30.3 30.4\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"imported first: python -m src.datasets.prepare import {tmp_path} NEW_FOLDER"):
+        build(task, tmp_path)
+
+
 @pytest.mark.parametrize("task", ["latent", "classification"])
 def test_annotations_that_cannot_be_used_stop_only_what_needs_them(
     cohort: Folder, caplog: pytest.LogCaptureFixture, task: str

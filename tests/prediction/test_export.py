@@ -117,9 +117,10 @@ def test_the_script_beside_a_classifier_calibrates_as_predict_does(
     assert f"{result.verdict}; calibrated {result.calibrated:.3f}" in done.stdout
 
 
-def test_several_models_are_no_file(tmp_path: Path) -> None:
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "trials.json").write_text("{}", encoding="utf-8")
+@pytest.mark.parametrize("pooled", [".", "dmr_runs_seg_h_enc_h_dec"])
+def test_several_models_are_no_file(tmp_path: Path, pooled: str) -> None:
+    (tmp_path / pooled / "results").mkdir(parents=True)
+    (tmp_path / pooled / "results" / "trials.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="export the final model"):
         export(tmp_path, "onnx")
 
