@@ -18,7 +18,7 @@ from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.source import Skipped
 from src.datasets.torch_datasets import as_input
-from src.errors import UserError
+from src.errors import UserError, some
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.networks.build import network_settings, shipped_classifier, shipped_networks, trained_networks
@@ -226,6 +226,10 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     """
     run, script = RunFolder(folder), SCRIPTS[task]
     if not run.best.is_file():
+        name = f"dmr_runs_{'seg' if task == 'segmentation' else task}*/{run.best.relative_to(run.root)}"
+        below = [str(path.parents[1]) for depth in ("", "*/") for path in sorted(folder.glob(depth + name))]
+        if below:
+            raise UserError(f"{folder}: no trained run by itself, but runs lie in it; name one of them: {some(below)}")
         raise UserError(
             f"{folder}: no trained run there; train it first: python {script} --mode train, with the same --cfg-path "
             "and output_root" + ", or name none to use the weights that ship: no --cfg-path, --set, --gray_*"
