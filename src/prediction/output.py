@@ -227,12 +227,6 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
             if collected.doubtful
             else "No frame has a region that anatomy hardly allows."
         )
-        facts.append(
-            "How sure: confidence (conf.) is the mean probability that the network gives a region; agreement (agree.) "
-            "says how much of a region stays where it is when the picture is mirrored, turned and scaled a little. "
-            "Both go from 0, not at all, to 1; neither says that a region is right. Sorted by least agreement, the "
-            "frames that need a look come first."
-        )
     if collected.coloured:
         facts.append(collected.colouring)
     if collected.taught:

@@ -133,6 +133,7 @@ def test_the_page_says_what_the_tables_say(make_run: MakeRun, tmp_path: Path) ->
     assert page.warned == {"a<b": [], "b": ["⚠ right nipple: in two pieces"]}
     assert [len(struck) for struck in page.struck.values()] == [0, 1]
     assert text.count("Left is left in the picture") == 1
+    assert text.count("Agreement (agree.) says") == text.count("Confidence (conf.) is") == 1
     assert all(f'href="{path.name}"' in text for path in out.iterdir() if path.suffix in (".csv", ".txt"))
 
 
