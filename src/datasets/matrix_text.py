@@ -38,8 +38,8 @@ _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
 _MOST_FRAMES, _JUMP, _ALIKE = 8, 2.0, 0.9
 _RAGGED = "the matrix has rows of different length"
 _MAYBE_THOUSANDS = (
-    "the matrix has three digits behind each point or comma: decimals of degrees, or thousands of hundredths of a Kelvin, "
-    "and which cannot be told; export it with another number of decimals or without a mark for thousands"
+    "the matrix has three digits behind each point or comma, decimals of degrees or thousands of hundredths of a "
+    "Kelvin, and which cannot be told: export it with another number of decimals or without a mark for thousands"
 )
 AMBIGUOUS = (
     "the matrix has commas for decimals and between numbers, and which is which cannot be told: export it with "
