@@ -22,7 +22,7 @@ from src.datasets.dmr_dataset import DESCRIPTION, is_snapshot
 from src.datasets.foreign import foreign
 from src.datasets.images import LOSSY, SUFFIXES, is_colour, read_image, read_numbers
 from src.datasets.layouts import UNKNOWN_DATE
-from src.datasets.matrices import looks_like_matrix
+from src.datasets.matrices import TEXTS, looks_like_matrix
 from src.datasets.radiometric import is_radiometric
 from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped
@@ -33,7 +33,6 @@ from src.files import open_plain
 
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
 _TABLES = (".csv", ".tsv")
-_TEXTS = (".txt", *_TABLES)
 _ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 _DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
 _LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
@@ -90,9 +89,9 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
 def inspect_file(path: Path) -> tuple[Role, str]:
     """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or (not suffix and is_dicom(_begin(path))):
+    if suffix in SUFFIXES:
         return _inspect_picture(path)
-    if suffix in _TEXTS:
+    if suffix in TEXTS:
         if looks_like_matrix(path):
             return "matrix", UNKNOWN_DATE
         if suffix in _TABLES:
@@ -106,6 +105,8 @@ def inspect_file(path: Path) -> tuple[Role, str]:
         return "description", UNKNOWN_DATE
     if suffix == ".json":
         return "json", UNKNOWN_DATE
+    if is_dicom(_begin(path)):  # whose names often end in nothing, or in a part of their number
+        return _inspect_picture(path)
     if suffix in _ARCHIVES:
         raise ValueError("archives, which must be unpacked first")
     if suffix in Image.registered_extensions():

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from src.datasets.formats import inspect_file
 from src.datasets.images import read_header, read_image, read_numbers, turned
+from src.datasets.matrices import read_matrix
 from src.datasets.picture_headers import webp_pixels
 from src.datasets.snapshots import PALETTES, is_photograph, palette_colours
 
@@ -226,6 +227,10 @@ def test_dicom_files_are_read_where_pydicom_is(tmp_path: Path, monkeypatch: pyte
     dark_to_bright = np.asarray(read_image(path))
     holds(DEEP, PhotometricInterpretation="MONOCHROME1")
     assert np.array_equal(np.asarray(read_image(path)), 255 - dark_to_bright)
+    holds(GRAY, PhotometricInterpretation="MONOCHROME1")
+    assert np.array_equal(np.asarray(read_image(path)), 255 - GRAY)
+    holds(DEEP, RescaleSlope="", RescaleIntercept="")  # as anonymisers leave them
+    assert np.array_equal(np.asarray(read_image(path)), dark_to_bright)
     holds(DEEP, RescaleSlope=-1)
     assert np.array_equal(np.asarray(read_image(path)), 255 - dark_to_bright)
     holds(np.uint8(np.interp(DEEP, [DEEP.min(), DEEP.max()], [5, 90])))  # no degrees: nothing scales them
@@ -248,6 +253,12 @@ def test_a_real_dicom_file(tmp_path: Path) -> None:
     data.SOPClassUID, data.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
     data.file_meta = pydicom.dataset.FileMetaDataset()
     data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    data.save_as(tmp_path / "IM0001", enforce_file_format=True)
-    assert inspect_file(tmp_path / "IM0001")[0] == "gray"
-    assert np.array_equal(read_numbers(tmp_path / "IM0001"), DEEP)
+    for name in ("IM0001", "1.2.840.113619", "0001.IMA"):
+        data.save_as(tmp_path / name, enforce_file_format=True)
+        assert inspect_file(tmp_path / name)[0] == "gray"
+        assert np.array_equal(read_numbers(tmp_path / name), DEEP)
+    data.PixelData = np.rint(DEEP * 0.1 + 29000).astype(np.uint16).tobytes()
+    data.save_as(tmp_path / "1.2.840.113620", enforce_file_format=True)
+    assert inspect_file(tmp_path / "1.2.840.113620")[0] == "matrix"
+    found = read_matrix(tmp_path / "1.2.840.113620")
+    assert found == pytest.approx(np.rint(DEEP * 0.1 + 29000) / 100 - 273.15, abs=1e-3)

@@ -67,6 +67,8 @@ def test_any_path_can_be_read(path: list[str]) -> None:
 def test_files_of_one_frame_have_one_stem() -> None:
     for name in ("198-1.txt", "198-1.jpg", "198-1.txt.jpg", "198-1_snap.jpg", "198-1_SNAP.JPG", "198-1.csv"):
         assert frame_stem(PurePosixPath("folder", name)) == "198-1"
+    for number in ("1.2.840.113619", "1.2.840.113620"):  # of DICOM files, which differ in the last part
+        assert frame_stem(PurePosixPath("folder", number)) == number
 
 
 @given(
