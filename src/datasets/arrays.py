@@ -162,6 +162,11 @@ def settled(array: NDArray[Any]) -> NDArray[Any]:
         return array.astype(np.uint16 if array.dtype == np.uint16 else np.float64)
 
 
+def _scale(value: Any, absent: float) -> float:
+    """A number of a DICOM file, which anonymisers leave empty."""
+    return absent if value in (None, "") else float(value)
+
+
 def _read_dicom(content: bytes) -> NDArray[Any]:
     """The frame of a DICOM file: temperatures where its rescaled values can be such, gray levels from dark to bright
     otherwise."""
@@ -175,8 +180,8 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
         data = pydicom.dcmread(io.BytesIO(content))
         kind = str(data.get("PhotometricInterpretation", ""))
         size = int(data.get("Rows", 0)) * int(data.get("Columns", 0))
-        frames, slope = int(data.get("NumberOfFrames", 1) or 1), float(data.get("RescaleSlope", 1))
-        intercept = float(data.get("RescaleIntercept", 0))
+        frames = int(data.get("NumberOfFrames", 1) or 1)
+        slope, intercept = _scale(data.get("RescaleSlope"), 1.0), _scale(data.get("RescaleIntercept"), 0.0)
         pixels = None
         stored = any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
         if kind in ("MONOCHROME1", "MONOCHROME2") and frames == 1 and 0 < size <= MAX_PIXELS and stored and slope:
@@ -193,7 +198,8 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
     if can_be_temperatures(rescaled):
         return np.asarray(rescaled, dtype=np.float64)
     if (kind == "MONOCHROME1") != (slope < 0):  # the lowest stored value is white
-        pixels = pixels.max() - pixels.astype(np.int64) + pixels.min()
+        white_and_black = 255 if pixels.dtype == np.uint8 else int(pixels.max()) + int(pixels.min())
+        pixels = (white_and_black - pixels.astype(np.int64)).astype(pixels.dtype)
     if pixels.dtype.kind == "i":
         lowest = min(int(pixels.min()), 0)
         pixels = (pixels.astype(np.int64) - lowest).clip(0, 65535).astype(np.uint16)

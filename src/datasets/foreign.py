@@ -14,7 +14,8 @@ MASKS = "folders of masks or segmentations"
 _HIDDEN = re.compile(r"\..*", re.DOTALL)
 _SYSTEM = re.compile(
     # Bins and bookkeeping of Windows, macOS, Linux and of network storage, whose own folders begin with @.
-    r"\$?recycle(d|r|\.bin)?|#recycle|#snapshot|@.*|system volume information|found\.\d{3}|lost\+found|trash(es)?|"
+    r"\$?recycle(d|r|[ ._-]?bin)?|#recycle|#snapshot|@.*|system volume information|found\.\d{3}|lost\+found|trash(es)?|"
+    r"files_(trashbin|versions)|"
     r"__macosx|network trash folder|temporary items|thumbs\.db|ehthumbs.*\.db|desktop\.ini|icon\r|~snapshot|~\$.*|"
     r"__pycache__|"
     # Small copies that picture browsers make.

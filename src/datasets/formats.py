@@ -9,20 +9,19 @@ from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from src.datasets import spreadsheets
+from src.datasets import drawings, spreadsheets
 from src.datasets.arrays import is_dicom
 from src.datasets.dmr_dataset import DESCRIPTION, is_snapshot
-from src.datasets.foreign import foreign
+from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import LOSSY, SUFFIXES, is_colour, read_image, read_numbers
 from src.datasets.layouts import UNKNOWN_DATE
-from src.datasets.matrices import looks_like_matrix
+from src.datasets.matrices import TEXTS, looks_like_matrix
 from src.datasets.radiometric import is_radiometric
 from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped
@@ -33,9 +32,7 @@ from src.files import open_plain
 
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
 _TABLES = (".csv", ".tsv")
-_TEXTS = (".txt", *_TABLES)
 _ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-_DRAWN = 16  # colours: more regions are on no mask, and each frame has more levels
 _LOOKED_AT = (60, 80)  # rows, columns: in still smaller ones the colours of noise mix to paler ones
 _HEAD = 1 << 16  # bytes that tell nearly all different files of one size apart
 
@@ -57,8 +54,11 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
     Links are not followed, so that nothing outside of `source` is read.
     """
     paths = []
-    for path in sorted(path for path, is_folder in walk(source, left_out) if not is_folder):
-        if found := foreign(PurePath(path.name), source / path.parent):  # the folders above it are none
+    for path, is_folder in sorted(walk(source, left_out)):
+        if is_folder:
+            if path.suffix.lower() in SUFFIXES:  # what it holds is looked at all the same
+                left_out.add(FOLDER, path.as_posix())
+        elif found := foreign(PurePath(path.name), source / path.parent):  # the folders above it are none
             left_out.add(found[0], path.as_posix())
         else:
             paths.append(path)
@@ -90,9 +90,9 @@ def scan(source: Path, left_out: Skipped) -> list[SourceFile]:
 def inspect_file(path: Path) -> tuple[Role, str]:
     """What a file is, and the day in it; ValueError says why it is of no use, OSError that it cannot be read."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES or (not suffix and is_dicom(_begin(path))):
+    if suffix in SUFFIXES:
         return _inspect_picture(path)
-    if suffix in _TEXTS:
+    if suffix in TEXTS:
         if looks_like_matrix(path):
             return "matrix", UNKNOWN_DATE
         if suffix in _TABLES:
@@ -106,6 +106,8 @@ def inspect_file(path: Path) -> tuple[Role, str]:
         return "description", UNKNOWN_DATE
     if suffix == ".json":
         return "json", UNKNOWN_DATE
+    if is_dicom(_begin(path)):  # whose names often end in nothing, or in a part of their number
+        return _inspect_picture(path)
     if suffix in _ARCHIVES:
         raise ValueError("archives, which must be unpacked first")
     if suffix in Image.registered_extensions():
@@ -133,21 +135,17 @@ def _inspect_picture(path: Path) -> tuple[Role, str]:
     if is_radiometric(image):
         return "radiometric", _camera_day(image)
     pixels = np.asarray(image.convert("RGB"))
-    if path.suffix.lower() not in LOSSY and _is_drawing(pixels):
-        raise ValueError(f"pictures of at most {_DRAWN} colours, such as masks and labels")
+    if path.suffix.lower() not in LOSSY and drawings.is_mask(pixels):
+        raise ValueError(drawings.MASKS)
     if is_snapshot(path):
         return "heat", _camera_day(image)
     if not is_colour(pixels):
         return "gray", _camera_day(image)
     if is_photograph(pixels):
         raise ValueError(PHOTOGRAPHS)
+    if drawings.is_flat(np.asarray(read_image(path).convert("RGB"))):  # whole: edges take much of a smaller one
+        raise ValueError(drawings.FLAT)
     return "heat", _camera_day(image)
-
-
-def _is_drawing(pixels: NDArray[Any]) -> bool:
-    """Whether a picture without loss [H, W, 3] has several colours but hardly more than regions have."""
-    some = pixels[::2, ::2].reshape(-1, 3).astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
-    return 1 < len(np.unique(some)) <= min(_DRAWN, some.size // _DRAWN)
 
 
 def _begin(path: Path) -> bytes:

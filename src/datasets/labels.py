@@ -18,18 +18,20 @@ Label = Literal["Healthy", "Sick", "Benign"]
 """Benign is Healthy where it is set against malignant, and neither where healthy people are in the data as well."""
 
 _WORDS: dict[Label, str] = {
-    "Healthy": "healthy normal control controls negative negativo saudavel saudaveis sadio sadia sano sana noncancer",
+    "Healthy": "healthy normal control controls negative negativo saudavel saudaveis sadio sadia sano sana noncancer "
+    "gesund gesunde sain saine gezond",
     "Sick": "sick abnormal anormal unhealthy diseased malignant malign maligno maligna cancer cancerous tumor tumour "
-    "positive positivo pathological pathology patologico patologia doente doentes enfermo enferma",
-    "Benign": "benign benigno benigna",
+    "positive positivo pathological pathology patologico patologia doente doentes enfermo enferma krank kranke malade "
+    "malato malata ziek krebs cancro tumore kanker bosartig",
+    "Benign": "benign benigno benigna gutartig",
 }
 _LABELS: dict[str, Label] = {word: label for label, words in _WORDS.items() for word in words.split()}
 _LABELS |= {"non cancer": "Healthy", "no cancer": "Healthy", "not sick": "Healthy", "not healthy": "Sick"}
 _LABELS |= {"neg": "Healthy", "pos": "Sick", "malignancy": "Sick", "carcinoma": "Sick"}
-_YES = frozenset(
-    ["1", "1.0", "yes", "y", "true", "t", "+", "sim", "si", "ja", "oui", "verdadeiro", "verdadero", "wahr", "vrai"]
-)
-_NO = frozenset(["0", "0.0", "no", "n", "false", "f", "-", "nao", "non", "nein", "falso", "falsch", "faux"])
+_YES = {"1", "1.0", "+", "yes", "y", "true", "t", "sim", "si", "ja", "oui"}
+_YES |= {"verdadeiro", "verdadero", "wahr", "vrai", "vero"}
+_NO = {"0", "0.0", "-", "no", "n", "false", "f", "nao", "non", "nein", "nee"}
+_NO |= {"falso", "falsch", "faux"}
 """They mean something only below a header that says what is asked, and where a column holds no other numbers."""
 # They say nothing about the diagnosis: "Sick patients" is as good as "sick". Any other word makes a name unknown.
 _NEUTRAL = re.compile(
@@ -38,12 +40,13 @@ _NEUTRAL = re.compile(
 _PATIENT_COLUMNS = ("(id)?(patient|paciente|subject)(id|number|no)?", "id|number|prontuario|record|code")
 _LABEL_COLUMN = "diagnos(is|e|tico)|label|class(e)?|target|status|result|outcome"
 _BLANK = " \t\r\n\N{NO-BREAK SPACE}\N{ZERO WIDTH SPACE}\N{ZERO WIDTH NO-BREAK SPACE}"
+_TEXT_CELL = re.compile(r'^="(.*)"$')  # as Excel writes 0012 to keep its zeros
 _DELIMITERS = ",;\t|"
 _MOST_BYTES = 4 * MEGABYTE  # ten thousand patients with some fifty words each
 _MOST_ROWS = 50_000
 _MOST_CELLS = 500_000  # rows times columns: a long first row must not make every other one as long
 _SERIES = re.compile(r"(p|pac|v)[ _-]?(\d{1,18})", re.IGNORECASE)
-_NUMBER = re.compile(r"(?:T(?=\d{4}$)|(?:patient|paciente|subject|id)[ _-]*)?(\d{1,18})(?:\.0)?", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:T(?=\d{4}$)|(?:patient|paciente|subject|id)[ _-]*)?(\d{1,18})(?:[.,]0{1,2})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,12 @@ def _plain(text: str) -> str:
 
 
 def label_of(text: str) -> Label | None:
-    """The label that a word or a folder's name stands for, in the spellings that occur; None for any other text."""
-    words = re.findall(r"[^\W\d_]+", _plain(text))
+    """The label that a word or a folder's name stands for, in the spellings that occur; None for any other text, and
+    for one with a question mark."""
+    plain = _plain(text)
+    if "?" in plain:
+        return None
+    words = re.findall(r"[^\W\d_]+", plain)
     return _LABELS.get(" ".join(word for word in words if not _NEUTRAL.fullmatch(word)))
 
 
@@ -163,7 +170,7 @@ def _read_rows(path: Path) -> list[list[str]]:
 
     def split(delimiter: str) -> list[list[str]]:
         parsed = (
-            [composed(cell.strip(_BLANK)) for cell in row]
+            [composed(_TEXT_CELL.sub(r"\1", cell.strip(_BLANK))) for cell in row]
             for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
         )
         return _untitled([row for row in parsed if any(row)])

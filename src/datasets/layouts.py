@@ -48,8 +48,8 @@ class Clues:
 
 
 def frame_stem(path: PurePath) -> str:
-    """A frame's name: `198-1` for 198-1.txt, 198-1.txt.jpg and 198-1_snap.jpg."""
-    return composed(_TAIL_OF_STEM.sub("", path.stem))
+    """A frame's name: `198-1` for 198-1.txt, 198-1.txt.jpg and 198-1_snap.jpg; a number at the end is no suffix."""
+    return composed(_TAIL_OF_STEM.sub("", path.name if path.suffix[1:].isdecimal() else path.stem))
 
 
 def folder_labels(path: PurePath) -> set[Label]:

@@ -14,6 +14,7 @@ from src.datasets.temperatures import Temperatures, celsius
 from src.errors import UserError
 from src.files import open_plain, read_plain
 
+TEXTS = (".txt", ".csv", ".tsv")
 _PLAIN = re.compile(rb"[\s\d.,;+\-eE]*")
 _SNIFFED = 1 << 16  # bytes: more than a camera's header and one row
 
@@ -47,7 +48,7 @@ def read_temperatures(path: Path) -> Temperatures:
     blank ones are ignored. Raises UserError for a file that is unreadable, larger than any camera's, empty, ragged, of
     several frames, or holds anything but numbers that can be temperatures.
     """
-    if path.suffix.lower() in images.SUFFIXES or (not path.suffix and path.is_file()):  # DICOM has often none
+    if path.suffix.lower() not in TEXTS and path.is_file():  # of DICOM files the names end in anything
         return _of_picture(path)
     try:
         raw = read_plain(path)

@@ -23,7 +23,12 @@ _REGULAR = 16  # numbers in even steps that are coordinates and no temperatures
 _NARROW = 4  # times as long as wide, no picture is
 _NUMERIC = re.compile(r"[\s\d.,;+\-eE]*", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_ABSENT = re.compile(r"[-+]?(nan|inf|-*)", re.IGNORECASE)
+_ABSENT = re.compile(r"[-+]?(nan|inf|ol|-*)|#?n/?a|null|none|\*+|[<>].*", re.IGNORECASE)
+_THOUSANDS = re.compile(r"\d{2}\.\d{3}", re.ASCII)
+_HUNDREDTHS = (
+    27.3,
+    32.3,
+)  # 0 to 50 C as thousands of hundredths of a Kelvin; degrees of a whole frame are seldom these
 _UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
@@ -32,6 +37,10 @@ _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
 # least, and the correlation of frames of one session.
 _MOST_FRAMES, _JUMP, _ALIKE = 8, 2.0, 0.9
 _RAGGED = "the matrix has rows of different length"
+_MAYBE_THOUSANDS = (
+    "the matrix has three digits behind each point or comma, decimals of degrees or thousands of hundredths of a "
+    "Kelvin, and which cannot be told: export it with another number of decimals or without a mark for thousands"
+)
 AMBIGUOUS = (
     "the matrix has commas for decimals and between numbers, and which is which cannot be told: export it with "
     "semicolons between numbers"
@@ -57,7 +66,7 @@ class _Row:
     labelled: bool = False
     """Whether a name or an empty cell stands before the numbers."""
     cells: int = 0
-    """Of a line without numbers, how many of its cells are numbers or stand for absent ones."""
+    """Of a line without numbers, how many of its cells are numbers or stand for absent ones; of a blank one, all."""
     blank: bool = False
     fact: bool = False
     """Whether it could be what a camera tells of a frame: a name and its value."""
@@ -171,7 +180,7 @@ def _words(line: str, reading: _Reading) -> tuple[bool, list[str]]:
             words.pop()
     if reading.decimal_comma:
         words = [word.replace(",", ".") for word in words]
-    labelled = len(words) > 1 and not _NUMBER.fullmatch(words[0])
+    labelled = len(words) > 1 and not _NUMBER.fullmatch(words[0]) and not (words[0] and _ABSENT.fullmatch(words[0]))
     words = words[labelled:]
     if reading.separator == "\t":
         filled = [word for word in words if word]
@@ -184,7 +193,7 @@ def _words(line: str, reading: _Reading) -> tuple[bool, list[str]]:
 
 def _row(line: str, reading: _Reading) -> _Row:
     if not line.strip(" \t;,"):
-        return _Row(blank=True)
+        return _Row(blank=True, cells=len(re.findall("[;,\t]", line)) + 1)
     numeric = _NUMERIC.fullmatch(line) is not None
     labelled, words = _words(line, reading)
     if numeric or all(map(_NUMBER.fullmatch, words)):
@@ -221,7 +230,7 @@ def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
             if not numbering and (kept or len(row.numbers) > _LOOSE or width < _LEAST_COLUMNS):
                 raise UserError(_RAGGED)
             numbered = numbered or numbering
-        elif 2 * row.cells > width:
+        elif not row.blank and 2 * row.cells > width:
             raise UserError(_NO_NUMBER)
         loose += not row.blank
         stray = stray or not (row.blank or row.fact)
@@ -231,14 +240,33 @@ def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
         raise UserError("the matrix has fewer than 2 rows or 2 columns")
     if len(blocks) > 1 and blocks[0] >= _LEAST_FRAME and len(set(blocks)) == 1:
         raise UserError(_SEVERAL)
+    if _loses_rows(rows, width):
+        raise UserError(_NO_NUMBER)
     matrix, counted = _without_numbering(np.stack(kept))
     if max(matrix.shape) > _NARROW * max(min(matrix.shape), _LEAST_FRAME):
         raise UserError(f"the matrix has {len(matrix)} rows of {matrix.shape[1]} numbers, which is no picture")
     if _is_stack(matrix) or _is_stack(matrix.T):
         raise UserError(_SEVERAL)
+    if _may_be_thousands(matrix, lines, reading):
+        raise UserError(_MAYBE_THOUSANDS)
     numbered = numbered or counted
     others = any(row.labelled or (row.numbers is None and not row.blank) for row in rows)
     return Grid(matrix, numbered, not (numbered or others or reading.pairs))
+
+
+def _loses_rows(rows: Sequence[_Row], width: int) -> bool:
+    """Whether a row of empty cells stands between rows of numbers: all of its temperatures are absent."""
+    full = [place for place, row in enumerate(rows) if row.numbers is not None and len(row.numbers) == width]
+    return any(row.blank and 2 * row.cells > width for row in rows[full[0] : full[-1]])
+
+
+def _may_be_thousands(matrix: Numbers, lines: Sequence[str], reading: _Reading) -> bool:
+    """Whether 29,815 may be 298.15 K as well as 29.815 C: between blanks or tabs a point marks decimals alone."""
+    pointed = reading.separator in " \t" and not reading.decimal_comma
+    if pointed or matrix.min() < _HUNDREDTHS[0] or matrix.max() > _HUNDREDTHS[1]:
+        return False
+    words = [word for line in lines for word in _words(line, reading)[1] if _NUMBER.fullmatch(word) and "." in word]
+    return all(map(_THOUSANDS.fullmatch, words))
 
 
 def _even(matrix: Numbers) -> bool:

@@ -24,8 +24,8 @@ def is_spreadsheet(content: bytes) -> bool:
 def sheet_rows(content: bytes, most: int) -> list[list[str]]:
     """At most so many rows of the only sheet that holds anything, every cell as text.
 
-    Raises UserError, without the file's name, where openpyxl is missing, the file is no .xlsx, or several sheets hold
-    something.
+    Raises UserError, without the file's name, where openpyxl is missing, the file is no .xlsx, several sheets hold
+    something, or the result of a formula is not in the file.
     """
     try:
         import openpyxl
@@ -37,8 +37,14 @@ def sheet_rows(content: bytes, most: int) -> list[list[str]]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(member.file_size for member in archive.infolist()) > _MOST_UNPACKED:
                 raise ValueError("too large")
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        filled = {sheet.title: rows for sheet in book.worksheets if (rows := list(islice(_rows(sheet), most)))}
+        results, formulas = (
+            openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=wanted).worksheets
+            for wanted in (True, False)
+        )
+        sheets = zip(results, formulas, strict=True)
+        filled = {sheet.title: rows for sheet, typed in sheets if (rows := list(islice(_rows(sheet, typed), most)))}
+    except UserError:
+        raise
     except Exception as error:  # openpyxl lets through whatever a damaged file makes Python raise
         raise UserError(f"no .xlsx that can be read ({type(error).__name__}); {_AS_CSV}") from None
     if len(filled) > 1:
@@ -46,9 +52,14 @@ def sheet_rows(content: bytes, most: int) -> list[list[str]]:
     return next(iter(filled.values()), [])
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:
-    """The rows that hold something, cut behind the last cell that does, as wide as the first one."""
-    for values in sheet.iter_rows(values_only=True, max_col=1000):
+def _rows(sheet: Any, typed: Any) -> Iterator[list[str]]:
+    """The rows of a sheet that hold something, cut behind the last cell that does, as wide as the first one; `typed`
+    is the sheet with formulas instead of their results."""
+    for values, entries in zip(
+        *(each.iter_rows(values_only=True, max_col=1000) for each in (sheet, typed)), strict=True
+    ):
+        if any(value is None and entry is not None for value, entry in zip(values, entries, strict=True)):
+            raise UserError(f"formulas without their results: open it in Excel and save it, or {_AS_CSV}")
         cells = ["" if value is None else str(value).strip() for value in values]
         while cells and not cells[-1]:
             cells.pop()

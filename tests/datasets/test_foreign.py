@@ -23,6 +23,8 @@ FOREIGN = {
     "#recycle/0002/a.jpg": SYSTEM,
     "$RECYCLE.BIN/S-1-5/a.jpg": SYSTEM,
     "$Recycle.Bin/a.jpg": SYSTEM,
+    "Recycle Bin/a.jpg": SYSTEM,
+    "files_trashbin/0001/a.jpg.d1580000000": SYSTEM,
     "System Volume Information/a.jpg": SYSTEM,
     "__MACOSX/0001/a.jpg": SYSTEM,
     "0001/thumbnails/a.jpg": SYSTEM,
@@ -96,6 +98,7 @@ def test_import_and_prediction_see_no_other_ones(dmr: Folder) -> None:
     assert {"0001/._T0001.jpg", ".Trash-1000"} <= set(left_out.reasons[HIDDEN])
     assert left_out.reasons[PREDICTIONS] == ["predictions"]
     assert left_out.reasons[MASKS] == ["0001/masks"]
+    assert left_out.reasons[FOLDER] == ["0001/folder.jpg"]
 
 
 def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:

@@ -22,7 +22,7 @@ LAYOUTS = {
     "commas": (",", ".", "\n", 2),
     "commas and spaces": (", ", ".", "\n", 2),
     "decimal commas": (" ", ",", "\r\n", 2),
-    "semicolons and decimal commas": (";", ",", "\r\n", 3),
+    "semicolons and decimal commas": (";", ",", "\r\n", 4),  # three could be thousands
 }
 
 
@@ -233,6 +233,57 @@ def test_commas_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(without_zeros))
     with pytest.raises(UserError, match="cannot be told"):
         read_matrix(tmp_path / "a.csv")
+
+
+def with_absent(place: slice | int, word: str, row: int = 9) -> list[str]:
+    """Rows of a camera's CSV, one of which has `word` where there is no temperature."""
+    cells = written()[row].split(";")
+    chosen = range(len(cells))[place] if isinstance(place, slice) else [place]
+    return [
+        *written()[:row],
+        ";".join(word if n in chosen else cell for n, cell in enumerate(cells)),
+        *written()[row + 1 :],
+    ]
+
+
+ABSENT = {
+    "a row of empty cells": with_absent(slice(None), ""),
+    "a first row of OL": with_absent(slice(None), "OL", 0),
+    "a last row beyond the range": with_absent(slice(None), ">120,0", 19),
+    "a first cell that is not a number": with_absent(0, "NaN"),
+    "a first column that is not a number": [f"NaN;{row}" for row in written()],
+}
+
+
+@pytest.mark.parametrize("lines", ABSENT.values(), ids=ABSENT)
+def test_no_row_or_column_is_lost_for_what_is_absent_in_it(tmp_path: Path, lines: list[str]) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(UserError, match="not a number, or empty fields"):
+        read_matrix(tmp_path / "a.csv")
+
+
+def test_empty_rows_above_and_below_are_no_rows_of_the_frame(tmp_path: Path) -> None:
+    empty = ";" * 31
+    (tmp_path / "a.csv").write_text("\n".join([empty, *written(), empty]))
+    assert_allclose(read_matrix(tmp_path / "a.csv"), BODY, atol=1e-5)
+
+
+HUNDREDTHS = [[f"{value:,}" for value in row] for row in np.rint(BODY * 100 + 27315).astype(int)]
+
+
+@pytest.mark.parametrize(("begin", "between"), [("", ";"), ('"', '","'), ("", "\t")])
+def test_thousands_are_no_decimals(tmp_path: Path, begin: str, between: str) -> None:
+    rows = [begin + between.join(row) + begin for row in HUNDREDTHS]
+    for lines in (rows, [row.replace(",", ".") for row in rows] if between == ";" else rows):
+        (tmp_path / "a.csv").write_text("\n".join(lines))
+        with pytest.raises(UserError, match="thousands"):
+            read_matrix(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(("separator", "point"), [("\t", "."), (";", ","), (",", ",")])
+def test_three_decimals_are_decimals(tmp_path: Path, separator: str, point: str) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(written(separator, point, form="{:.3f}")))
+    assert_allclose(read_matrix(tmp_path / "a.csv"), BODY, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def test_any_path_can_be_read(path: list[str]) -> None:
 def test_files_of_one_frame_have_one_stem() -> None:
     for name in ("198-1.txt", "198-1.jpg", "198-1.txt.jpg", "198-1_snap.jpg", "198-1_SNAP.JPG", "198-1.csv"):
         assert frame_stem(PurePosixPath("folder", name)) == "198-1"
+    for number in ("1.2.840.113619", "1.2.840.113620"):  # of DICOM files, which differ in the last part
+        assert frame_stem(PurePosixPath("folder", number)) == number
 
 
 @given(
@@ -104,6 +106,8 @@ def test_folders_have_four_digits_and_one_patient_each(patients: set[str]) -> No
         ("Benign", "Benign"),
         ("unknown", None),
         ("healthy and sick", None),
+        ("cancer?", None),
+        ("B\u00f6sartig", "Sick"),
         ("normal window", None),
         ("0", None),
         ("", None),
@@ -121,6 +125,8 @@ def test_words_for_labels(text: str, label: str | None) -> None:
         ("0012", "12"),
         ("T0012", "12"),
         ("12.0", "12"),
+        ("12,00", "12"),
+        ("12.5", None),
         ("PAC_012", "PAC12"),
         ("V12", "V12"),
         ("1-2", None),
@@ -139,6 +145,8 @@ TABLES = {
     "decimal numbers, quotes": '"n","patient_id","result"\n"7","1.0","negative"\n"8","13.0","positive"\n',
     "a title above": "Patients of 2020\n\nID,Diagnosis\n1,Healthy\n13,Sick\n",
     "a title above, in a cell": "Study A;;\nID;Age;Diagnosis\n1;45;Healthy\n13;67;Sick\n",
+    "numbers of a German Excel": "Patient;Befund\n1,0;gesund\n13,00;krank\n",
+    "texts of Excel": 'Patient;Diagnose\n="0001";benigno\n="0013";maligno\n',
     "patient before id": "id,patient,label\n13,1,healthy\n1,13,sick\n",
 }
 
@@ -149,6 +157,7 @@ ANSWERS = {
     "yes and no": "patient,Cancer\n1,No\n13,YES\n20,unknown\n",
     "true and false": "patient,is_sick\n1,FALSE\n13,True\n",
     "true and false of a Portuguese Excel": "Pacientes de 2020;\npaciente;Tem cancer?\n1;FALSO\n13;VERDADEIRO\n",
+    "yes and no in German": "Patient;Krebs\n1;nein\n13;ja\n20;?\n",
     "the other way round": "patient,healthy\n1,yes\n13,no\n",
     "signs": "patient;result\n1;-\n13;+\n",
     "Excel's own first line": "sep=;\r\npatient;Status\r\n1;negative\r\n13;POSITIVE\r\n",
@@ -188,6 +197,9 @@ def test_a_spreadsheet_is_read_whatever_it_is_called(tmp_path: Path) -> None:
         spreadsheet(tmp_path / name, rows, [])
         assert dict(read_label_table(tmp_path / name, {"1", "13"}).rows) == {"1": "Healthy", "13": "Sick"}
     spreadsheet(tmp_path / "two.xlsx", rows, [["notes"]])
+    spreadsheet(tmp_path / "sums.xlsx", [["patient", "label"], [1, '=IF(2>1,"Sick","Healthy")']])
+    with pytest.raises(UserError, match=r"sums.xlsx: formulas without their results"):
+        read_label_table(tmp_path / "sums.xlsx", {"1"})
     with pytest.raises(UserError, match=r"two.xlsx: several sheets .*\(sheet 0, sheet 1\); save the sheet as CSV"):
         read_label_table(tmp_path / "two.xlsx", {"1"})
 
