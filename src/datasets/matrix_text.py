@@ -24,11 +24,6 @@ _NARROW = 4  # times as long as wide, no picture is
 _NUMERIC = re.compile(r"[\s\d.,;+\-eE]*", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _ABSENT = re.compile(r"[-+]?(nan|inf|ol|-*)|#?n/?a|null|none|\*+|[<>].*", re.IGNORECASE)
-_THOUSANDS = re.compile(r"\d{2}\.\d{3}", re.ASCII)
-_HUNDREDTHS = (
-    27.3,
-    32.3,
-)  # 0 to 50 C as thousands of hundredths of a Kelvin; degrees of a whole frame are seldom these
 _UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
@@ -37,10 +32,6 @@ _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
 # least, and the correlation of frames of one session.
 _MOST_FRAMES, _JUMP, _ALIKE = 8, 2.0, 0.9
 _RAGGED = "the matrix has rows of different length"
-_MAYBE_THOUSANDS = (
-    "the matrix has three digits behind each point or comma, decimals of degrees or thousands of hundredths of a "
-    "Kelvin, and which cannot be told: export it with another number of decimals or without a mark for thousands"
-)
 AMBIGUOUS = (
     "the matrix has commas for decimals and between numbers, and which is which cannot be told: export it with "
     "semicolons between numbers"
@@ -247,8 +238,6 @@ def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
         raise UserError(f"the matrix has {len(matrix)} rows of {matrix.shape[1]} numbers, which is no picture")
     if _is_stack(matrix) or _is_stack(matrix.T):
         raise UserError(_SEVERAL)
-    if _may_be_thousands(matrix, lines, reading):
-        raise UserError(_MAYBE_THOUSANDS)
     numbered = numbered or counted
     others = any(row.labelled or (row.numbers is None and not row.blank) for row in rows)
     return Grid(matrix, numbered, not (numbered or others or reading.pairs))
@@ -258,15 +247,6 @@ def _loses_rows(rows: Sequence[_Row], width: int) -> bool:
     """Whether a row of empty cells stands between rows of numbers: all of its temperatures are absent."""
     full = [place for place, row in enumerate(rows) if row.numbers is not None and len(row.numbers) == width]
     return any(row.blank and 2 * row.cells > width for row in rows[full[0] : full[-1]])
-
-
-def _may_be_thousands(matrix: Numbers, lines: Sequence[str], reading: _Reading) -> bool:
-    """Whether 29,815 may be 298.15 K as well as 29.815 C: between blanks or tabs a point marks decimals alone."""
-    pointed = reading.separator in " \t" and not reading.decimal_comma
-    if pointed or matrix.min() < _HUNDREDTHS[0] or matrix.max() > _HUNDREDTHS[1]:
-        return False
-    words = [word for line in lines for word in _words(line, reading)[1] if _NUMBER.fullmatch(word) and "." in word]
-    return all(map(_THOUSANDS.fullmatch, words))
 
 
 def _even(matrix: Numbers) -> bool:

@@ -13,7 +13,6 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
-from src.datasets.drawings import FLAT, is_flat
 from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import is_colour, read_image
 from src.datasets.letterbox import letterbox, resized
@@ -114,14 +113,10 @@ def is_photograph(pixels: NDArray[np.uint8]) -> bool:
 
 
 def refuse_photograph(path: Path, image: Image.Image) -> None:
-    """ValueError for a picture that is read as a gray frame, is not called a heat map, and is a photograph or logo."""
+    """ValueError for a picture that is read as a gray frame, is not called a heat map, and is a photograph."""
     pixels = np.asarray(image)
-    if image.mode != "RGB" or is_snapshot(path) or not is_colour(pixels):
-        return
-    if is_photograph(pixels):
+    if image.mode == "RGB" and not is_snapshot(path) and is_colour(pixels) and is_photograph(pixels):
         raise ValueError(PHOTOGRAPHS)
-    if is_flat(pixels):
-        raise ValueError(FLAT)
 
 
 def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:

@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from src.datasets.drawings import is_flat
 from src.datasets.formats import inspect_file
 from src.datasets.images import read_header, read_image, read_numbers, turned
 from src.datasets.matrices import read_matrix
 from src.datasets.picture_headers import webp_pixels
-from src.datasets.snapshots import PALETTES, is_photograph, palette_colours, read_gray
-from src.errors import UserError
+from src.datasets.snapshots import PALETTES, is_photograph, palette_colours
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
 GRAY = np.uint8(20 + 4 * COLUMNS + 3 * ROWS)
@@ -176,41 +174,6 @@ def test_masks_and_photographs_are_no_frames(tmp_path: Path) -> None:
     iron = np.array([(0, 0, 10), (130, 0, 155), (225, 70, 50), (255, 205, 50), (255, 255, 240)], np.float64)
     drawn = np.dstack([np.interp(GRAY, np.linspace(20, 215, 5), channel) for channel in iron.T])
     assert not is_photograph(np.uint8(drawn))
-
-
-def jpeg(pixels: np.ndarray, quality: int = 90) -> np.ndarray:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
-
-
-def test_logos_and_colour_bars_are_no_frames(tmp_path: Path) -> None:
-    cross = np.full((240, 240, 3), 255, np.uint8)
-    cross[30:210, 90:150] = cross[90:150, 30:210] = (220, 20, 30)
-    sign = cv2.circle(np.full((400, 400, 3), 240, np.uint8), (200, 200), 150, (0, 110, 60), 80, cv2.LINE_AA)
-    bar = palette_colours("jet")[::-1, None].repeat(40, axis=1)
-    colours = np.uint8([(255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 0, 255)]).repeat(32, axis=0)[None].repeat(20, 0)
-    for pixels in (cross, sign, bar, colours):
-        for kind in ("JPEG", "WEBP"):
-            with pytest.raises(ValueError, match="flat colours"):
-                inspect_file(saved(tmp_path / "logo.jpg", pixels, kind, quality=90))
-        with pytest.raises(UserError, match="flat colours"):  # nor does training take one for a gray frame
-            read_gray(tmp_path / "logo.jpg")
-        assert inspect_file(saved(tmp_path / "logo_snap.jpg", pixels, "JPEG"))[0] == "heat"
-
-
-@pytest.mark.parametrize("name", PALETTES)
-def test_no_heat_map_is_a_logo(name: str) -> None:
-    rows, columns = np.mgrid[:120, :160]
-    body = np.hypot((rows - 70) / 60, (columns - 80) / 50)
-    levels = np.where(body < 1, 255 - 90 * body**2 + 8 * np.sin(rows / 3) * np.cos(columns / 4), 0).clip(0, 255)
-    cold = np.where(body < 1, levels, 20 + 10 * np.sin(columns / 9))
-    saturated = (levels * 1.3).clip(0, 255)  # half of the body
-    small = cv2.resize(levels, (80, 60), interpolation=cv2.INTER_AREA)
-    alone = np.pad(small, 120)
-    for frame in (levels, cold, saturated, small, alone):
-        pixels = palette_colours(name)[np.uint8(frame)]
-        assert not any(map(is_flat, (pixels, jpeg(pixels), jpeg(pixels, 60))))
 
 
 def test_arrays_of_numpy_files(tmp_path: Path) -> None:
