@@ -24,6 +24,7 @@ _NARROW = 4  # times as long as wide, no picture is
 _NUMERIC = re.compile(r"[\s\d.,;+\-eE]*", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _ABSENT = re.compile(r"[-+]?(nan|inf|ol|-*)|#?n/?a|null|none|\*+|[<>].*", re.IGNORECASE)
+_NOT_MEASURED = re.compile(r"[-+]?(nan|inf|ol)", re.IGNORECASE)  # of these, what is no name before a row's numbers
 _UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
@@ -171,7 +172,7 @@ def _words(line: str, reading: _Reading) -> tuple[bool, list[str]]:
             words.pop()
     if reading.decimal_comma:
         words = [word.replace(",", ".") for word in words]
-    labelled = len(words) > 1 and not _NUMBER.fullmatch(words[0]) and not (words[0] and _ABSENT.fullmatch(words[0]))
+    labelled = len(words) > 1 and not _NUMBER.fullmatch(words[0]) and not _NOT_MEASURED.fullmatch(words[0])
     words = words[labelled:]
     if reading.separator == "\t":
         filled = [word for word in words if word]
@@ -246,7 +247,9 @@ def _grid(lines: Sequence[str], reading: _Reading) -> Grid:
 def _loses_rows(rows: Sequence[_Row], width: int) -> bool:
     """Whether a row of empty cells stands between rows of numbers: all of its temperatures are absent."""
     full = [place for place, row in enumerate(rows) if row.numbers is not None and len(row.numbers) == width]
-    return any(row.blank and 2 * row.cells > width for row in rows[full[0] : full[-1]])
+    head = rows[full[0]].numbers
+    first = full[1 if head is not None and _counts(head) else 0]
+    return any(row.blank and 2 * row.cells > width for row in rows[first : full[-1]])
 
 
 def _even(matrix: Numbers) -> bool:

@@ -41,8 +41,9 @@ def sheet_rows(content: bytes, most: int) -> list[list[str]]:
             openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=wanted).worksheets
             for wanted in (True, False)
         )
-        sheets = zip(results, formulas, strict=True)
-        filled = {sheet.title: rows for sheet, typed in sheets if (rows := list(islice(_rows(sheet, typed), most)))}
+        if any(_lacks_results(*sheets) for sheets in zip(results, formulas, strict=True)):
+            raise UserError(f"formulas without their results: open it in Excel and save it, or {_AS_CSV}")
+        filled = {sheet.title: rows for sheet in results if (rows := list(islice(_rows(sheet), most)))}
     except UserError:
         raise
     except Exception as error:  # openpyxl lets through whatever a damaged file makes Python raise
@@ -52,14 +53,28 @@ def sheet_rows(content: bytes, most: int) -> list[list[str]]:
     return next(iter(filled.values()), [])
 
 
-def _rows(sheet: Any, typed: Any) -> Iterator[list[str]]:
-    """The rows of a sheet that hold something, cut behind the last cell that does, as wide as the first one; `typed`
-    is the sheet with formulas instead of their results."""
-    for values, entries in zip(
-        *(each.iter_rows(values_only=True, max_col=1000) for each in (sheet, typed)), strict=True
-    ):
-        if any(value is None and entry is not None for value, entry in zip(values, entries, strict=True)):
-            raise UserError(f"formulas without their results: open it in Excel and save it, or {_AS_CSV}")
+def _lacks_results(sheet: Any, typed: Any) -> bool:
+    """Whether a sheet has formulas, as in `typed`, and no result of any, as files have that no program computed.
+
+    Single ones may be without: an empty text is none.
+    """
+    results = [
+        value
+        for row, typed_row in zip(_cells(sheet), _cells(typed), strict=True)
+        for value, entry in zip(row, typed_row, strict=True)
+        if (isinstance(entry, str) and entry.startswith("=")) or (entry is not None and value is None)
+    ]
+    return bool(results) and all(value is None for value in results)
+
+
+def _cells(sheet: Any) -> Iterator[tuple[Any, ...]]:
+    rows: Iterator[tuple[Any, ...]] = sheet.iter_rows(values_only=True, max_col=1000)
+    return rows
+
+
+def _rows(sheet: Any) -> Iterator[list[str]]:
+    """The rows that hold something, cut behind the last cell that does, as wide as the first one."""
+    for values in _cells(sheet):
         cells = ["" if value is None else str(value).strip() for value in values]
         while cells and not cells[-1]:
             cells.pop()

@@ -45,6 +45,7 @@ from src.training.stopping import StopRequests
 logger = logging.getLogger(__name__)
 
 _STOPPING = "finishing the frames at hand, then writing the tables; the same once more ends at once, without them"
+_MOST_THREADS = 4  # a frame of 8 megapixels takes 400 MB while its regions are drawn
 Read = tuple[Thermogram, Frame]
 
 
@@ -110,7 +111,7 @@ def _collected(
         (result,) = predictor.results([answer.thermogram], answer.outputs)
         return result, _write_pictures(out, result, names[answer.thermogram.name])
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
         answers = _answers(predictor, [by_name[name] for name in in_order(known)], skipped, pool, stop)
         single = carried(_single(answers, known, isinstance(predictor, Segmenter)))
         while chunk := list(islice(single, predictor.trained.at_once)):

@@ -1,6 +1,7 @@
 """What paths and tables tell: patients only where one rule is certain, labels in the spellings that occur."""
 
 import sys
+import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -200,6 +201,13 @@ def test_a_spreadsheet_is_read_whatever_it_is_called(tmp_path: Path) -> None:
     spreadsheet(tmp_path / "sums.xlsx", [["patient", "label"], [1, '=IF(2>1,"Sick","Healthy")']])
     with pytest.raises(UserError, match=r"sums.xlsx: formulas without their results"):
         read_label_table(tmp_path / "sums.xlsx", {"1"})
+    lines = [[1, "=IF(2>1,1,0)", '=IF(2>1,"","x")'], [2, 0]]
+    spreadsheet(tmp_path / "some.xlsx", [["patient", "label", "note"], *lines])
+    saved = tmp_path / "saved.xlsx"  # as a program that computes leaves it: an empty text is no result
+    with zipfile.ZipFile(tmp_path / "some.xlsx") as before, zipfile.ZipFile(saved, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name).replace(b"1,0)</f><v />", b"1,0)</f><v>1</v>"))
+    assert dict(read_label_table(saved, {"1", "2"}).rows) == {"1": "Sick", "2": "Healthy"}
     with pytest.raises(UserError, match=r"two.xlsx: several sheets .*\(sheet 0, sheet 1\); save the sheet as CSV"):
         read_label_table(tmp_path / "two.xlsx", {"1"})
 
