@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets import images
+from src.datasets.arrays import is_dicom
 from src.datasets.matrix_text import begins_with_matrix, decoded, first_numbers, parse
 from src.datasets.temperatures import Temperatures, celsius
 from src.errors import UserError
@@ -48,10 +49,12 @@ def read_temperatures(path: Path) -> Temperatures:
     blank ones are ignored. Raises UserError for a file that is unreadable, larger than any camera's, empty, ragged, of
     several frames, or holds anything but numbers that can be temperatures.
     """
-    if path.suffix.lower() not in TEXTS and path.is_file():  # of DICOM files the names end in anything
+    if path.suffix.lower() in images.SUFFIXES or (not path.suffix and path.is_file()):  # DICOM has often none
         return _of_picture(path)
     try:
         raw = read_plain(path)
+        if path.suffix.lower() not in TEXTS and is_dicom(raw):  # their names end in anything
+            return _of_picture(path)
     except OSError as error:
         raise UserError(f"the matrix cannot be read ({error.strerror})") from error
     grid = parse(decoded(raw))
