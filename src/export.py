@@ -31,7 +31,8 @@ from src.files import atomic_write, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.taught import SHIPPED
 from src.prediction.predictors import NOTICE
-from src.prediction.trained import Trained, load_shipped, load_trained
+from src.prediction.shipped import load_shipped
+from src.prediction.trained import Trained, load_trained
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)

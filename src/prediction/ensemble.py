@@ -152,5 +152,4 @@ def _trials(pooled: Path) -> list[Path]:
 
 
 def _kind(trained: Trained) -> tuple[Any, ...]:
-    classes = trained.record.class_names, trained.record.background
-    return trained.modality, trained.size, trained.decide, trained.sees_levels, classes
+    return trained.modality, trained.size, trained.decide, trained.sees_levels, trained.record.classes

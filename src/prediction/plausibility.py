@@ -72,6 +72,14 @@ def plausibility(labels: NDArray[np.uint8], classes: tuple[Sequence[str], int]) 
     ]
 
 
+def implausible_breasts(
+    labels: NDArray[np.uint8], classes: tuple[Sequence[str], int], least: float = SHARES["breast"][0]
+) -> int:
+    """How many breasts are absent, take less than the share `least` of a frame's labels [h, w], or are in pieces."""
+    shapes = [_shape(labels == index) for index, name in enumerate(classes[0]) if name.lower().endswith("breast")]
+    return sum(shape is None or shape.share < least or shape.pieces > 1 for shape in shapes)
+
+
 def _shape(mask: NDArray[np.bool_]) -> _Shape | None:
     area = int(np.count_nonzero(mask))
     if not area:

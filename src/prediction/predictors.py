@@ -23,7 +23,8 @@ from src.prediction.ensemble import load_run
 from src.prediction.inputs import Thermogram, from_array
 from src.prediction.measures import Difference, Measure, differences, measure
 from src.prediction.plausibility import Plausibility, plausibility
-from src.prediction.trained import Outputs, Trained, load_shipped, load_shipped_classifier
+from src.prediction.shipped import load_shipped, load_shipped_classifier
+from src.prediction.trained import Outputs, Trained
 
 logger = logging.getLogger(__name__)
 

@@ -45,6 +45,11 @@ class Record:
     palette: str | None = None
     """What the heat maps of training are drawn in; None where that is not known."""
 
+    @property
+    def classes(self) -> tuple[tuple[str, ...], int]:
+        """The names and the background's index."""
+        return self.class_names, self.background
+
 
 def pooled(latents: torch.Tensor) -> np.ndarray:
     """Latents [B, N, L, H, W] -> mean and standard deviation of each channel over a frame's pixels, [B, 2L].

@@ -21,11 +21,9 @@ from src.datasets.torch_datasets import as_input
 from src.errors import UserError, some
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
-from src.networks.build import network_settings, shipped_classifier, shipped_networks, trained_networks
+from src.networks.build import network_settings, trained_networks
 from src.networks.findings import FrameFeatures
 from src.networks.precision import compute_dtype, computing_in
-from src.networks.taught import read_taught
-from src.networks.tumours import read_tumours
 from src.prediction.agreement import agreements, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
@@ -255,31 +253,4 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
         decide=settings.decide if isinstance(settings, SegmentationSettings) else "argmax",
         sees_levels=sees_levels,
         patients=frozenset(patient_number(name) or name for name in found.patients),
-    )
-
-
-def load_shipped(device: str = "auto") -> Trained:
-    """The segmenter that ships, which needs no run; `UserError` where its file is missing or damaged.
-
-    It computes in float32 on a CPU: so narrow a network is faster that way (14 ms a frame of one core with
-    avx512_bf16, 20 in bfloat16).
-    """
-    taught, chosen = read_taught(), choose_device(device)
-    model = shipped_networks(taught).to(chosen)
-    record = Record(taught.class_names, taught.background)
-    dtype = compute_dtype("fp32" if chosen.type == "cpu" else "auto", chosen)
-    return Trained(
-        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole", taught.least),
-        sees_levels=True,
-        taught_on=taught.taught_on,
-    )
-
-
-def load_shipped_classifier(device: str = "auto") -> Trained:
-    """What the networks that ship find of tumours, which needs no run: evidence, of no patient's diagnosis."""
-    taught, chosen = read_taught(), choose_device(device)
-    return Trained(
-        *(None, shipped_classifier().to(chosen), "gray", taught.image_size, chosen, torch.float32, Record(), 0),
-        sees_levels=True,
-        taught_on=read_tumours().taught_on,
     )

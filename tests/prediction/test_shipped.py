@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from test_scripts import run_here
 
@@ -15,8 +16,12 @@ import src
 from src.datasets.snapshots import palette_colours
 from src.datasets.source import Skipped
 from src.networks.taught import read_taught
+from src.phantom.torsos import draw_torso
 from src.prediction.inputs import from_array
 from src.prediction.levels import BY_LUMINANCE, as_levels
+from src.prediction.plausibility import implausible_breasts
+from src.prediction.shipped import load_shipped
+from src.prediction.trained import Trained
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,27 @@ def test_a_mirrored_frame_has_the_mirrored_answer(frame: np.ndarray) -> None:
     exchanged = np.array(segmenter.trained.model.mirrored)
     found, mirrored = segmenter.predict(frame), segmenter.predict(np.ascontiguousarray(frame[:, ::-1]))
     assert (exchanged[mirrored.labels[:, ::-1]] == found.labels).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("torso", "breasts", "mended"),
+    [
+        pytest.param(2363, 2, True, id="a breast that the first look misses"),
+        pytest.param(2064, 1, False, id="a breast that is gone"),
+        pytest.param(2000, 2, False, id="nothing amiss"),
+    ],
+)
+def test_a_missed_breast_is_found_at_the_second_look_and_none_is_invented(
+    torso: int, breasts: int, mended: bool
+) -> None:
+    levels, classes = draw_torso(torso)
+    segmenter = load_shipped("cpu")
+    assert 2 - implausible_breasts(classes, segmenter.record.classes) == breasts
+    frame = segmenter.frame_of(from_array(levels))
+    once, twice = Trained.say(segmenter, [frame]), segmenter.say([frame])
+    assert torch.equal(once.logits, twice.logits) != mended
+    found = [segmenter.implausible(said.logits[0], frame[1]) for said in (once, twice)]
+    assert found == [2 - breasts + mended, 2 - breasts]
 
 
 def test_colours_of_no_known_palette_are_read_by_luminance_and_said_to_be() -> None:
