@@ -28,6 +28,9 @@ AROUND = 0.15
 ROUND = 0.65
 """A nipple takes at least this share of the circle around it: of 945 nipples of drawn torsos half take more than .82,
 one in fifty less than this."""
+AGREED = 0.7
+"""Least agreement with the changed copies of a frame: 19 of 2,611 regions found in 400 drawn torsos had less, and 9 of
+these had a Dice below .7; of the others 50 had."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +62,25 @@ class _Shape:
     """Its share of the smallest circle around it."""
 
 
-def plausibility(labels: NDArray[np.uint8], classes: tuple[Sequence[str], int]) -> list[Plausibility]:
-    """Judge each region of a frame: labels [h, w] class indices; classes: the names and the background's index."""
+def plausibility(
+    labels: NDArray[np.uint8], classes: tuple[Sequence[str], int], agreement: Sequence[float | None] = ()
+) -> list[Plausibility]:
+    """Judge each region of a frame: labels [h, w] class indices; classes: the names and the background's index.
+
+    `agreement` is of each class the one with the frame's changed copies, where it is known.
+    """
     names, background = classes
-    known = [(name, _shape(labels == index)) for index, name in enumerate(names) if index != background]
-    shapes = {name.lower(): shape for name, shape in known if shape is not None}
-    return [
-        Plausibility(name, 0, 0.0, ("not found",))
-        if shape is None
-        else Plausibility(name, shape.pieces, shape.share, tuple(_warnings(name.lower(), shape, shapes)))
-        for name, shape in known
-    ]
+    shapes = {name: _shape(labels == index) for index, name in enumerate(names) if index != background}
+    there = {name.lower(): shape for name, shape in shapes.items() if shape is not None}
+    disagreed = {name for name, agreed in zip(names, agreement, strict=False) if agreed is not None and agreed < AGREED}
+    found = []
+    for name, shape in shapes.items():
+        if shape is None:
+            found.append(Plausibility(name, 0, 0.0, ("not found",)))
+            continue
+        warnings = _warnings(name.lower(), shape, there) + ["changed copies disagree"] * (name in disagreed)
+        found.append(Plausibility(name, shape.pieces, shape.share, tuple(warnings)))
+    return found
 
 
 def implausible_breasts(

@@ -82,7 +82,7 @@ class Segmentation(Result):
     @cached_property
     def plausibility(self) -> list[Plausibility]:
         """Pieces, size and warnings of each region."""
-        return plausibility(self.labels, self.classes)
+        return plausibility(self.labels, self.classes, self.agreement)
 
     @property
     def warnings(self) -> list[str]:

@@ -52,7 +52,7 @@ def segmentation(name: str, warmer_left: float = 0.0, split: bool = False) -> Se
     values = np.random.default_rng(len(name)).normal(31, 0.4, labels.shape).astype(np.float32)
     values[:, : COLUMNS // 2] += np.float32(warmer_left)
     thermogram = Thermogram(PurePath(name), PurePath(f"{name}.txt"), values, "C")
-    return Segmentation(thermogram, None, None, labels, (0.9, 0.8, 0.7, 0.6, 0.99), NAMES, 4, (0.95, 0.9, 0.8, 0.4, 1))
+    return Segmentation(thermogram, None, None, labels, (0.9, 0.8, 0.7, 0.6, 0.99), NAMES, 4, (0.95, 0.9, 0.8, 0.75, 1))
 
 
 def written(run: Path, out: Path, results: Sequence[Segmentation | Classification]) -> Path:

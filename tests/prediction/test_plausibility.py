@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.prediction.plausibility import plausibility
+from src.prediction.plausibility import AGREED, plausibility
 
 NAMES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "left_armpit", "right_armpit", "ROI", "neck")
 CLASSES = (NAMES, 6)
@@ -78,3 +78,10 @@ def test_crumbs_are_several_pieces_and_unknown_names_are_only_counted() -> None:
     assert (found.pieces, found.warnings) == (2, ("in two pieces",))
     (found,) = plausibility(labels * 0 + 1, (("a hand", "ROI"), 1))
     assert (found.pieces, found.share, found.warnings) == (0, 0.0, ("not found",))
+
+
+def test_a_region_that_copies_disagree_on_is_warned_of() -> None:
+    agreement = [1.0 if name != "neck" else AGREED - 0.01 for name in NAMES]
+    found = {each.region: each.warnings for each in plausibility(drawn(TORSO), CLASSES, agreement)}
+    assert found.pop("neck") == ("changed copies disagree",)
+    assert not any(found.values())
