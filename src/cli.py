@@ -3,8 +3,8 @@
 import argparse
 import difflib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -29,25 +29,6 @@ S = TypeVar("S", bound=RunSettings)
 _KFOLD_FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below its output root"
 AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
 
-_ABSENT: dict[str, Any] = {
-    "gray": False,
-    "export_latents": False,
-    "clusters": None,
-    "gray_encoder": False,
-    "gray_decoder": False,
-    "encoder_ckpt_root": None,
-    "encoder_set": (),
-    "protocol": None,
-    "folds": None,
-    "seeds": 1,
-    "baselines": False,
-    "input": None,
-    "output": None,
-    "run": None,
-    "ensemble": None,
-}
-"""The flags that only some of the scripts have, as they are where they are not given."""
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -60,8 +41,8 @@ class Arguments:
     resume: bool
     overwrite: bool
     encoder: Modality
-    decoder: Modality
-    encoder_ckpt_root: Path | None
+    decoder: Modality = "heat"
+    encoder_ckpt_root: Path | None = None
     encoder_overrides: tuple[str, ...] = ()
     seeds: int = 1
     baselines: bool = False
@@ -78,7 +59,7 @@ class Arguments:
 def parse_latent(description: str) -> Arguments:
     """Flags of main_latent.py."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--gray", action="store_true", help="gray frames instead of heat maps")
+    _add_gray(parser, "encoder", ("--gray",), "gray frames instead of heat maps")
     parser.add_argument("--export-latents", action="store_true", help="write the test frames' latents, float16")
     parser.add_argument("--clusters", type=int, metavar="K", help="write a k-means segmentation of the test frames")
     return _parse(parser)
@@ -87,10 +68,8 @@ def parse_latent(description: str) -> Arguments:
 def parse_decoder(description: str) -> Arguments:
     """Flags of main_binary.py and main_seg.py."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--gray_encoder", "--gray-encoder", action="store_true", help="an encoder trained on gray frames"
-    )
-    parser.add_argument("--gray_decoder", "--gray-decoder", action="store_true", help="gray frames for the decoder")
+    _add_gray(parser, "encoder", ("--gray_encoder", "--gray-encoder"), "an encoder trained on gray frames")
+    _add_gray(parser, "decoder", ("--gray_decoder", "--gray-decoder"), "gray frames for the decoder")
     parser.add_argument(
         "--encoder-ckpt-root",
         type=Path,
@@ -108,6 +87,7 @@ def parse_decoder(description: str) -> Arguments:
         nargs="+",
         action="extend",
         default=[],
+        dest="encoder_overrides",
         metavar="KEY=VALUE",
         help="settings of the encoders that --protocol and --seeds pretrain",
     )
@@ -117,6 +97,11 @@ def parse_decoder(description: str) -> Arguments:
     ensemble = "with --mode predict: a folder of k-fold, such as kfold_5, whose models answer together"
     parser.add_argument("--ensemble", type=Path, metavar="DIR", help=ensemble)
     return _parse(parser, ("train", "test", "predict"))
+
+
+def _add_gray(parser: argparse.ArgumentParser, part: str, flags: Sequence[str], words: str) -> None:
+    """Flags that turn a part's modality from heat to gray."""
+    parser.add_argument(*flags, action="store_const", const="gray", default="heat", dest=part, help=words)
 
 
 def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "test")) -> Arguments:
@@ -135,46 +120,33 @@ def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "
     flags, unknown = parser.parse_known_args()
     if unknown:
         parser.error(_unknown(unknown))
-    flags = argparse.Namespace(**(_ABSENT | vars(flags)))
-    chosen = {"protocol": flags.protocol, "folds": flags.folds}
-    overrides = [*flags.overrides, *(f"{name}={value}" for name, value in chosen.items() if value is not None)]
-    names_run = flags.cfg_path is not None or bool(overrides) or flags.gray or flags.gray_encoder or flags.gray_decoder
-    _refuse_contradictions(parser, flags, names_run)
-    return Arguments(
-        cfg_path=flags.cfg_path or REPOSITORY / "config",
-        mode=flags.mode,
-        overrides=tuple(overrides),
-        device=flags.device,
-        resume=flags.resume,
-        overwrite=flags.overwrite,
-        encoder="gray" if flags.gray or flags.gray_encoder else "heat",
-        decoder="gray" if flags.gray_decoder else "heat",
-        encoder_ckpt_root=flags.encoder_ckpt_root,
-        encoder_overrides=tuple(flags.encoder_set),
-        seeds=flags.seeds,
-        baselines=flags.baselines,
-        export_latents=flags.export_latents,
-        clusters=flags.clusters,
-        names_run=names_run,
-        input=flags.input,
-        output=flags.output,
-        run=flags.run or flags.ensemble,
-    )
+    given: dict[str, Any] = vars(flags)
+    given |= {key: tuple(value) for key, value in given.items() if isinstance(value, list)}
+    chosen = {name: given.pop(name, None) for name in ("protocol", "folds")}
+    ensemble = given.pop("ensemble", None)
+    given["overrides"] += tuple(f"{name}={value}" for name, value in chosen.items() if value is not None)
+    gray = "gray" in (given.get("encoder"), given.get("decoder"))
+    given["names_run"] = given["cfg_path"] is not None or bool(given["overrides"]) or gray
+    given["cfg_path"] = given["cfg_path"] or REPOSITORY / "config"
+    arguments = Arguments(**given)
+    _refuse_contradictions(parser, arguments, chosen, ensemble)
+    return replace(arguments, run=arguments.run or ensemble)
 
 
-def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Namespace, names_run: bool) -> None:
-    """End with one line where flags do not go together; `names_run`: whether some say which run is meant."""
+def _refuse_contradictions(
+    parser: argparse.ArgumentParser, flags: Arguments, chosen: Mapping[str, Any], ensemble: Path | None
+) -> None:
+    """End with one line where flags do not go together; `chosen`: those that stand for settings."""
     if (flags.resume or flags.overwrite) and flags.mode != "train":
         parser.error(f"--{'resume' if flags.resume else 'overwrite'} goes with --mode train")
     if flags.seeds < 1:
         parser.error("--seeds: at least 1 is accepted")
-    several = [name for name in ("protocol", "folds", "encoder_set", "baselines") if getattr(flags, name)]
-    answers = flags.protocol in ("final", "kfold") and set(several) <= {"protocol", "folds"}
-    if flags.mode == "predict" and ((several and not answers) or flags.seeds > 1):
+    trains = bool(flags.encoder_overrides) or flags.baselines
+    unanswered = any(chosen.values()) and chosen["protocol"] not in ("final", "kfold")
+    if flags.mode == "predict" and (trains or unanswered or flags.seeds > 1):
         parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
     if flags.mode != "train" and flags.encoder_ckpt_root is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
-    ensemble, run = flags.ensemble, flags.run or flags.ensemble
     if ensemble is not None and (flags.run or _is_trained(ensemble)):
         parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
     if ensemble is not None and not any(
@@ -182,11 +154,12 @@ def _refuse_contradictions(parser: argparse.ArgumentParser, flags: argparse.Name
     ):
         near = [str(path) for path in sorted(ensemble.glob("kfold_*"))]
         parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else _KFOLD_FIRST))
+    run = flags.run or ensemble
     if (flags.mode == "predict") != (flags.input is not None) or ((flags.output or run) and flags.mode != "predict"):
         parser.error("--mode predict needs --input PATH; --input, --output, --run and --ensemble go with it")
     if flags.clusters is not None and not 2 <= flags.clusters <= 256:
         parser.error("--clusters: 2 to 256 are accepted")
-    if run and names_run:
+    if run and flags.names_run:
         parser.error("--run: says by itself which run is meant; leave out --cfg-path, --set, --protocol and --gray_...")
 
 

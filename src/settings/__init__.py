@@ -3,44 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from src.settings.common import FRAME_SIZE, EncoderKind, Modality, Precision, Settings
-from src.settings.decoders import (
-    BASELINES,
-    WITHOUT_ENCODER,
-    Augment,
-    ClassificationSettings,
-    Decide,
-    DecoderSettings,
-    Protocol,
-    Schedule,
-    SegmentationSettings,
-)
-from src.settings.encoder import LatentSettings, encoder_run_name
-from src.settings.fields import REPOSITORY
-
-__all__ = [
-    "BASELINES",
-    "FRAME_SIZE",
-    "REPOSITORY",
-    "TASKS",
-    "WITHOUT_ENCODER",
-    "Augment",
-    "ClassificationSettings",
-    "Decide",
-    "DecoderRunSettings",
-    "DecoderSettings",
-    "EncoderKind",
-    "LatentSettings",
-    "Modality",
-    "Precision",
-    "Protocol",
-    "RunSettings",
-    "Schedule",
-    "SegmentationSettings",
-    "Settings",
-    "encoder_run_name",
-    "with_defaults",
-]
+from src.settings.common import FRAME_SIZE as FRAME_SIZE
+from src.settings.common import EncoderKind as EncoderKind
+from src.settings.common import Modality as Modality
+from src.settings.common import Precision as Precision
+from src.settings.common import Settings as Settings
+from src.settings.decoders import BASELINES as BASELINES
+from src.settings.decoders import WITHOUT_ENCODER as WITHOUT_ENCODER
+from src.settings.decoders import Augment as Augment
+from src.settings.decoders import ClassificationSettings as ClassificationSettings
+from src.settings.decoders import Decide as Decide
+from src.settings.decoders import DecoderSettings as DecoderSettings
+from src.settings.decoders import Protocol as Protocol
+from src.settings.decoders import Schedule as Schedule
+from src.settings.decoders import SegmentationSettings as SegmentationSettings
+from src.settings.encoder import LatentSettings as LatentSettings
+from src.settings.encoder import encoder_run_name as encoder_run_name
+from src.settings.fields import REPOSITORY as REPOSITORY
 
 DecoderRunSettings = ClassificationSettings | SegmentationSettings
 RunSettings = LatentSettings | DecoderRunSettings

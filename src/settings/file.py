@@ -79,19 +79,11 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
     Raises `UserError`, one line, for a missing file, broken YAML, an unknown key, a wrong type or an impossible value.
     """
     path = Path(path)
-    try:
-        text = decoded(read_plain(path, _YAML_LIMIT))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot read the settings: {getattr(error, 'strerror', None) or error}") from None
-    values = _read_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: settings are 'key: value' lines, this file holds {type(values).__name__}")
+    values = read_record(path)
     for key in values:
         if not isinstance(key, str):
             raise UserError(f"{path}: key {key!r}: nothing reads this key; a key is a text")
-    origin = dict.fromkeys(values, str(path))
-    _override(values, origin, overrides)
-    return _validated(values, origin, path)
+    return _validated(values, path, overrides)
 
 
 def load_run(folder: Path, overrides: Sequence[str] = ()) -> RunSettings:
@@ -100,22 +92,32 @@ def load_run(folder: Path, overrides: Sequence[str] = ()) -> RunSettings:
     values = read_record(path).get("settings")
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no settings of a run")
+    return _validated(values, path, overrides)
+
+
+def read_record(path: Path) -> dict[Any, Any]:
+    """What a file of settings holds, or a run's logs/settings.yaml, which adds the provenance, as it stands there.
+
+    Raises `UserError` where the file cannot be read or holds something else.
+    """
+    try:
+        content = _read_yaml(decoded(read_plain(path, _YAML_LIMIT)), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot read the settings: {getattr(error, 'strerror', None) or error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: settings are 'key: value' lines, this file holds {type(content).__name__}")
+    return content
+
+
+def _validated(values: dict[Any, Any], path: Path, overrides: Sequence[str]) -> RunSettings:
+    """The values of a file as settings, once 'key=value' strings have won over them."""
     origin = dict.fromkeys(values, str(path))
-    _override(values, origin, overrides)
-    return _validated(values, origin, path)
-
-
-def _override(values: dict[Any, Any], origin: dict[Any, str], overrides: Sequence[str]) -> None:
-    """Let 'key=value' strings win over the values of a file."""
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
             raise UserError(f"--set {override}: 'key=value' is accepted")
         values[key.strip()] = _read_yaml(value, f"--set {override}")
         origin[key.strip()] = "--set"
-
-
-def _validated(values: dict[Any, Any], origin: dict[Any, str], path: Path) -> RunSettings:
     task = values.get("task")
     if "task" not in values and _OF_PUBLISHED_CODE & values.keys():
         raise UserError(_instead(path))
@@ -135,20 +137,6 @@ def _instead(path: Path) -> str:
         f"{path}: settings in the format of the published code, which differs (such as random_seed for seed, and no "
         f"task): {file} holds them in this one; leave --cfg-path out and say what differs with --set key=value"
     )
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """The settings and the provenance that a run wrote to its logs/settings.yaml, as they stand there.
-
-    Raises `UserError` where the file cannot be read or holds something else.
-    """
-    try:
-        content = _read_yaml(decoded(read_plain(path, _YAML_LIMIT)), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot read the run's settings: {error}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: no settings of a run, this file holds {type(content).__name__}")
-    return content
 
 
 def _explain(
