@@ -34,6 +34,10 @@ def is_printable(text: str) -> bool:
     return not _UNPRINTABLE.search(text)
 
 
+class RefusedError(UserError, ValueError):
+    """Why a file or an array is not used; where many are read, a reason to count."""
+
+
 class DeviceError(UserError):
     """The disk or the network failed, not the file: what a file holds is not known, so nothing may go on without it."""
 

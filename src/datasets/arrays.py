@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import TiffImagePlugin
 
 from src.datasets.temperatures import can_be_temperatures
+from src.errors import RefusedError
 
 MAX_PIXELS = 25_000_000  # no thermal camera comes near; a larger claim is a damaged or a hostile header
 _MOST_BYTES = 8 * MAX_PIXELS  # of one array
@@ -40,17 +41,13 @@ def is_dicom(content: bytes) -> bool:
 
 
 def read_array(content: bytes) -> NDArray[Any]:
-    """The one array of a file that `is_array`, as `settled` leaves it. Raises ValueError with the reason."""
+    """The one array of a file that `is_array`, as `settled` leaves it. Raises RefusedError with the reason."""
     if tags := _tiff_tags(content):
         return settled(_read_wide(content, tags))
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # of NumPy and pydicom, at odd headers
-        return _read_dicom(content) if is_dicom(content) else settled(_read_numpy(content))
-
-
-def _read_numpy(content: bytes) -> NDArray[Any]:
-    if content.startswith(b"PK"):
-        content = _only_member(content)
-    return _parsed(content)
+        if is_dicom(content):
+            return _read_dicom(content)
+        return settled(_parsed(_only_member(content) if content.startswith(b"PK") else content))
 
 
 def _tiff_tags(content: bytes) -> dict[int, tuple[int, ...]]:
@@ -77,17 +74,17 @@ def _read_wide(content: bytes, tags: dict[int, tuple[int, ...]]) -> NDArray[Any]
     """The numbers [H, W] of such a TIFF, turned as it says."""
     kind = np.dtype(_wide(tags)).newbyteorder("<" if content.startswith(b"II") else ">")
     if any(tags.get(number, (1,)) != (1,) for number in (277, 259)) or 273 not in tags:
-        raise ValueError(f"TIFFs of {kind.name} that are compressed, tiled or of several channels; float32 is read")
+        raise RefusedError(f"TIFFs of {kind.name} that are compressed, tiled or of several channels; float32 is read")
     (rows, *_), (columns, *_) = tags.get(257, (0,)), tags.get(256, (0,))
     strips = list(zip(tags[273], tags.get(279, ()), strict=False))
     size = rows * columns * kind.itemsize
     if min(rows, columns) < 1 or rows * columns > MAX_PIXELS or sum(length for _, length in strips) > _MOST_BYTES:
-        raise ValueError(_DAMAGED)
+        raise RefusedError(_DAMAGED)
     stored = b"".join(content[begin : begin + length] for begin, length in strips)[:size]
     if len(stored) < size:
-        raise ValueError("truncated frames")
+        raise RefusedError("truncated frames")
     if tags[0] != (0,):
-        raise ValueError(SERIES)
+        raise RefusedError(SERIES)
     return turned(np.frombuffer(stored, kind).reshape(rows, columns), tags.get(274, (1,))[0])
 
 
@@ -111,11 +108,11 @@ def _only_member(content: bytes) -> bytes:
                 with archive.open(names[0]) as member:
                     found = member.read(_MOST_BYTES + 1)
     except (*_ERRORS, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, MemoryError):
-        raise ValueError(_DAMAGED) from None
+        raise RefusedError(_DAMAGED) from None
     if len(names) != 1:
-        raise ValueError(f"archives of {len(names)} arrays, where one is expected: which is the frame cannot be told")
+        raise RefusedError(f"archives of {len(names)} arrays, where one is expected: which is the frame cannot be told")
     if len(found) > _MOST_BYTES:
-        raise ValueError(_DAMAGED)
+        raise RefusedError(_DAMAGED)
     return found
 
 
@@ -133,17 +130,17 @@ def _parsed(content: bytes) -> NDArray[Any]:
         stream.seek(0)
         return np.asarray(npy.read_array(stream, allow_pickle=False))
     except (*_ERRORS, struct.error, tokenize.TokenError, MemoryError):
-        raise ValueError(_DAMAGED) from None
+        raise RefusedError(_DAMAGED) from None
 
 
 def settled(array: NDArray[Any]) -> NDArray[Any]:
     """An array as uint8 [H, W] gray levels, uint8 [H, W, 3] colours, uint16 [H, W] gray levels of more than 8 bits, or
     float64 [H, W] numbers that can only be temperatures.
 
-    Axes of length 1 are left out; transparent pixels of [H, W, 4] are black. Raises ValueError with the reason.
+    Axes of length 1 are left out; transparent pixels of [H, W, 4] are black. Raises RefusedError with the reason.
     """
     if array.dtype.kind not in "uif":
-        raise ValueError(f"arrays of {array.dtype}, which are no frames")
+        raise RefusedError(f"arrays of {array.dtype}, which are no frames")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)  # a type of other byte order equals no other
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -151,11 +148,11 @@ def settled(array: NDArray[Any]) -> NDArray[Any]:
         opaque = array[..., 3:].astype(np.uint16) if array.shape[2] == 4 else np.uint16(255)
         array = (array[..., :3] * opaque // 255).astype(np.uint8)
     elif array.ndim == 3 and array.size:
-        raise ValueError(SERIES)
+        raise RefusedError(SERIES)
     elif array.ndim != 2:
-        raise ValueError(f"arrays of {array.ndim} dimensions, which are no frames")
+        raise RefusedError(f"arrays of {array.ndim} dimensions, which are no frames")
     if not 0 < array.shape[0] * array.shape[1] <= MAX_PIXELS:
-        raise ValueError("arrays without values or larger than any camera's frame")
+        raise RefusedError("arrays without values or larger than any camera's frame")
     if array.dtype == np.uint8:
         return array
     with np.errstate(all="ignore"):  # what is not finite is refused as that
@@ -173,7 +170,7 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
     try:
         import pydicom
     except ImportError:
-        raise ValueError(
+        raise RefusedError(
             "DICOM files, which are read with the library pydicom: python -m pip install pydicom==3.0.2"
         ) from None
     try:
@@ -187,13 +184,15 @@ def _read_dicom(content: bytes) -> NDArray[Any]:
         if kind in ("MONOCHROME1", "MONOCHROME2") and frames == 1 and 0 < size <= MAX_PIXELS and stored and slope:
             pixels = np.asarray(data.pixel_array)
     except (NotImplementedError, RuntimeError):
-        raise ValueError("DICOM files compressed in a way that pydicom cannot unpack; save them uncompressed") from None
+        raise RefusedError(
+            "DICOM files compressed in a way that pydicom cannot unpack; save them uncompressed"
+        ) from None
     except Exception as error:  # pydicom lets through whatever damaged elements make Python raise
-        raise ValueError(f"DICOM files that cannot be read ({type(error).__name__})") from None
+        raise RefusedError(f"DICOM files that cannot be read ({type(error).__name__})") from None
     if frames != 1:
-        raise ValueError(SERIES)
+        raise RefusedError(SERIES)
     if pixels is None:
-        raise ValueError("DICOM files without one monochrome picture")
+        raise RefusedError("DICOM files without one monochrome picture")
     rescaled = pixels if (slope, intercept) == (1, 0) else pixels * slope + intercept
     if can_be_temperatures(rescaled):
         return np.asarray(rescaled, dtype=np.float64)

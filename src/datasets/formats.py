@@ -28,7 +28,7 @@ from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped
 from src.datasets.temperatures import celsius
 from src.datasets.walk import walk
-from src.errors import UserError, refuse_failing_device
+from src.errors import RefusedError, UserError, refuse_failing_device
 from src.files import open_plain
 
 Role = Literal["gray", "heat", "matrix", "radiometric", "table", "description", "json"]
@@ -130,9 +130,9 @@ def _inspect_picture(path: Path) -> tuple[Role, str]:
         try:
             celsius(numbers)
             return "matrix", UNKNOWN_DATE
-        except UserError as error:
+        except RefusedError:
             if numbers.dtype.kind == "f":  # whole numbers can be gray levels
-                raise ValueError(str(error)) from None
+                raise
     image = read_image(path, least=_LOOKED_AT)
     if is_radiometric(image):
         return "radiometric", _camera_day(image)

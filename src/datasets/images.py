@@ -20,7 +20,7 @@ from src.datasets.arrays import SERIES
 from src.datasets.arrays import turned as turned
 from src.datasets.picture_headers import is_series, orientation_of, tiff_tag, webp_pixels
 from src.datasets.temperatures import can_be_temperatures
-from src.errors import refuse_failing_device
+from src.errors import RefusedError, refuse_failing_device
 from src.files import read_plain
 
 _MAX_BYTES = 4 * MAX_PIXELS  # of a file: as many pixels without compression
@@ -38,15 +38,11 @@ _TRANSPARENT = "pictures that are transparent everywhere"
 _DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
 
 
-class _RefusedError(ValueError):
-    """A reason that is already in words."""
-
-
 @contextmanager
 def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
     """The one picture of `FORMATS` in a file's bytes with its header read; what Pillow raises is a reason.
 
-    Raises ValueError with the reason: truncated, not such an image, absurdly large, more than one page.
+    Raises RefusedError with the reason: truncated, not such an image, absurdly large, more than one page.
     """
     try:
         if webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
@@ -59,22 +55,22 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_SCANS:
-                raise ValueError("more scans than any encoder writes")
+                raise RefusedError(_UNREADABLE)  # more scans than any encoder writes
             if is_series(image):
-                raise _RefusedError(SERIES)
+                raise RefusedError(SERIES)
             yield image
     except Image.DecompressionBombError:
-        raise ValueError(_TOO_LARGE) from None
-    except _RefusedError:
+        raise RefusedError(_TOO_LARGE) from None
+    except RefusedError:
         raise
     except OSError as error:
         refuse_failing_device(error, path)
         # An unknown format or a missing file has the path in its message, which may hold any word.
         names_path = isinstance(error, UnidentifiedImageError) or error.errno is not None
         known = not names_path and any(word in str(error).lower() for word in ("truncated", "broken"))
-        raise ValueError("truncated frames" if known else _UNREADABLE) from error
+        raise RefusedError("truncated frames" if known else _UNREADABLE) from error
     except _DAMAGED as error:
-        raise ValueError(_UNREADABLE) from error
+        raise RefusedError(_UNREADABLE) from error
 
 
 def _content(path: Path) -> bytes:
@@ -82,23 +78,25 @@ def _content(path: Path) -> bytes:
         return read_plain(path, _MAX_BYTES)
     except OSError as error:
         refuse_failing_device(error, path)
-        raise ValueError(_UNREADABLE) from error
+        raise RefusedError(_UNREADABLE) from error
 
 
 def as_shown(values: NDArray[Any], content: bytes) -> NDArray[Any]:
     """Values [H, W] of a sensor as the JPEG around them is shown: turned as it is, or upright already where it is not.
 
-    Raises ValueError where they lie on the side of a picture that is not turned: which side is not told.
+    Raises RefusedError where they lie on the side of a picture that is not turned: which side is not told.
     """
     try:
         with _opened(content, Path()) as image:
             orientation, upright = orientation_of(image), image.width < image.height
-    except ValueError:  # the picture is damaged, the values are not
+    except RefusedError:  # the picture is damaged, the values are not
         return values
     if upright == (values.shape[1] < values.shape[0]):
         return turned(values, orientation)
     if orientation not in (5, 6, 7, 8):
-        raise ValueError("temperatures that lie on the side of their picture, which side is not told")
+        raise RefusedError(
+            "the radiometric JPEG holds temperatures that lie on the side of their picture, which side is not told"
+        )
     return values
 
 
@@ -107,7 +105,7 @@ def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
     black, more than 8 bits drawn over their own range.
 
     With `least` (rows, columns) no larger than needed for that: a JPEG is then decoded to an eighth, a quarter or half
-    of its size, many times faster. Raises ValueError with the reason where it cannot be read.
+    of its size, many times faster. Raises RefusedError with the reason where it cannot be read.
     """
     content = _content(path)
     if arrays.is_array(content):
@@ -121,7 +119,7 @@ def read_image(path: Path, least: tuple[int, int] | None = None) -> Image.Image:
             image.draft(None, least if orientation in (5, 6, 7, 8) else least[::-1])
         image.load()
         if image.mode == "LAB":  # a TIFF's: the one mode of these formats that Pillow does not turn to gray or RGB
-            raise _RefusedError(_UNREADABLE)
+            raise RefusedError(_UNREADABLE)
         shown = _opaque(image)
         if orientation in range(2, 9):
             shown = Image.fromarray(turned(np.asarray(shown), orientation))
@@ -137,7 +135,7 @@ def _opaque(image: Image.Image) -> Image.Image:
         return image if image.mode == mode else image.convert(mode)
     layered = image.convert("RGBA")
     if not layered.getchannel("A").getextrema()[1]:
-        raise _RefusedError(_TRANSPARENT)
+        raise RefusedError(_TRANSPARENT)
     ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
     return Image.alpha_composite(ground, layered).convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB")
 
@@ -146,7 +144,7 @@ def read_numbers(path: Path) -> NDArray[Any] | None:
     """The numbers [H, W] of a file that stores more than 8 bits a pixel in one channel, turned as its EXIF says: uint16
     or int32 where they are gray levels or temperatures, floating point where they can be temperatures alone.
 
-    None of any other picture. Raises ValueError with the reason where it cannot be read.
+    None of any other picture. Raises RefusedError with the reason where it cannot be read.
     """
     content = _content(path)
     if arrays.is_array(content):
@@ -161,7 +159,7 @@ def _rightly_named(found: NDArray[Any], path: Path) -> NDArray[Any]:
     """What a file holds, unless it is of more than 8 bits and called as a JPEG: whoever named it so may have changed
     its scale as well, and no one can tell from the numbers."""
     if found.dtype != np.uint8 and path.suffix.lower() in LOSSY:
-        raise _RefusedError(_RENAMED)
+        raise RefusedError(_RENAMED)
     return found
 
 
@@ -174,7 +172,7 @@ def _numbers(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     found = np.asarray(image)
     if found.dtype.kind == "f":
         if not np.isfinite(found).all():
-            raise _RefusedError(_NOT_FINITE)
+            raise RefusedError(_NOT_FINITE)
     else:
         found = found.astype(np.int32)
         if white_is_zero and not can_be_temperatures(found):
@@ -191,20 +189,20 @@ def _deep_channels(content: bytes, image: Image.Image) -> NDArray[Any] | None:
     if 16 not in np.atleast_1d(bits):
         return None
     if tiff_tag(image, 284, 1) == 2:  # which neither Pillow nor OpenCV reads
-        raise _RefusedError("TIFFs of more than 8 bits whose channels are stored apart")
+        raise RefusedError("TIFFs of more than 8 bits whose channels are stored apart")
     orientation = orientation_of(image)  # of a TIFF none: OpenCV turns these itself
     image.load()  # tells damage in words, where OpenCV writes to the console
     try:
         found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        raise _RefusedError(_UNREADABLE) from None
+        raise RefusedError(_UNREADABLE) from None
     if found is None or found.dtype != np.uint16 or found.ndim != 3 or (np.ptp(found[..., :3], axis=2) > 0).any():
         return None
     numbers = found[..., 0]
     if found.shape[2] == 4:
         opaque = found[..., 3] > 0
         if not opaque.any():
-            raise _RefusedError(_TRANSPARENT)
+            raise RefusedError(_TRANSPARENT)
         numbers = np.where(opaque, numbers, numbers[opaque].min())
     return turned(numbers, orientation)
 
@@ -215,7 +213,7 @@ def levels_of(numbers: NDArray[Any]) -> NDArray[np.uint8]:
         return numbers
     low, high = float(numbers.min()), float(numbers.max())
     if not np.isfinite(high - low):
-        raise ValueError(_NOT_FINITE)
+        raise RefusedError(_NOT_FINITE)
     unit = (numbers.astype(np.float64) - low) / (high - low if high > low else 1.0)
     return np.rint(unit * 255.0).astype(np.uint8)
 
@@ -224,7 +222,7 @@ def read_header(path: Path) -> tuple[tuple[int, int], list[int]]:
     """(rows, columns) as shown and all entries of the JPEG quantisation tables (none in another format), without
     decoding a JPEG.
 
-    Raises ValueError with the reason where it cannot be read.
+    Raises RefusedError with the reason where it cannot be read.
     """
     content = _content(path)
     if arrays.is_array(content):
@@ -246,7 +244,7 @@ def is_colour(pixels: NDArray[Any]) -> bool:
 def picture_bytes(path: Path) -> bytes:
     """A picture file to keep: a JPEG's own bytes, a PNG of what is seen of any other, without loss.
 
-    Raises ValueError with the reason where it cannot be read.
+    Raises RefusedError with the reason where it cannot be read.
     """
     content = _content(path)
     if content.startswith(b"\xff\xd8"):

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice
 from pathlib import Path, PurePosixPath
@@ -87,6 +87,27 @@ def patient_number(text: str) -> str | None:
     return str(int(number[1])) if number else None
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table, and what its header calls them, in small letters without blanks; "" without a header."""
+
+    path: Path
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+    def hits(self, is_one: Callable[[str], bool]) -> list[int]:
+        """How many different cells of each column are one."""
+        return [sum(map(is_one, set(column))) for column in self.cells]
+
+    def only(self, found: Sequence[int], what: str) -> int:
+        """The one column found; UserError where there is none or more than one."""
+        if len(found) != 1:
+            names = ", ".join(self.header[column] or f"column {column + 1}" for column in found)
+            problem = f"several columns could hold {what}: {names}; keep one" if found else f"no column holds {what}"
+            raise UserError(f"{self.path}: {problem}")
+        return found[0]
+
+
 def read_label_table(path: Path, known: Collection[str], files: Mapping[str, str] | None = None) -> LabelTable:
     """Labels by patient or by file from a table, a text or a spreadsheet, with or without a header; its delimiter and
     columns are found by themselves.
@@ -95,28 +116,33 @@ def read_label_table(path: Path, known: Collection[str], files: Mapping[str, str
     the patients of file names, with and without folder and suffix, for a table that names files instead.
     Raises UserError where the file is no such table or where two columns could be meant.
     """
-    rows, files = _read_rows(path), {table_key(name): patient for name, patient in (files or {}).items()}
-    below = [[row[column] if column < len(row) else "" for row in rows[1:]] for column in range(len(rows[0]))]
-    asks = [_asked(cell, values) for cell, values in zip(rows[0], below, strict=True)]
+    rows = _read_rows(path)
+    first = rows[0]
+    asks = [_asked(cell, values) for cell, values in zip(first, _columns(rows[1:], len(first)), strict=True)]
     # A header may be a label too: "Cancer" above yes and no.
-    headed = not any(label_of(cell) and not asked for cell, asked in zip(rows[0], asks, strict=True))
-    header = [re.sub(r"\W|_", "", _plain(cell)) for cell in rows[0]] if headed else []
-    body = rows[1:] if header else rows
-    columns = [[row[column] if column < len(row) else "" for row in body] for column in range(len(rows[0]))]
+    headed = not any(label_of(cell) and not asked for cell, asked in zip(first, asks, strict=True))
+    header = [re.sub(r"\W|_", "", _plain(cell)) if headed else "" for cell in first]
+    table = _Columns(path, header, _columns(rows[headed:], len(first)))
     meant = [
         [label_of(cell) or (asked.get(_answer(cell)) if headed else None) for cell in column]
-        for column, asked in zip(columns, asks, strict=True)
+        for column, asked in zip(table.cells, asks, strict=True)
     ]
-    label = _label_column(path, columns, header, meant)
-    cells, patient = _patients(path, columns, header, label, known, files)
-    names = [rows[0][column] if header else f"column {column + 1}" for column in (patient, label)]
-    found = list(zip(cells, meant[label], columns[label], strict=True))
+    label = _label_column(table, meant)
+    patients, patient = _patients(table, label, known, {table_key(name): who for name, who in (files or {}).items()})
+    names = [first[column] if headed else f"column {column + 1}" for column in (patient, label)]
+    labels = table.cells[label]
+    found = list(zip(patients, meant[label], labels, strict=True))
     return LabelTable(
         tuple((who, value) for who, value, _ in found if who),
         (names[0], names[1]),
         tuple(text for _, value, text in found if value is None),
-        ", ".join(f"{text} counts as {meaning}" for text, meaning in _shown(columns[label], asks[label]) if headed),
+        ", ".join(f"{text} counts as {meaning}" for text, meaning in _shown(labels, asks[label]) if headed),
     )
+
+
+def _columns(rows: Sequence[Sequence[str]], count: int) -> list[list[str]]:
+    """The first columns of rows that may be shorter."""
+    return [[row[column] if column < len(row) else "" for row in rows] for column in range(count)]
 
 
 def _answer(cell: str) -> str:
@@ -154,41 +180,15 @@ def table_key(text: str) -> str:
 
 
 def _read_rows(path: Path) -> list[list[str]]:
-    """The table's rows without blank ones, cells stripped."""
+    """The table's rows without blank ones and without the rows of one filled cell above it, cells stripped."""
     try:
         raw = read_plain(path, _MOST_BYTES)
     except OSError as error:
         raise UserError(f"{path}: the table of labels cannot be read: {error.strerror}") from None
-    if is_spreadsheet(raw):
-        try:
-            return _as_table(path, _untitled(sheet_rows(raw, _MOST_ROWS + 1)))
-        except UserError as error:
-            raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    text, delimiters = re.sub("\r+\n|\r", "\n", decoded(raw, "latin-1")), _DELIMITERS
-    if named := re.match(r"sep=(.)\n", text):  # Excel's own first line
-        text, delimiters = text[named.end() :], named[1]
-
-    def split(delimiter: str) -> list[list[str]]:
-        parsed = (
-            [composed(_TEXT_CELL.sub(r"\1", cell.strip(_BLANK))) for cell in row]
-            for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
-        )
-        return _untitled([row for row in parsed if any(row)])
-
-    try:
-        tables = [split(delimiter) for delimiter in delimiters]
-    except csv.Error as error:
-        raise UserError(f"{path}: no table of labels: {error}") from None
+    tables = [sheet_rows(path, raw, _MOST_ROWS + 1)] if is_spreadsheet(raw) else _split(path, raw)
+    untitled = [list(dropwhile(lambda row: sum(map(bool, row)) < 2, rows)) for rows in tables]
     # The delimiter cuts the most rows into as many cells as the first one has.
-    return _as_table(path, max(tables, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows)))
-
-
-def _untitled(rows: list[list[str]]) -> list[list[str]]:
-    """Without what stands above a table: rows of one filled cell."""
-    return list(dropwhile(lambda row: sum(map(bool, row)) < 2, rows))
-
-
-def _as_table(path: Path, rows: list[list[str]]) -> list[list[str]]:
+    rows = max(untitled, key=lambda rows: sum(len(row) == len(rows[0]) > 1 for row in rows))
     if not rows or len(rows[0]) < 2:
         raise UserError(f"{path}: no table of labels: one column for the patient and one for the label are needed")
     if len(rows) > _MOST_ROWS or len(rows) * len(rows[0]) > _MOST_CELLS:
@@ -199,73 +199,59 @@ def _as_table(path: Path, rows: list[list[str]]) -> list[list[str]]:
     return rows
 
 
-def _label_column(
-    path: Path, columns: Sequence[Sequence[str]], header: Sequence[str], meant: Sequence[Sequence[Label | None]]
-) -> int:
+def _split(path: Path, raw: bytes) -> list[list[list[str]]]:
+    """The rows of a text, cut at each of the delimiters that it may have."""
+    text, delimiters = re.sub("\r+\n|\r", "\n", decoded(raw, "latin-1")), _DELIMITERS
+    if named := re.match(r"sep=(.)\n", text):  # Excel's own first line
+        text, delimiters = text[named.end() :], named[1]
+    tables = []
+    try:
+        for delimiter in delimiters:
+            rows = islice(csv.reader(io.StringIO(text), delimiter=delimiter), _MOST_ROWS + 1)
+            parsed = ([composed(_TEXT_CELL.sub(r"\1", cell.strip(_BLANK))) for cell in row] for row in rows)
+            tables.append([row for row in parsed if any(row)])
+    except csv.Error as error:
+        raise UserError(f"{path}: no table of labels: {error}") from None
+    return tables
+
+
+def _label_column(table: _Columns, meant: Sequence[Sequence[Label | None]]) -> int:
     def share(column: int) -> float:
-        return sum(label is not None for label in meant[column]) / max(1, sum(map(bool, columns[column])))
+        return sum(label is not None for label in meant[column]) / max(1, sum(map(bool, table.cells[column])))
 
-    named = [column for column, name in enumerate(header) if re.fullmatch(_LABEL_COLUMN, name) and share(column) > 0]
-    found = named or [column for column in range(len(columns)) if share(column) >= 0.5]
+    named = [n for n, name in enumerate(table.header) if re.fullmatch(_LABEL_COLUMN, name) and share(n) > 0]
+    found = named or [column for column in range(len(meant)) if share(column) >= 0.5]
     found = sorted({tuple(meant[column]): column for column in reversed(found)}.values())  # one of those that say alike
-    return _only(path, found, header, "labels (values such as Healthy and Sick; 0 and 1 below a header such as label)")
+    return table.only(found, "labels (values such as Healthy and Sick; 0 and 1 below a header such as label)")
 
 
-def _patients(
-    path: Path,
-    columns: Sequence[Sequence[str]],
-    header: Sequence[str],
-    label: int,
-    known: Collection[str],
-    files: Mapping[str, str],
-) -> tuple[list[str], int]:
-    """The patient of each row, and the column that tells."""
+def _patients(table: _Columns, label: int, known: Collection[str], files: Mapping[str, str]) -> tuple[list[str], int]:
+    """The patient of each row, and the column that tells: by patients' numbers, or else by names of files."""
+
+    def of_number(cell: str) -> str:
+        return patient_number(cell) or cell
 
     def of_file(cell: str) -> str | None:
         return files.get(table_key(cell)) or files.get(PurePosixPath(table_key(cell)).name)
 
-    column = _patient_column(path, columns, header, label, known, files)
+    others = [column for column in range(len(table.cells)) if column != label]
+    column = _patient_column(table, others, table.hits(lambda cell: of_number(cell) in known))
     if column is not None:
-        return [patient_number(cell) or cell for cell in columns[column]], column
-    others = [column for column in range(len(columns)) if column != label]
-    hits = {column: sum(of_file(cell) is not None for cell in set(columns[column])) for column in others}
-    if not any(hits.values()):
-        raise UserError(f"{path}: no column holds patients of the source; its values must be their numbers, or files")
-    most = [column for column in others if hits[column] == max(hits.values())]
-    column = _only(path, most, header, "files")
-    return [of_file(cell) or cell for cell in columns[column]], column
-
-
-def _patient_column(
-    path: Path,
-    columns: Sequence[Sequence[str]],
-    header: Sequence[str],
-    label: int,
-    known: Collection[str],
-    files: Mapping[str, str],
-) -> int | None:
-    """The column of patients; None where none holds one but files are known."""
-
-    def hits(column: int) -> int:
-        return sum((patient_number(cell) or cell) in known for cell in set(columns[column]))
-
-    others = [column for column in range(len(columns)) if column != label]
-    for names in _PATIENT_COLUMNS:
-        named = [column for column in others if column < len(header) and re.fullmatch(names, header[column])]
-        if any(hits(column) for column in named):
-            return _only(path, named, header, "patients")
-    most = max(hits(column) for column in others)
-    if not most and files:
-        return None
+        return [of_number(cell) for cell in table.cells[column]], column
+    hits = table.hits(lambda cell: of_file(cell) is not None)
+    most = max(hits[column] for column in others)
     if not most:
-        raise UserError(f"{path}: no column holds patients of the source; its values must be their numbers")
-    return _only(path, [column for column in others if hits(column) == most], header, "patients")
+        ways = "numbers, or files" if files else "numbers"
+        raise UserError(f"{table.path}: no column holds patients of the source; its values must be their {ways}")
+    column = table.only([column for column in others if hits[column] == most], "files")
+    return [of_file(cell) or cell for cell in table.cells[column]], column
 
 
-def _only(path: Path, found: Sequence[int], header: Sequence[str], what: str) -> int:
-    """The one column found; UserError where there is none or more than one."""
-    if len(found) != 1:
-        names = ", ".join(header[column] if column < len(header) else f"column {column + 1}" for column in found)
-        problem = f"several columns could hold {what}: {names}; keep one" if found else f"no column holds {what}"
-        raise UserError(f"{path}: {problem}")
-    return found[0]
+def _patient_column(table: _Columns, others: Sequence[int], hits: Sequence[int]) -> int | None:
+    """The column of patients by its name, or that with the most known ones; None where none holds one."""
+    for names in _PATIENT_COLUMNS:
+        named = [column for column in others if re.fullmatch(names, table.header[column])]
+        if any(hits[column] for column in named):
+            return table.only(named, "patients")
+    most = max(hits[column] for column in others)
+    return table.only([column for column in others if hits[column] == most], "patients") if most else None

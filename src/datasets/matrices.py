@@ -68,10 +68,7 @@ def read_temperatures(path: Path) -> Temperatures:
 
 
 def _of_picture(path: Path) -> Temperatures:
-    try:
-        numbers = images.read_numbers(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    numbers = images.read_numbers(path)
     if numbers is None:
         raise UserError("a picture of gray levels or colours, which holds no temperatures")
     return celsius(numbers)

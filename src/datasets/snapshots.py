@@ -19,7 +19,7 @@ from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
 from src.datasets.source import Skipped
 from src.datasets.walk import walk
-from src.errors import UserError
+from src.errors import RefusedError, UserError
 from src.files import atomic_write
 
 SNAP_HEIGHT, SNAP_WIDTH = 120, 160
@@ -113,10 +113,10 @@ def is_photograph(pixels: NDArray[np.uint8]) -> bool:
 
 
 def refuse_photograph(path: Path, image: Image.Image) -> None:
-    """ValueError for a picture that is read as a gray frame, is not called a heat map, and is a photograph."""
+    """RefusedError for a picture that is read as a gray frame, is not called a heat map, and is a photograph."""
     pixels = np.asarray(image)
     if image.mode == "RGB" and not is_snapshot(path) and is_colour(pixels) and is_photograph(pixels):
-        raise ValueError(PHOTOGRAPHS)
+        raise RefusedError(PHOTOGRAPHS)
 
 
 def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:
@@ -158,12 +158,9 @@ def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
 
 def read_gray(path: Path) -> NDArray[np.float32]:
     """Gray levels float32 [H, W] of a picture of any kind; raises UserError where it is damaged or a photograph."""
-    try:
-        image = read_image(path)
-        refuse_photograph(path, image)
-        return np.asarray(image.convert("L"), dtype=np.float32)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    image = read_image(path)
+    refuse_photograph(path, image)
+    return np.asarray(image.convert("L"), dtype=np.float32)
 
 
 def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:

@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from src.errors import UserError, one_line
@@ -21,17 +22,17 @@ def is_spreadsheet(content: bytes) -> bool:
     return content.startswith(_BEGINNINGS)
 
 
-def sheet_rows(content: bytes, most: int) -> list[list[str]]:
-    """At most so many rows of the only sheet that holds anything, every cell as text.
+def sheet_rows(path: Path, content: bytes, most: int) -> list[list[str]]:
+    """At most so many rows of the only sheet of a file's content that holds anything, every cell as text.
 
-    Raises UserError, without the file's name, where openpyxl is missing, the file is no .xlsx, several sheets hold
+    Raises UserError where openpyxl is missing, the file is no .xlsx, several sheets hold
     something, or the result of a formula is not in the file.
     """
     try:
         import openpyxl
     except ImportError:
         raise UserError(
-            f"a spreadsheet is read with openpyxl (python -m pip install openpyxl==3.1.5); or {_AS_CSV}"
+            f"{path}: a spreadsheet is read with openpyxl (python -m pip install openpyxl==3.1.5); or {_AS_CSV}"
         ) from None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -42,14 +43,15 @@ def sheet_rows(content: bytes, most: int) -> list[list[str]]:
             for wanted in (True, False)
         )
         if any(_lacks_results(*sheets) for sheets in zip(results, formulas, strict=True)):
-            raise UserError(f"formulas without their results: open it in Excel and save it, or {_AS_CSV}")
+            raise UserError(f"{path}: formulas without their results: open it in Excel and save it, or {_AS_CSV}")
         filled = {sheet.title: rows for sheet in results if (rows := list(islice(_rows(sheet), most)))}
     except UserError:
         raise
     except Exception as error:  # openpyxl lets through whatever a damaged file makes Python raise
-        raise UserError(f"no .xlsx that can be read ({type(error).__name__}); {_AS_CSV}") from None
+        raise UserError(f"{path}: no .xlsx that can be read ({type(error).__name__}); {_AS_CSV}") from None
     if len(filled) > 1:
-        raise UserError(f"several sheets hold something ({one_line(', '.join(filled), 200)}); {_AS_CSV} that is meant")
+        titles = one_line(", ".join(filled), 200)
+        raise UserError(f"{path}: several sheets hold something ({titles}); {_AS_CSV} that is meant")
     return next(iter(filled.values()), [])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from src.errors import UserError
+from src.errors import RefusedError
 
 # Skin is 25 to 38 C, a room 15 to 30 C, a chilled one or a person before a warm lamp some degrees more: the median of a
 # frame lies between these. In Fahrenheit that is 50 to 113, in Kelvin 283 to 318, in hundredths of a Kelvin 28315 to
@@ -45,10 +45,10 @@ def celsius(numbers: NDArray[Any]) -> Temperatures:
     """Numbers [H, W] as temperatures, in the one unit in which they can be those of a body in a room.
 
     Arrays of whole numbers are gray levels or hundredths of a Kelvin, nothing else. Zeros in degrees Celsius have no
-    say: they are what masks leave. Raises UserError where no unit fits.
+    say: they are what masks leave. Raises RefusedError where no unit fits.
     """
     if not np.isfinite(numbers).all():
-        raise UserError("values that are not finite")
+        raise RefusedError("values that are not finite")
     values = np.asarray(numbers, dtype=np.float64)
     seen = values[values != 0]
     middle = float(np.median(seen)) if seen.size else 0.0
@@ -65,13 +65,13 @@ def celsius(numbers: NDArray[Any]) -> Temperatures:
             break
         remarks = () if zero == 0 else (f"{_OTHER_UNIT} {name} and turned to degrees Celsius",)
         return Temperatures(degrees.astype(np.float32), remarks)
-    raise UserError(NO_TEMPERATURES)
+    raise RefusedError(NO_TEMPERATURES)
 
 
 def can_be_temperatures(numbers: NDArray[Any]) -> bool:
     """Whether `celsius` finds a unit for numbers [H, W]."""
     try:
         celsius(numbers)
-    except UserError:
+    except RefusedError:
         return False
     return True

@@ -119,7 +119,7 @@ def _outputs(
         if "heat" not in files:
             yield _Output(f"{SNAP}.jpg", encode_jpeg(make_snapshot(degrees, palette)), role)
     if "gray" in files and (temperatures is None or window is None):
-        yield _Output(".jpg", _picture(files["gray"]), "gray")
+        yield _Output(".jpg", picture_bytes(files["gray"]), "gray")
         if temperatures is not None and not _follows(read_gray(files["gray"]), temperatures[1].degrees):
             remarks.append("gray pictures whose levels do not follow their temperatures; --window draws them anew")
         if window is not None:
@@ -127,9 +127,9 @@ def _outputs(
         if "heat" not in files and temperatures is None:
             yield _Output(f"{SNAP}.jpg", encode_jpeg(make_snapshot(read_gray(files["gray"]), palette)), "gray")
     if "heat" in files:
-        if not is_snapshot(files["heat"]) and is_of_no_palette(_colours(files["heat"])):
+        if not is_snapshot(files["heat"]) and is_of_no_palette(np.asarray(read_image(files["heat"]).convert("RGB"))):
             remarks.append("pictures in colours of no known palette, taken for heat maps")
-        yield _Output(f"{SNAP}.jpg", _picture(files["heat"]), "heat")
+        yield _Output(f"{SNAP}.jpg", picture_bytes(files["heat"]), "heat")
 
 
 def _temperatures(files: dict[Role, Path]) -> tuple[Role, Temperatures] | None:
@@ -142,13 +142,6 @@ def _temperatures(files: dict[Role, Path]) -> tuple[Role, Temperatures] | None:
     return "radiometric", Temperatures(degrees)
 
 
-def _colours(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(read_image(path).convert("RGB"))
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
 def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:
     """Whether gray levels [H, W] rise with the temperatures [H, W], as those of a coloured picture made gray do not."""
     if gray.shape != degrees.shape:
@@ -158,13 +151,6 @@ def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:
     if len(np.unique(levels)) < 2 or len(np.unique(values)) < 2:
         return True  # nothing that could disagree
     return float(np.corrcoef(levels, values)[0, 1]) > _STRAIGHT
-
-
-def _picture(path: Path) -> bytes:
-    try:
-        return picture_bytes(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def _bytes(path: Path) -> bytes:
