@@ -29,22 +29,28 @@ def build_frames(settings: LatentSettings, saved_split: Path | None = None) -> P
     labels say today.
     """
     with _collected(settings) as collection:
-        return collection.divide(_dataset(collection, settings), settings, saved_split)
+        cache = collection.decode()
+        return collection.divide(FrameDataset(cache, range(len(cache.frames))), saved_split)
 
 
 def build_diagnoses(settings: ClassificationSettings, saved_split: Path | None = None) -> Parts[DiagnosisDataset]:
     """Frames of the patients with a diagnosis."""
     with _collected(settings) as collection:
-        return collection.divide(_diagnoses_of(collection, settings), settings, saved_split)
+        return collection.divide(_diagnoses_of(collection), saved_split)
+
+
+def build_regions(settings: SegmentationSettings, saved_split: Path | None = None) -> Parts[RegionDataset]:
+    """Frames with regions drawn in the annotation file."""
+    with _collected(settings) as collection:
+        return collection.divide(_regions_of(collection, settings), saved_split)
 
 
 def list_diagnosed(settings: ClassificationSettings) -> tuple[list[Frame], dict[str, int]]:
     """The frames that `build_diagnoses` would decode, and HEALTHY or SICK of their patients."""
     with _collected(settings) as collection:
-        _require_diagnoses(collection, settings)
-        chosen = collection.chosen(settings, settings.frame_modality)
-    frames = [frame for frame in chosen if frame.patient in collection.diagnoses]
-    return frames, collection.diagnoses
+        _require_diagnoses(collection)
+        chosen = collection.chosen()
+    return [frame for frame in chosen if frame.patient in collection.diagnoses], collection.diagnoses
 
 
 def draw_splits(settings: DecoderRunSettings) -> list[Split]:
@@ -53,11 +59,14 @@ def draw_splits(settings: DecoderRunSettings) -> list[Split]:
     Raises `UserError`, with what was left out in the log, where one of them leaves a run nothing to train or test on.
     """
     with _collected(settings) as collection:
-        dataset = _dataset(collection, settings)
+        dataset: FrameDataset
+        if isinstance(settings, SegmentationSettings):
+            dataset = _regions_of(collection, settings)
+        else:
+            dataset = _diagnoses_of(collection)
         drawn = collection.splits_of(settings, dataset)
         for number, split in enumerate(drawn, 1):
-            which = f"fold {number} of {len(drawn)}: " if len(drawn) > 1 else ""
-            collection.division(dataset, settings, split, which)
+            collection.division(dataset, split, f"fold {number} of {len(drawn)}: " if len(drawn) > 1 else "")
     return drawn
 
 
@@ -67,49 +76,29 @@ def _collected(settings: RunSettings) -> Iterator[Collection]:
     skipped = Skipped()
     try:
         collection = Collection(settings, skipped)
-        _require_frames(collection, settings)
+        if not any(collection.source.all_frames.values()):
+            raise UserError(
+                f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
+                f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER"
+                f"{collection.source.left_out.summary()}"
+            )
         yield collection
     except UserError:
         skipped.report(logger)
         raise
 
 
-def _require_frames(collection: Collection, settings: RunSettings) -> None:
-    source = collection.source
-    if not any(source.all_frames.values()):
-        left_out = "".join(f"; {reason}: {len(items)}" for reason, items in source.left_out.reasons.items())
-        raise UserError(
-            f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
-            f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER{left_out}"
-        )
-
-
-def _require_diagnoses(collection: Collection, settings: ClassificationSettings) -> None:
+def _require_diagnoses(collection: Collection) -> None:
     if not collection.diagnoses:
         raise UserError(
-            f"{settings.dataset_path}: no patient is diagnosed as Healthy or Sick; looked in <patient>/description.html"
+            f"{collection.source.root}: no patient is diagnosed as Healthy or Sick; looked in "
+            "<patient>/description.html"
         )
 
 
-def _diagnoses_of(collection: Collection, settings: ClassificationSettings) -> DiagnosisDataset:
-    _require_diagnoses(collection, settings)
-    return DiagnosisDataset(collection.decode(settings, settings.frame_modality), collection.diagnoses)
-
-
-def _dataset(collection: Collection, settings: RunSettings) -> FrameDataset:
-    """All that a run with these settings can use, undivided."""
-    if isinstance(settings, SegmentationSettings):
-        return _regions_of(collection, settings)
-    if isinstance(settings, ClassificationSettings):
-        return _diagnoses_of(collection, settings)
-    cache = collection.decode(settings, settings.frame_modality)
-    return FrameDataset(cache, range(len(cache.frames)))
-
-
-def build_regions(settings: SegmentationSettings, saved_split: Path | None = None) -> Parts[RegionDataset]:
-    """Frames with regions drawn in the annotation file."""
-    with _collected(settings) as collection:
-        return collection.divide(_regions_of(collection, settings), settings, saved_split)
+def _diagnoses_of(collection: Collection) -> DiagnosisDataset:
+    _require_diagnoses(collection)
+    return DiagnosisDataset(collection.decode(), collection.diagnoses)
 
 
 def _regions_of(collection: Collection, settings: SegmentationSettings) -> RegionDataset:
@@ -124,7 +113,7 @@ def _regions_of(collection: Collection, settings: SegmentationSettings) -> Regio
             f"class_weights: {len(settings.class_weights)} weights for the {len(names)} categories of "
             f"{settings.annotations_path}: one for each is accepted"
         )
-    cache = collection.decode(settings, settings.frame_modality)
+    cache = collection.decode()
     dataset = RegionDataset(cache, collection.drawn_on(cache), names, background)
     for frame, name in dataset.lost_regions():
         reason = "regions of which no pixel is left (covered, outside the frame or too small)"

@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
 from src.importing.folder import ImportOptions, import_folder
@@ -19,15 +19,13 @@ from src.importing.plan import LAYOUTS
 
 log = logging.getLogger(__name__)
 
-NAMES_SHOWN = 10
-
 
 def _derive(folder: Path, palette: str) -> None:
     """Derive snapshots, with one summary line for what was done and one for each reason to skip."""
     counts = derive_snapshots(folder, palette)
     log.info("snapshots: %d made, %d there already", counts.made, counts.existed)
-    for reason, frames in sorted(counts.skipped.items()):
-        names = shortened([frame.name for frame in frames], NAMES_SHOWN)
+    for reason, frames in sorted(counts.skipped.reasons.items()):
+        names = shortened([PurePath(frame).name for frame in frames], 10)
         log.warning("skipped %d frame(s), %s: %s", len(frames), reason, names)
     if not counts.made and not counts.existed:
         raise UserError(f"none of the gray frames in {folder} could be read")

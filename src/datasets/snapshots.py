@@ -46,7 +46,7 @@ class SnapshotCounts:
 
     made: int = 0
     existed: int = 0
-    skipped: dict[str, list[Path]] = field(default_factory=dict)
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 def palette_code(palette: str) -> int:
@@ -163,18 +163,17 @@ def read_gray(path: Path) -> NDArray[np.float32]:
     return np.asarray(image.convert("L"), dtype=np.float32)
 
 
-def _pictures(folder: Path, left_out: dict[str, list[Path]]) -> list[Path]:
+def _pictures(folder: Path, left_out: Skipped) -> list[PurePath]:
     """The pictures below a folder, sorted; what is none for its name alone is in `left_out` by its reason."""
-    found, others = [], Skipped()
-    for path, is_folder in sorted(walk(folder, others)):
+    found = []
+    for path, is_folder in sorted(walk(folder, left_out)):
         if not is_image(path):
             continue
         reason, _ = foreign(PurePath(path.name), folder / path.parent) or (FOLDER if is_folder else None, path)
         if reason is None:
-            found.append(folder / path)
+            found.append(path)
         else:
-            others.add(reason, path.as_posix())
-    left_out |= {reason: [folder / path for path in paths] for reason, paths in others.reasons.items()}
+            left_out.add(reason, path.as_posix())
     return found
 
 
@@ -188,11 +187,11 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
     counts = SnapshotCounts()
-    pictures = _pictures(folder, counts.skipped)
+    pictures = [folder / path for path in _pictures(folder, counts.skipped)]
     frames = [path for path in pictures if not is_snapshot(path) and path.is_file()]
     if not frames:
-        reasons = "".join(f"; {reason}: {len(paths)}" for reason, paths in counts.skipped.items())
-        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders{reasons}")
+        left_out = counts.skipped.summary()
+        raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders{left_out}")
     shown = {(path.parent, frame_name(path)) for path in pictures if is_snapshot(path) and path.exists()}
     for frame in tqdm(frames, desc="snapshots", unit="frame"):
         if (frame.parent, frame_name(frame)) in shown:
@@ -200,10 +199,9 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
             continue
         matrix = frame.with_suffix(".txt")
         try:
-            values = read_matrix(matrix) if matrix.exists() else read_gray(frame)
-            picture = make_snapshot(values, palette)
+            picture = make_snapshot(read_matrix(matrix) if matrix.exists() else read_gray(frame), palette)
         except UserError as error:
-            counts.skipped.setdefault(str(error), []).append(frame)
+            counts.skipped.add(str(error), frame.relative_to(folder).as_posix())
             continue
         # A disk that cannot be written is no fault of the frame: it ends the run.
         write_jpeg(frame.with_name(f"{frame.stem}{SNAP}.jpg"), picture)

@@ -54,6 +54,10 @@ class Skipped:
         """Note that `what` (a file, a patient, an annotation) met `reason`."""
         self.reasons.setdefault(reason, []).append(what)
 
+    def summary(self) -> str:
+        """The reasons and how many met each, as the end of a message; empty where nothing was left out."""
+        return "".join(f"; {reason}: {len(items)}" for reason, items in self.reasons.items())
+
     def report(self, logger: logging.Logger) -> None:
         """One summary line a reason, the list itself at debug level (which train.log keeps); what was told is not
         repeated."""
@@ -64,11 +68,6 @@ class Skipped:
             logger.warning("%s: %d", one_line(reason), len(items))
             shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
             logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
-
-
-def _composed(frame: Frame) -> Frame:
-    """With its names in one form: those that look the same are the same, whichever system wrote them."""
-    return replace(frame, patient=composed(frame.patient), name=composed(frame.name))
 
 
 class Source(ABC):
@@ -97,8 +96,11 @@ class Source(ABC):
     @cached_property
     def all_frames(self) -> dict[Modality, list[Frame]]:
         """`list_frames`, asked for once, of the patients wanted; `UserError` names those who are not there."""
-        listed = self.list_frames()
-        found = {kind: [_composed(f) for f in frames if not self._refused(f)] for kind, frames in listed.items()}
+        # Names that look the same are the same, whichever system wrote them.
+        found = {
+            kind: [replace(f, patient=composed(f.patient), name=composed(f.name)) for f in frames if self._accepts(f)]
+            for kind, frames in self.list_frames().items()
+        }
         if not self.only:
             return found
         known = {frame.patient for frames in found.values() for frame in frames}
@@ -107,21 +109,22 @@ class Source(ABC):
             raise UserError(f"{self.root}: the setting 'patients' names {some(unknown)}, of whom no frame is there")
         return {kind: [frame for frame in frames if frame.patient in self.only] for kind, frames in found.items()}
 
-    def _refused(self, frame: Frame) -> bool:
-        """Whether a frame is left out for its path alone; the reason is in `left_out`."""
-        if not is_printable(str(frame.path)):
-            self.left_out.add("frames whose name holds control characters or is no valid text", str(frame.path))
+    def _accepts(self, frame: Frame) -> bool:
+        """Whether a frame is not left out for its path alone; the reason is in `left_out`."""
+        path, what = self.root / frame.path, str(frame.path)
+        if not is_printable(what):
+            self.left_out.add("frames whose name holds control characters or is no valid text", what)
         elif found := foreign(frame.path, self.root):
-            reason, what = found
-            if str(what) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
-                self.left_out.add(reason, str(what))
-        elif is_link(self.root / frame.path, self.root):
-            self.left_out.add(LINKS, str(frame.path))
-        elif (self.root / frame.path).is_dir():
-            self.left_out.add(FOLDER, str(frame.path))
+            reason, place = found
+            if str(place) not in self.left_out.reasons.get(reason, ()):  # a folder once, however much it holds
+                self.left_out.add(reason, str(place))
+        elif is_link(path, self.root):
+            self.left_out.add(LINKS, what)
+        elif path.is_dir():
+            self.left_out.add(FOLDER, what)
         else:
-            return False
-        return True
+            return True
+        return False
 
     @property
     def patients(self) -> list[str]:
@@ -130,19 +133,18 @@ class Source(ABC):
 
     def frames(self, modality: Modality, skipped: Skipped) -> list[Frame]:
         """The frames of one modality; `UserError` says what was looked for and where if there is none."""
-        found, others = self.all_frames[modality], [f for frames in self.all_frames.values() for f in frames]
+        found, grays = self.all_frames[modality], self.all_frames["gray"]
         for reason, items in self.left_out.reasons.items():
             skipped.reasons[reason] = list(items)
-        if not found and modality == "heat" and others:
+        if not found and modality == "heat" and grays:
             raise UserError(
-                f"{self.root}: no heat snapshots ({self.looked_for['heat']}) beside {len(others)} gray frames; derive "
+                f"{self.root}: no heat snapshots ({self.looked_for['heat']}) beside {len(grays)} gray frames; derive "
                 f"them with: python -m src.datasets.prepare snaps {self.root}"
             )
         if not found:
-            reasons = "".join(f"; {reason}: {len(items)}" for reason, items in self.left_out.reasons.items())
             raise UserError(
                 f"{self.root}: no {modality} frames; looked for {self.looked_for[modality]} (layout: data/README.md)"
-                f"{reasons}"
+                f"{self.left_out.summary()}"
             )
         having = {frame.patient for frame in found}
         for patient in self.patients:
@@ -150,7 +152,7 @@ class Source(ABC):
                 skipped.add(f"patients without a {modality} frame", patient)
         if modality == "heat":
             shown = {(frame.path.parent, frame.name) for frame in found}
-            for frame in self.all_frames["gray"]:
+            for frame in grays:
                 if (frame.path.parent, frame.name) not in shown:
                     skipped.add("gray frames without a heat snapshot", str(frame.path))
         return found

@@ -106,7 +106,7 @@ def test_no_snapshot_is_drawn_of_them(dmr: Folder) -> None:
     picture.with_name(f"{picture.stem}_snap.jpg").unlink()
     counts = derive_snapshots(dmr.root)
     assert counts.made == 1
-    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER, PREDICTIONS, MASKS} <= set(counts.skipped)
+    assert {SYSTEM, HIDDEN, SECOND_LENS, FOLDER, PREDICTIONS, MASKS} <= set(counts.skipped.reasons)
 
 
 def test_a_pale_picture_of_no_palette_is_a_photograph_and_a_vivid_one_a_heat_map(tmp_path: Path) -> None:

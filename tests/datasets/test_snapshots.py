@@ -3,7 +3,7 @@
 import io
 import os
 import struct
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_snapshots_come_from_matrix_or_gray_and_never_replace_one(tmp_path: Path
     np.savetxt(tmp_path / "0001" / "b.txt", ramp()[::-1], fmt="%.2f")
     (tmp_path / "0002" / "deep" / "c_snap.jpg").write_bytes(b"mine")
     counts = derive_snapshots(tmp_path)
-    assert (counts.made, counts.existed, counts.skipped) == (2, 1, {})
+    assert (counts.made, counts.existed, counts.skipped.reasons) == (2, 1, {})
     assert (tmp_path / "0002" / "deep" / "c_snap.jpg").read_bytes() == b"mine"
     for name, expected in (("a", make_snapshot(gray)), ("b", make_snapshot(ramp()[::-1]))):
         snapshot = np.asarray(Image.open(tmp_path / "0001" / f"{name}_snap.jpg"), dtype=float)
@@ -134,7 +134,7 @@ def test_links_and_pipes_are_left_out(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     counts = derive_snapshots(folder)
     assert counts.made == 1
-    assert {reason: [path.name for path in paths] for reason, paths in counts.skipped.items()} == {
+    assert {reason: [PurePath(path).name for path in paths] for reason, paths in counts.skipped.reasons.items()} == {
         "links, which are not followed": ["link.jpg"],
         "the matrix cannot be read (no plain file)": ["piped.jpg"],
     }

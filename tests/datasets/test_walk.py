@@ -36,7 +36,7 @@ def predicted(root: Path) -> tuple[int, dict[str, list[str]]]:
 
 def drawn(root: Path) -> tuple[int, dict[str, list[str]]]:
     counts = derive_snapshots(root)
-    found = {reason: [path.relative_to(root).as_posix() for path in paths] for reason, paths in counts.skipped.items()}
+    found = counts.skipped.reasons
     return counts.made, found
 
 
