@@ -8,7 +8,6 @@ import argparse
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -126,17 +125,7 @@ def run_audit(settings: ClassificationSettings) -> AuditResult:
     patients, traits = read_traits(settings.dataset_path, frames, skipped)
     skipped.report(logger)
     labels = np.array([diagnoses[patient] for patient in patients], dtype=np.int64)
-    columns = tuple((name, values.tobytes()) for name, values in traits.items())
-    return _audited_before(tuple(patients), labels.tobytes(), columns, settings.strata)
-
-
-@lru_cache(maxsize=1)
-def _audited_before(
-    patients: tuple[str, ...], labels: bytes, traits: tuple[tuple[str, bytes], ...], strata: tuple[str, ...]
-) -> AuditResult:
-    """`audit` of int64 labels and float64 traits, for the many runs of a protocol computed once."""
-    columns = {name: np.frombuffer(values, np.float64) for name, values in traits}
-    return audit(patients, np.frombuffer(labels, np.int64), columns, strata, SEED)
+    return audit(patients, labels, traits, settings.strata, SEED)
 
 
 def audit(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from src.datasets import images
 from src.datasets.arrays import is_dicom
-from src.datasets.matrix_text import begins_with_matrix, decoded, first_numbers, parse
+from src.datasets.matrix_text import begins_with_matrix, first_numbers, parse, plain_text
 from src.datasets.temperatures import Temperatures, celsius
 from src.errors import UserError
 from src.files import open_plain, read_plain
@@ -23,17 +23,20 @@ _SNIFFED = 1 << 16  # bytes: more than a camera's header and one row
 def looks_like_matrix(path: Path) -> bool:
     """Whether a text file begins with a row of numbers, behind a camera's header lines where there are some; raises
     OSError where it cannot be opened."""
-    return begins_with_matrix(_head(path, _SNIFFED))
+    return begins_with_matrix(_beginning(path, _SNIFFED))
 
 
-def _head(path: Path, size: int) -> str:
+def _beginning(path: Path, size: int) -> str:
     with open_plain(path) as file:
-        return decoded(file.read(size))
+        raw = file.read(size)
+    if len(raw) == size:  # the last line may be cut, even in a letter
+        raw = raw[: raw.rfind(b"\n") + 1] or raw
+    return plain_text(raw)
 
 
 def written_numbers(path: Path, size: int) -> list[str]:
     """The first numbers of a matrix as they are written, of so many bytes; raises OSError as `looks_like_matrix`."""
-    return first_numbers(_head(path, size))
+    return first_numbers(_beginning(path, size))
 
 
 def read_matrix(path: Path) -> NDArray[np.float32]:
@@ -57,7 +60,7 @@ def read_temperatures(path: Path) -> Temperatures:
             return _of_picture(path)
     except OSError as error:
         raise UserError(f"the matrix cannot be read ({error.strerror})") from error
-    grid = parse(decoded(raw))
+    grid = parse(plain_text(raw))
     try:
         found = celsius(grid.numbers)
     except UserError as error:

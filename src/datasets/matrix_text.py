@@ -1,6 +1,5 @@
 """The one matrix of numbers in a text file; separators, decimals, header lines and numbering are found."""
 
-import codecs
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.errors import UserError
+from src.files import decoded
 
 Numbers = NDArray[np.float64]
 
@@ -73,18 +73,10 @@ class Grid:
     plain: bool
 
 
-def decoded(raw: bytes) -> str:
+def plain_text(raw: bytes) -> str:
     """Text of a file of numbers: without byte order mark, quotes and units behind numbers, points for the decimal
     commas inside quotes, each line ended by one line feed."""
-    wide = [raw[start:64:2].count(0) > len(raw[:64]) // 4 for start in (1, 0)]
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = raw.decode("utf-16", errors="replace")
-    elif any(wide):  # without a mark
-        text = raw.decode("utf-16-le" if wide[0] else "utf-16-be", errors="replace")
-    else:
-        text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
-        if "\ufffd" in text[:-1]:  # more than a letter that was cut at the end: a camera's degree sign in one byte
-            text = raw.decode("latin-1")
+    text = decoded(raw, "latin-1")
     if not text.isascii():
         text = text.translate({0x2212: "-", 0xA0: " ", 0x202F: " "})  # a minus sign, blanks that do not break
     if '"' in text:
@@ -93,7 +85,7 @@ def decoded(raw: bytes) -> str:
 
 
 def begins_with_matrix(text: str) -> bool:
-    """Whether decoded text begins with a row of numbers, behind no more than a camera's header.
+    """Whether plain text begins with a row of numbers, behind no more than a camera's header.
 
     A line above them that names each column differently makes it a table.
     """
@@ -111,7 +103,7 @@ def begins_with_matrix(text: str) -> bool:
 
 
 def parse(text: str) -> Grid:
-    """The matrix of decoded text.
+    """The matrix of plain text.
 
     Raises UserError for text that holds no matrix, several, a ragged one, or anything but numbers in it.
     """
@@ -135,11 +127,10 @@ def parse(text: str) -> Grid:
 
 
 def first_numbers(text: str) -> list[str]:
-    """The numbers of decoded text that may be cut anywhere, as they are written but with points for decimals."""
+    """The numbers of plain text, as they are written but with points for decimals."""
     lines = text.strip("\n ").split("\n")
     reading = _readings(lines)[-1]
-    words = [_words(line, reading)[1] for line in (lines[:-1] or lines)]
-    return [word for row in words for word in row if _NUMBER.fullmatch(word)]
+    return [word for line in lines for word in _words(line, reading)[1] if _NUMBER.fullmatch(word)]
 
 
 def _readings(lines: Sequence[str]) -> list[_Reading]:
