@@ -50,9 +50,6 @@ def lock(path: Path, wait: bool = False) -> bool:
             file.close()
             raise
         logger.warning("%s: no locks in this file system: nothing keeps a second run from writing here too", path)
-    except BaseException:
-        file.close()
-        raise
     _LOCKS[path] = file
     return True
 
@@ -178,7 +175,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-        _flush_folder(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the new name to disk too
+        finally:
+            os.close(folder)
     except OSError as error:
         kind = NameRefusedError if error.errno in _OF_THE_NAME else UserError
         raise kind(_cannot_write(path, error)) from None
@@ -193,15 +194,6 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
 def _cannot_write(path: Path, error: OSError) -> str:
     return f"{path}: cannot write: {error.strerror or error}; what was there before is unchanged"
-
-
-def _flush_folder(folder: Path) -> None:
-    """The new name to disk too."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:

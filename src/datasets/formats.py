@@ -108,7 +108,9 @@ def inspect_file(path: Path) -> tuple[Role, str]:
         return "description", UNKNOWN_DATE
     if suffix == ".json":
         return "json", UNKNOWN_DATE
-    if is_dicom(_begin(path)):  # whose names often end in nothing, or in a part of their number
+    with open_plain(path) as file:
+        beginning = file.read(132)
+    if is_dicom(beginning):  # whose names often end in nothing, or in a part of their number
         return _inspect_picture(path)
     if suffix in _ARCHIVES:
         raise ValueError("archives, which must be unpacked first")
@@ -152,11 +154,6 @@ def _is_drawing(pixels: NDArray[Any]) -> bool:
     """Whether a picture without loss [H, W, 3] has several colours but hardly more than regions have."""
     some = pixels[::2, ::2].reshape(-1, 3).astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
     return 1 < len(np.unique(some)) <= min(_DRAWN, some.size // _DRAWN)
-
-
-def _begin(path: Path) -> bytes:
-    with open_plain(path) as file:
-        return file.read(132)
 
 
 def _camera_day(image: Image.Image) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, PositiveInt, ValidationError
 from tqdm import tqdm
 
 from src.datasets.images import is_colour, read_image
@@ -89,7 +89,7 @@ class FrameCache:
 
 
 def open_cache(
-    folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int], skipped: Skipped
+    folder: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: Size, skipped: Skipped
 ) -> FrameCache:
     """The cache of these frames below `folder`, built if it is absent or damaged or if a file's size or time changed.
 
@@ -111,57 +111,59 @@ def open_cache(
         with alone_in(folder):  # another run may decode the same frames just now
             index = _read_index(index_path, data_path, shape, frames)
             index = index or _build(index_path, data_path, root, frames, modality, size)
-    for reason, names in index["notes"].items():
+    for reason, names in index.notes.items():
         for name in names:
             skipped.add(reason, name)
-    usable = set(index["usable"])
+    usable = set(index.usable)
     kept = tuple(frame for frame in frames if str(frame.path) in usable)
     if not kept:
-        reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index["notes"].items())
+        reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index.notes.items())
         raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
-    originals = tuple((rows, columns) for rows, columns in index["originals"])
-    return FrameCache(data_path, kept, shape, originals, tuple(index["digests"]))
+    return FrameCache(data_path, kept, shape, tuple(index.originals), tuple(index.digests))
+
+
+class _Index(BaseModel):
+    """What is known of the decoded frames, each list in their order, and what was noted on the way."""
+
+    usable: list[str] = []
+    originals: list[tuple[PositiveInt, PositiveInt]] = []
+    digests: list[str] = []
+    notes: dict[str, list[str]] = {}
 
 
 def _read_index(
     index_path: Path, data_path: Path, shape: tuple[int, int, int], frames: Sequence[Frame]
-) -> dict[str, Any] | None:
+) -> _Index | None:
     """The index, or None where it or the decoded frames are absent or damaged, or it is not of these frames."""
     if not (index_path.exists() and data_path.exists()):
         return None
     try:
-        index = read_json(index_path, "the index of decoded frames")
-        usable = set(index["usable"])
-        whole = index["usable"] == [str(frame.path) for frame in frames if str(frame.path) in usable]
-        whole = whole and data_path.stat().st_size == len(usable) * math.prod(shape)
-        sizes = index["originals"]
-        whole = whole and len(sizes) == len(usable) and all(len(size) == 2 and min(size) >= 1 for size in sizes)
-        digests = index["digests"]
-        whole = whole and len(digests) == len(usable) and all(isinstance(digest, str) for digest in digests)
-        whole = whole and all(isinstance(names, list) for names in index["notes"].values())
-        whole = whole and all(isinstance(name, str) for names in index["notes"].values() for name in names)
-    except (UserError, OSError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
-        logger.warning("%s: damaged; the frames are decoded again", index_path)
-    return index if whole else None
+        index = _Index.model_validate(read_json(index_path, "the index of decoded frames"))
+        known = set(index.usable)
+        count = len(index.usable)
+        whole = index.usable == [str(frame.path) for frame in frames if str(frame.path) in known]
+        whole = whole and count == len(index.originals) == len(index.digests)
+        if whole and data_path.stat().st_size == count * math.prod(shape):
+            return index
+    except (UserError, OSError, ValidationError):
+        pass
+    logger.warning("%s: damaged; the frames are decoded again", index_path)
+    return None
 
 
 def _build(
-    index_path: Path, data_path: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: tuple[int, int]
-) -> dict[str, Any]:
+    index_path: Path, data_path: Path, root: Path, frames: Sequence[Frame], modality: Modality, size: Size
+) -> _Index:
     """Decode on all cores, write in the order given; the index comes last and makes the cache valid."""
 
-    def decode(frame: Frame) -> tuple[np.ndarray | None, Letterbox | None, list[str]]:
+    def decode(frame: Frame) -> tuple[np.ndarray | None, Size, list[str]]:
         try:
-            return read_frame(root / frame.path, modality, size)
+            pixels, box, notes = read_frame(root / frame.path, modality, size)
         except ValueError as error:
-            return None, None, [str(error)]
+            return None, size, [str(error)]
+        return pixels, box.original, notes
 
-    usable: list[str] = []
-    originals: list[Size] = []
-    digests: list[str] = []
-    notes: dict[str, list[str]] = {}
+    index = _Index()
     logger.info("decoding %d %s frames into %s", len(frames), modality, data_path)
     with (
         atomic_write(data_path) as file,
@@ -170,16 +172,15 @@ def _build(
     ):
         for start in range(0, len(frames), _CHUNK):
             chunk = frames[start : start + _CHUNK]
-            for frame, (pixels, box, remarks) in zip(chunk, pool.map(decode, chunk), strict=True):
+            for frame, (pixels, original, remarks) in zip(chunk, pool.map(decode, chunk), strict=True):
                 for remark in remarks:
-                    notes.setdefault(remark, []).append(str(frame.path))
-                if pixels is not None and box is not None:
+                    index.notes.setdefault(remark, []).append(str(frame.path))
+                if pixels is not None:
                     written = np.ascontiguousarray(pixels).tobytes()
                     file.write(written)
-                    digests.append(hashlib.sha256(written).hexdigest()[:16])
-                    usable.append(str(frame.path))
-                    originals.append(box.original)
+                    index.digests.append(hashlib.sha256(written).hexdigest()[:16])
+                    index.usable.append(str(frame.path))
+                    index.originals.append(original)
                 bar.update()
-    index = {"usable": usable, "originals": originals, "digests": digests, "notes": notes}
-    write_json(index_path, index)
+    write_json(index_path, index.model_dump())
     return index

@@ -1,7 +1,6 @@
 """What the path of a file tells of its frame, in the layouts in which thermograms reach people."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import PurePath
@@ -71,7 +70,8 @@ def read_clues(path: PurePath, pattern: re.Pattern[str] | None = None) -> Clues:
         if not text:
             return replace(named, patient="", rule="--patient-from does not match the name")
         return replace(named, patient=patient_number(text) or text, rule="--patient-from")
-    folders = set(_folder_patients(path))
+    numbers = (patient_number(part) for part in path.parts[:-1] if not _YEAR.fullmatch(part))
+    folders = set(filter(None, numbers))
     if named.patient in folders or (named.patient and not folders):
         return named
     if len(folders) > 1:
@@ -82,12 +82,6 @@ def read_clues(path: PurePath, pattern: re.Pattern[str] | None = None) -> Clues:
         rule = "name and folder tell different patients; --patient-from REGEX decides"
         return replace(named, patient="", rule=rule)
     return replace(named, patient=folders.pop(), rule="numbered folder")
-
-
-def _folder_patients(path: PurePath) -> Iterator[str]:
-    for part in path.parts[:-1]:
-        if not _YEAR.fullmatch(part) and (patient := patient_number(part)):
-            yield patient
 
 
 def _name_clues(stem: str) -> Clues:

@@ -49,11 +49,6 @@ class SnapshotCounts:
     skipped: Skipped = field(default_factory=Skipped)
 
 
-def palette_code(palette: str) -> int:
-    """OpenCV's number of a palette's name; raises UserError with the accepted names."""
-    return PALETTES[palette_name(palette)]
-
-
 def palette_name(palette: str) -> str:
     """A palette's name as `PALETTES` has it; raises UserError with the accepted names."""
     name = palette.strip().lower().removeprefix("colormap_")
@@ -64,7 +59,7 @@ def palette_name(palette: str) -> str:
 
 def palette_colours(palette: str) -> NDArray[np.uint8]:
     """The 256 colours of a palette from cold to warm, uint8 [256, 3] (RGB); UserError for an unknown name."""
-    coloured = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], palette_code(palette))
+    coloured = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], PALETTES[palette_name(palette)])
     return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)[:, 0], dtype=np.uint8)
 
 
@@ -99,13 +94,6 @@ PHOTOGRAPHS = (
 _DARK = 64  # pixels whose greatest channel is below it have no colour to speak of
 
 
-def palette_distance(pixels: NDArray[np.uint8], sampled: int = _PIXELS) -> float:
-    """How far the colours of a picture uint8 [H, W, 3] (RGB) lie from the nearest known palette, in levels."""
-    found = pixels.reshape(-1, 3)
-    some = found[np.linspace(0, len(found) - 1, min(sampled, len(found))).astype(int)]
-    return min(float(cdist(some, palette_colours(name)).min(1).mean()) for name in PALETTES)
-
-
 def is_photograph(pixels: NDArray[np.uint8]) -> bool:
     """Whether a picture in colours uint8 [H, W, 3] (RGB) is pale and far from every known palette."""
     vivid = np.ptp(pixels, axis=-1)[pixels.max(-1) >= _DARK]
@@ -121,7 +109,9 @@ def refuse_photograph(path: Path, image: Image.Image) -> None:
 
 def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:
     """Whether the colours of a picture uint8 [H, W, 3] (RGB) are those of no known palette."""
-    return palette_distance(pixels, 1000) > _OF_NO_PALETTE
+    found = pixels.reshape(-1, 3)
+    some = found[np.linspace(0, len(found) - 1, min(1000, len(found))).astype(int)]
+    return all(cdist(some, palette_colours(name)).min(1).mean() > _OF_NO_PALETTE for name in PALETTES)
 
 
 def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE, margin: float = 0.0) -> NDArray[np.uint8]:
@@ -139,8 +129,7 @@ def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE, margin: 
     low, high = float(frame.min()) - margin, float(frame.max()) + margin
     unit = (small - low) / (high - low) if high > low else np.zeros_like(small)
     levels = np.round(np.clip(unit, 0.0, 1.0) * 255).astype(np.uint8)
-    coloured = cv2.applyColorMap(levels, palette_code(palette))
-    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return palette_colours(palette)[levels]
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
@@ -183,7 +172,7 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     A snapshot that exists is never touched. A frame that cannot be read is skipped and counted by its reason. Raises
     UserError for a missing folder, a folder without gray frames, or an unknown palette.
     """
-    palette_code(palette)
+    palette_name(palette)
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
     counts = SnapshotCounts()

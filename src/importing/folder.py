@@ -20,7 +20,7 @@ from src.datasets.dmr_dataset import DESCRIPTION, description, read_diagnosis
 from src.datasets.exported_names import KnownNames
 from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
-from src.datasets.snapshots import DEFAULT_PALETTE, palette_code
+from src.datasets.snapshots import DEFAULT_PALETTE, palette_name
 from src.errors import UserError
 from src.files import atomic_write, composed, is_complete, read_json, remove_partial, resolved, write_json, write_text
 from src.importing.frames import Made, Row, Window, write_frame
@@ -54,7 +54,7 @@ def import_folder(source: Path, out: Path, options: ImportOptions, dry_run: bool
         raise UserError(f"{out}: the new folder may neither lie in the source {source} nor around it")
     if options.window and not (all(map(math.isfinite, options.window)) and options.window[0] < options.window[1]):
         raise UserError(f"--window {options.window[0]:g} {options.window[1]:g}: the lower temperature comes first")
-    palette_code(options.palette)
+    palette_name(options.palette)
     plan = make_plan(source, options.labels, options.layout, options.patient_from)
     for line in describe(plan):
         log.info("%s", line)
