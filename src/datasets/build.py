@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from src.datasets.collection import Collection
-from src.datasets.parts import Parts as Parts
 from src.datasets.source import Frame, Skipped
 from src.datasets.splits import Split
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
+from src.datasets.torch_datasets import Parts as Parts
 from src.errors import UserError
 from src.settings import (
     ClassificationSettings,

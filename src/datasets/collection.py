@@ -7,16 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from src.datasets import DATASETS, splits
-from src.datasets.annotated_frames import NO_FRAME, match_frames
+from src.datasets.annotated_frames import NO_FRAME, KnownNames, match_frames
 from src.datasets.annotations import AnnotatedImage, Annotations, read_annotations
 from src.datasets.duplicates import find_duplicates
-from src.datasets.exported_names import KnownNames
 from src.datasets.frame_cache import FrameCache, open_cache
-from src.datasets.parts import D, Parts
 from src.datasets.snapshots import palette_name
 from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, Unit
 from src.datasets.splits import Division, Groups, Split, connected, load_or_draw, stratified_sample
-from src.datasets.torch_datasets import FrameDataset
+from src.datasets.torch_datasets import D, FrameDataset, Parts
 from src.errors import DeviceError, UserError
 from src.files import composed
 from src.settings import (

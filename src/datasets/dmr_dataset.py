@@ -11,8 +11,7 @@ from pathlib import Path, PurePath
 from typing import ClassVar
 
 from src.datasets.labels import label_of
-from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source
-from src.datasets.walk import walk
+from src.datasets.source import HEALTHY, SICK, Frame, Skipped, Source, walk
 from src.errors import refuse_failing_device
 from src.files import composed, decoded, open_plain
 from src.settings import Modality

@@ -25,9 +25,8 @@ from src.datasets.layouts import UNKNOWN_DATE
 from src.datasets.matrices import TEXTS, looks_like_matrix
 from src.datasets.radiometric import is_radiometric
 from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
-from src.datasets.source import Skipped
+from src.datasets.source import Skipped, walk
 from src.datasets.temperatures import celsius
-from src.datasets.walk import walk
 from src.errors import RefusedError, UserError, refuse_failing_device
 from src.files import open_plain
 

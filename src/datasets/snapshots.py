@@ -17,8 +17,7 @@ from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import is_colour, read_image
 from src.datasets.letterbox import letterbox, resized
 from src.datasets.matrices import read_matrix
-from src.datasets.source import Skipped
-from src.datasets.walk import walk
+from src.datasets.source import Skipped, walk
 from src.errors import RefusedError, UserError
 from src.files import atomic_write
 

@@ -1,16 +1,17 @@
 """What a collection of thermograms has to tell, and the record of what was left out of it."""
 
 import logging
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import ClassVar, Literal
 
 from src.datasets.foreign import FOLDER, foreign
-from src.errors import UserError, is_printable, one_line, some
+from src.errors import UserError, is_printable, one_line, refuse_failing_device, some
 from src.files import composed, is_link
 from src.settings import Modality
 
@@ -68,6 +69,36 @@ class Skipped:
             logger.warning("%s: %d", one_line(reason), len(items))
             shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
             logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
+
+
+def walk(root: Path, left_out: Skipped) -> Iterator[tuple[PurePath, bool]]:
+    """Every file and folder below `root` in any order: its path inside `root`, and whether it is a folder. Training,
+    import, prediction and snapshots all list it so.
+
+    Links, folders that `foreign` knows and folders that cannot be read are not entered, and named in `left_out`.
+    Raises `UserError` where `root` itself cannot be read, `DeviceError` where the disk fails.
+    """
+    waiting = [PurePath()]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(root / here) as entries:
+                found = [(here / each.name, each.is_symlink(), each.is_dir(follow_symlinks=False)) for each in entries]
+        except OSError as error:
+            refuse_failing_device(error, root / here)
+            if not here.parts:
+                raise UserError(f"{root}: the folder cannot be read: {error.strerror}") from None
+            left_out.add(f"folders that cannot be read, with all they hold ({error.strerror})", here.as_posix())
+            continue
+        for path, linked, is_folder in found:
+            if linked:
+                left_out.add(LINKS, path.as_posix())
+            elif is_folder and (reason := foreign(PurePath(path.name), root / here)):
+                left_out.add(reason[0], path.as_posix())
+            else:
+                yield path, is_folder
+                if is_folder:
+                    waiting.append(path)
 
 
 class Source(ABC):

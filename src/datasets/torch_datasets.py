@@ -8,17 +8,21 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from typing import Any, Self
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from src.datasets import splits
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import CHANNELS, FrameCache
 from src.datasets.region_targets import soft_target
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
 from src.datasets.source import Frame, Unit
+from src.datasets.splits import Division, Split
 
 logger = logging.getLogger(__name__)
 
@@ -197,6 +201,32 @@ class RegionDataset(FrameDataset):
         """What is drawn in a row's frame."""
         image = self.regions[self.cache.frames[row]]
         return soft_target(image, len(self.class_names), self.background, self.cache.box(row))
+
+
+D = TypeVar("D", bound=FrameDataset)
+
+
+@dataclass(frozen=True)
+class Parts(Generic[D]):
+    """The frames of one run, divided by patient, or frame by frame for regions in the published protocol."""
+
+    train: D
+    validation: D
+    test: D
+    split: Split
+    counts: dict[str, dict[str, int]]
+    """Of each part the frames and patients, and how many of these are sick, healthy, undiagnosed."""
+
+    def digests(self) -> dict[str, str]:
+        """Of the frames and of the labels of each part: what tells that a run's data are no longer the same."""
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        return {f"{name} {what}": one for name, part in parts.items() for what, one in part.digests().items()}
+
+    def save_split(self, path: Path) -> None:
+        """Write the shared split with this run's own division of it, and how much is in each part."""
+        parts = (self.train, self.validation, self.test)
+        units = (set(part.units(self.split.unit)) for part in parts)
+        splits.save(path, self.split, Division(*(tuple(sorted(names)) for names in units)), self.counts)
 
 
 def _digest(value: list[Any]) -> str:

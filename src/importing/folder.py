@@ -16,8 +16,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from src.datasets.annotated_frames import KnownNames
 from src.datasets.dmr_dataset import DESCRIPTION, description, read_diagnosis
-from src.datasets.exported_names import KnownNames
 from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name

@@ -18,8 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src.datasets.parts import D, Parts
-from src.datasets.torch_datasets import RegionDataset
+from src.datasets.torch_datasets import D, Parts, RegionDataset
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints

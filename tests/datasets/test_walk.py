@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from src.datasets import walk as walking
+from src.datasets import source as walking
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.snapshots import derive_snapshots
 from src.datasets.source import Skipped
