@@ -1,6 +1,6 @@
 """Prepares a data folder: `import` turns other layouts into DMR's, `snaps` derives missing heat snapshots."""
 
-from src.errors import SIGNALS, UserError, end_at_once
+from src.errors import SIGNALS, UserError, end_at_once, run
 
 if __name__ == "__main__":  # what it needs takes seconds to be imported, and Ctrl-C may come in them
     end_at_once()
@@ -59,31 +59,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 when everything is there now, 2 when the input was bad, 130 when it was interrupted."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line, without errors and interruptions, which `run` turns into a line and an exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        if options.command == "snaps":
-            _derive(options.folder, options.palette)
-        else:
-            window = (options.window[0], options.window[1]) if options.window else None
-            chosen = ImportOptions(options.labels, options.layout, window, options.patient_from, options.palette)
-            import_folder(options.source, options.out, chosen, options.dry_run)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except OSError as error:  # that nothing foresaw, such as a disk full of log
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"error: {where}{error.strerror or error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; the same command starts again\n")
-        return 130
-    return 0
+    for number in SIGNALS:  # by an exception, so that what is being written is taken back
+        signal.signal(number, signal.default_int_handler)
+    if options.command == "snaps":
+        _derive(options.folder, options.palette)
+    else:
+        window = (options.window[0], options.window[1]) if options.window else None
+        chosen = ImportOptions(options.labels, options.layout, window, options.patient_from, options.palette)
+        import_folder(options.source, options.out, chosen, options.dry_run)
 
 
 if __name__ == "__main__":
-    for number in SIGNALS:  # what is being written is taken back before it ends
-        signal.signal(number, signal.default_int_handler)
-    sys.exit(main())
+    run(main, "the same command starts again")

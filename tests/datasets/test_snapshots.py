@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+from functools import partial
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from src.datasets.prepare import main
 from src.datasets.snapshots import derive_snapshots, encode_jpeg, make_snapshot, recognised_palette
+from src.errors import run
 
 
 def ramp(height: int = 48, width: int = 64) -> np.ndarray:
@@ -99,7 +101,7 @@ def test_damaged_frames_are_reported_by_reason_and_the_rest_is_made(
     header = (tmp_path / "huge.jpg").read_bytes()
     (tmp_path / "huge.jpg").write_bytes(header.replace(struct.pack(">HH", 120, 160), struct.pack(">HH", 60000, 60000)))
     caplog.set_level("INFO")
-    assert main(["snaps", str(tmp_path)]) == 0
+    run(lambda: main(["snaps", str(tmp_path)]))
     assert sorted(path.name for path in tmp_path.glob("*_snap.jpg")) == ["good_snap.jpg"]
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 3
@@ -116,10 +118,12 @@ def test_nothing_to_work_on_is_an_error(tmp_path: Path, capsys: pytest.CaptureFi
         ([str(tmp_path / "absent")], "no folder"),
         ([str(tmp_path), "--palette", "sepia"], "unknown palette 'sepia'"),
     ):
-        assert main(["snaps", *arguments]) == 2
+        with pytest.raises(SystemExit, match="2"):
+            run(partial(main, ["snaps", *arguments]))
         assert f"error: {words}" in capsys.readouterr().err
     (tmp_path / "broken.jpg").write_bytes(b"not a JPEG")
-    assert main(["snaps", str(tmp_path)]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        run(lambda: main(["snaps", str(tmp_path)]))
 
 
 def test_links_and_pipes_are_left_out(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from src import errors
 from src.datasets.dmr_dataset import DMRDataset
 from src.datasets.prepare import main
 from src.datasets.snapshots import make_snapshot
@@ -56,7 +57,16 @@ class Folder:
 
 def run(source: Folder | Path, out: Path, *options: str) -> int:
     root = source.root if isinstance(source, Folder) else source
-    return main(["import", str(root), str(out), *options])
+    return command("import", str(root), str(out), *options)
+
+
+def command(*arguments: str) -> int:
+    """The exit code of the command line."""
+    try:
+        errors.run(lambda: main(arguments))
+    except SystemExit as end:
+        return int(str(end.code))
+    return 0
 
 
 def read(out: Path) -> tuple[dict[str, int], list[Frame], list[Frame]]:

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from import_source import Folder, degrees, read, rows, run, tree
+from import_source import Folder, command, degrees, read, rows, run, tree
 
-from src.datasets.prepare import main
 from src.importing import frames as import_frames
 
 
@@ -165,7 +164,7 @@ def test_a_circle_of_links_is_one_line(source: Folder, tmp_path: Path, capsys: A
     source.matrix("T0001.txt")
     (tmp_path / "loop").symlink_to("loop")
     for places in ((tmp_path / "loop", tmp_path / "out"), (source.root, tmp_path / "loop" / "out")):
-        assert main(["import", *map(str, places)]) == 2
+        assert command("import", *map(str, places)) == 2
         assert capsys.readouterr().err.endswith(": links that lead in a circle\n")
 
 
