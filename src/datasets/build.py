@@ -11,13 +11,7 @@ from src.datasets.splits import Split
 from src.datasets.torch_datasets import DiagnosisDataset, FrameDataset, RegionDataset
 from src.datasets.torch_datasets import Parts as Parts
 from src.errors import UserError
-from src.settings import (
-    ClassificationSettings,
-    DecoderRunSettings,
-    LatentSettings,
-    RunSettings,
-    SegmentationSettings,
-)
+from src.settings import ClassificationSettings, DecoderRunSettings, LatentSettings, RunSettings, SegmentationSettings
 
 logger = logging.getLogger(__name__)
 

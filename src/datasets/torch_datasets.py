@@ -163,11 +163,7 @@ class RegionDataset(FrameDataset):
     """
 
     def __init__(
-        self,
-        cache: FrameCache,
-        regions: Mapping[Frame, AnnotatedImage],
-        class_names: tuple[str, ...],
-        background: int,
+        self, cache: FrameCache, regions: Mapping[Frame, AnnotatedImage], class_names: tuple[str, ...], background: int
     ) -> None:
         super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame in regions])
         self.regions, self.class_names, self.background = regions, class_names, background

@@ -6,17 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from src.settings.common import Modality, Settings
-from src.settings.fields import (
-    DecoderName,
-    LossName,
-    Names,
-    OfData,
-    OfLoss,
-    OfMachine,
-    OfNetwork,
-    OfTraining,
-    Weights,
-)
+from src.settings.fields import DecoderName, LossName, Names, OfData, OfLoss, OfMachine, OfNetwork, OfTraining, Weights
 
 DecoderInput = Literal["latents", "random", "pixels", "levels", "features"]
 WITHOUT_ENCODER: tuple[DecoderInput, ...] = ("pixels", "levels", "features")
