@@ -23,6 +23,8 @@ _LONGEST_OUTLINES = 200.0
 is drawn takes time and memory in proportion to it, whatever the number of points."""
 _EACH_OUTLINE = 0.05  # in the same unit, what a polygon costs beside its length
 
+_DAMAGED_MASK = "annotations with a damaged mask"
+
 Shape = tuple[int, Any]
 """Class index, and a list of polygons [points, 2] as (x, y) or one RLE dict."""
 
@@ -39,8 +41,9 @@ class AnnotatedImage:
     @property
     def outline(self) -> float:
         """How long the outlines of all polygons are together, in sides of the image, with a little for each."""
-        polygons = [polygon for _, shape in self.shapes if isinstance(shape, list) for polygon in shape]
-        return sum(_EACH_OUTLINE + _length(polygon, self) for polygon in polygons)
+        polygons = (polygon for _, shape in self.shapes if isinstance(shape, list) for polygon in shape)
+        steps = (np.abs(np.diff(polygon, axis=0, append=polygon[:1])) for polygon in polygons)
+        return sum(_EACH_OUTLINE + float((step / (self.width, self.height)).max(axis=1).sum()) for step in steps)
 
     def as_plain(self) -> list[list[Any]]:
         """The shapes as JSON has them: class index, and points or run lengths."""
@@ -214,7 +217,7 @@ def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     try:
         polygon = np.asarray(points, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("annotations with a damaged polygon") from None
+        polygon = np.empty(0)
     if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
         raise ValueError("annotations with a damaged polygon")
     polygon, size = polygon.reshape(-1, 2), np.array([image.width, image.height])
@@ -225,35 +228,24 @@ def _checked_polygon(points: Any, image: AnnotatedImage) -> np.ndarray:
     return polygon
 
 
-def _length(polygon: np.ndarray, image: AnnotatedImage) -> float:
-    """Length of a closed outline [points, 2] in sides of the image."""
-    steps = np.abs(np.diff(polygon, axis=0, append=polygon[:1])) / (image.width, image.height)
-    return float(steps.max(axis=1).sum())
-
-
 def _checked_rle(segmentation: dict[str, Any], image: AnnotatedImage) -> dict[str, Any]:
     size = segmentation.get("size")
-    if not isinstance(size, list) or list(map(_number, size)) != [image.height, image.width]:
+    wanted = [image.height, image.width]
+    if not isinstance(size, list) or list(map(_number, size)) != wanted:
         raise ValueError("annotations whose mask has another size than their image")
-    counts = segmentation.get("counts")
-    if isinstance(counts, str | list) and len(counts) > _LONGEST_MASK:
-        raise ValueError("annotations with a damaged mask")
-    if isinstance(counts, str):
-        runs = _run_lengths(counts)
-    elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
-        runs = counts
-    else:
-        raise ValueError("annotations with a damaged mask")
-    if not _fills(runs, image.height * image.width):
-        raise ValueError("annotations with a damaged mask")
-    size = [image.height, image.width]
-    return dict(coco_mask.frPyObjects({"size": size, "counts": runs}, image.height, image.width))
+    runs: Any = segmentation.get("counts")
+    if isinstance(runs, str):
+        runs = _run_lengths(runs)
+    whole = isinstance(runs, list) and len(runs) <= _LONGEST_MASK and all(isinstance(run, int) for run in runs)
+    if not whole or not _fills(runs, image.height * image.width):
+        raise ValueError(_DAMAGED_MASK)
+    return dict(coco_mask.frPyObjects({"size": wanted, "counts": runs}, *wanted))
 
 
 def is_mask(counts: str, height: int, width: int) -> bool:
     """Whether a compressed COCO mask is one of so many rows and columns."""
     try:
-        return len(counts) <= _LONGEST_MASK and _fills(_run_lengths(counts), height * width)
+        return _fills(_run_lengths(counts), height * width)
     except ValueError:
         return False
 
@@ -266,14 +258,16 @@ def _fills(runs: list[int], pixels: int) -> bool:
 def _run_lengths(counts: str) -> list[int]:
     """Run lengths of a compressed COCO mask: 5 bits a character, each run after the third as a difference.
 
-    Raises ValueError for characters outside the code or a number that does not end.
+    Raises ValueError for too many characters, those outside the code or a number that does not end.
     """
+    if len(counts) > _LONGEST_MASK:
+        raise ValueError(_DAMAGED_MASK)
     runs: list[int] = []
     value = shift = 0
     for character in counts:
         bits = ord(character) - 48
         if not 0 <= bits < 64 or shift > 30:
-            raise ValueError("annotations with a damaged mask")
+            raise ValueError(_DAMAGED_MASK)
         value |= (bits & 0x1F) << shift
         shift += 5
         if not bits & 0x20:
@@ -282,5 +276,5 @@ def _run_lengths(counts: str) -> list[int]:
             runs.append(value + (runs[-2] if len(runs) > 2 else 0))
             value = shift = 0
     if shift:
-        raise ValueError("annotations with a damaged mask")
+        raise ValueError(_DAMAGED_MASK)
     return runs

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from operator import eq
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
@@ -23,12 +24,11 @@ from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name
 from src.errors import UserError
 from src.files import atomic_write, composed, is_complete, read_json, remove_partial, resolved, write_json, write_text
-from src.importing.frames import Made, Row, Window, write_frame
+from src.importing.frames import Row, Window, write_frame
 from src.importing.plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, PlannedFrame, describe, make_plan
 
 log = logging.getLogger(__name__)
 
-MAPPING_FILE = "import.csv"
 _FORMAT = 1
 
 
@@ -92,24 +92,23 @@ def _write(plan: Plan, out: Path, options: ImportOptions) -> None:
         results = pool.map(lambda frame: write_frame(plan, frame, out, options.window, options.palette), plan.frames)
         done = list(tqdm(results, "importing", len(plan.frames), unit="frame", disable=None))
     made = [frame for frame, result in zip(plan.frames, done, strict=True) if not result.failed]
-    _report(done)
+    remarks = Counter(remark for result in done for remark in set(result.remarks))
+    remarks.update(f"frames that could not be made: {result.failed}" for result in done if result.failed)
+    for remark, count in sorted(remarks.items()):
+        log.warning("%s: %d", remark, count)
     if not made:
         raise UserError(f"{plan.source}: no frame could be read")
     rows = [row for result in done for row in result.rows]
     rows += _write_descriptions(plan, out, {frame.patient for frame in made})
     rows += [_write_annotations(plan, path, out, made) for path in plan.annotations]
     rows += _rows_without_file(plan, {row.original for row in rows})
-    with atomic_write(out / MAPPING_FILE) as file:
-        file.write(_csv(rows).encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: (row.original, row.new)))
+    with atomic_write(out / "import.csv") as file:
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
     log.info("made %d frame(s) of %d patient(s) in %s", len(made), len({frame.patient for frame in made}), out)
-
-
-def _report(done: Iterable[Made]) -> None:
-    """One line for each remark, with how many frames it is about."""
-    remarks = Counter(remark for result in done for remark in set(result.remarks))
-    remarks.update(f"frames that could not be made: {result.failed}" for result in done if result.failed)
-    for remark, count in sorted(remarks.items()):
-        log.warning("%s: %d", remark, count)
 
 
 def _write_descriptions(plan: Plan, out: Path, patients: set[str]) -> Iterator[Row]:
@@ -158,13 +157,9 @@ def _write_annotations(plan: Plan, path: PurePath, out: Path, made: Iterable[Pla
 def _frames_of(path: PurePosixPath, known: set[tuple[tuple[str, ...], str]]) -> set[str]:
     """The new names of these (folders, new name) that an annotated image's path may mean."""
     within = read_clues(PurePosixPath(path.name)).tail is not None  # a database name tells its patient itself
-    return {new for folders, new in known if within or _one_place(path.parts[:-1], folders)}
-
-
-def _one_place(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether two folders may be the same, each named from some folder above it."""
-    shared = min(len(one), len(other))
-    return one[len(one) - shared :] == other[len(other) - shared :]
+    named = path.parts[:-1]
+    # Two folders may be the same where one, named from some folder above it, ends as the other.
+    return {new for folders, new in known if within or all(map(eq, reversed(named), reversed(folders)))}
 
 
 def _rows_without_file(plan: Plan, told: set[str]) -> Iterator[Row]:
@@ -174,11 +169,3 @@ def _rows_without_file(plan: Plan, told: set[str]) -> Iterator[Row]:
     for reason, items in sorted(plan.left_out.reasons.items()):
         for item in items:
             yield Row(item, note=reason + (f": {plan.copies[item]}" if item in plan.copies else ""))
-
-
-def _csv(rows: Iterable[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: (row.original, row.new)))
-    return text.getvalue()

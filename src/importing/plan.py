@@ -111,17 +111,14 @@ def _compiled(patient_from: str | None) -> re.Pattern[str] | None:
 
 
 def _belongs(layout: Layout, file: SourceFile, tell: Clues) -> bool:
-    match layout:
-        case "matrices":
-            return file.role == "matrix"
-        case "flir":
-            return file.role == "radiometric"
-        case "class-folders":
-            return bool(folder_labels(file.path))
-        case "dmr":
-            return tell.tail is not None
-        case "auto":
-            return True
+    belongs: dict[Layout, bool] = {
+        "auto": True,
+        "matrices": file.role == "matrix",
+        "class-folders": bool(folder_labels(file.path)),
+        "flir": file.role == "radiometric",
+        "dmr": tell.tail is not None,
+    }
+    return belongs[layout]
 
 
 def _copies(source: Path, clues: dict[SourceFile, Clues], left_out: Skipped) -> dict[str, str]:
