@@ -67,7 +67,7 @@ def read_temperatures(path: Path) -> Temperatures:
         raise UserError(f"the matrix holds {error}") from None
     numbering = ("numbering of rows or columns beside temperatures, left out",) if grid.numbered else ()
     plain = grid.plain and not found.remarks and _PLAIN.fullmatch(raw) is not None
-    return replace(found, remarks=numbering + found.remarks, plain=plain)
+    return replace(found, remarks=numbering + found.remarks, text=raw if plain else b"")
 
 
 def _of_picture(path: Path) -> Temperatures:

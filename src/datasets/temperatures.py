@@ -37,8 +37,8 @@ class Temperatures:
     degrees: NDArray[np.float32]
     remarks: tuple[str, ...] = ()
     """Of what a person should know: another unit, numbering left out."""
-    plain: bool = False
-    """Whether their text is a matrix in degrees Celsius and nothing else, so that a copy of it is one too."""
+    text: bytes = b""
+    """What their file holds, where that is a matrix in degrees Celsius and nothing else."""
 
 
 def celsius(numbers: NDArray[Any]) -> Temperatures:

@@ -71,9 +71,8 @@ def write_frame(plan: Plan, frame: PlannedFrame, out: Path, window: Window | Non
     picture or where a window is asked for, a snapshot where there is none, over the frame's own range. A frame that
     cannot be read is told in its rows; raises UserError where `out` cannot be written.
     """
-    made, folder = Made(), plan.folders[frame.patient]
+    made, folder, notes = Made(), plan.folders[frame.patient], dict[Role, str]()
     label = "contradicting" if frame.patient in plan.labels.contradictions else plan.labels.of.get(frame.patient, "")
-    notes: dict[Role, str] = {}
     try:
         outputs = list(_outputs(plan.source, frame, window, palette, made.remarks, notes))
     except UserError as error:
@@ -108,8 +107,7 @@ def _outputs(
     if temperatures is not None:
         role, found = temperatures
         degrees = found.degrees
-        text = _bytes(files[role]) if found.plain else matrix_bytes(degrees)
-        yield _Output(".txt", text, role, note="; ".join(found.remarks))
+        yield _Output(".txt", found.text or matrix_bytes(degrees), role, note="; ".join(found.remarks))
         remarks += found.remarks
         if window is not None or "gray" not in files:
             drawn = window or (float(degrees.min()), float(degrees.max()))
@@ -151,10 +149,3 @@ def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:
     if len(np.unique(levels)) < 2 or len(np.unique(values)) < 2:
         return True  # nothing that could disagree
     return float(np.corrcoef(levels, values)[0, 1]) > _STRAIGHT
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"the file cannot be read ({error.strerror})") from error

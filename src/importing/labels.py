@@ -12,14 +12,13 @@ from src.datasets.layouts import Clues, folder_labels, frame_stem
 from src.datasets.source import Skipped
 from src.errors import UserError
 
-Evidence = dict[str, dict[Label, str]]
-"""By patient: each label that is said, and where it was said first."""
-
 
 @dataclass
 class Labels:
     """One label for each patient about whom nothing contradicts."""
 
+    said: dict[str, dict[Label, str]]
+    """By patient: each label that is said, and where it was said first."""
     of: dict[str, Label] = field(default_factory=dict)
     """Healthy or Sick by patient."""
     origin: dict[str, str] = field(default_factory=dict)
@@ -37,39 +36,32 @@ def gather(
 
     Raises UserError where `table` cannot be used.
     """
-    labels = Labels()
-    found: Evidence = {tell.patient: {} for tell in clues.values()}
+    labels = Labels({tell.patient: {} for tell in clues.values()})
     for file, tell in clues.items():
         for label in folder_labels(file.path):
-            found[tell.patient].setdefault(label, "folders")
+            labels.said[tell.patient].setdefault(label, "folders")
         if tell.label:
-            found[tell.patient].setdefault(tell.label, "file names")
-    _read_descriptions(source, files, clues, found, labels, left_out)
+            labels.said[tell.patient].setdefault(tell.label, "file names")
+    _read_descriptions(source, files, clues, labels, left_out)
     named = _patients_by_file(clues)
+    tables = [file.path for file in files if file.role == "table"]
     if table is not None:
-        _read_table(table, found, named, labels)
-    for file in files:
-        path = source / file.path
-        if file.role != "table" or (table is not None and path.resolve() == table.resolve()):
-            continue
-        if table is not None:
-            left_out.add("tables other than the one of --labels", file.path.as_posix())
-            continue
-        try:
-            _read_table(path, found, named, labels)
-        except UserError as error:
-            left_out.add(str(error).removeprefix(f"{path}: "), file.path.as_posix())
-    _decide(found, labels)
+        _read_table(table, named, labels)
+        for path in tables:
+            if (source / path).resolve() != table.resolve():
+                left_out.add("tables other than the one of --labels", path.as_posix())
+    else:
+        for path in tables:
+            try:
+                _read_table(source / path, named, labels)
+            except UserError as error:
+                left_out.add(str(error).removeprefix(f"{source / path}: "), path.as_posix())
+    _decide(labels)
     return labels
 
 
 def _read_descriptions(
-    source: Path,
-    files: list[SourceFile],
-    clues: Mapping[SourceFile, Clues],
-    found: Evidence,
-    labels: Labels,
-    left_out: Skipped,
+    source: Path, files: list[SourceFile], clues: Mapping[SourceFile, Clues], labels: Labels, left_out: Skipped
 ) -> None:
     """A description speaks of the frames in its folder and below, if they are of one patient."""
     below = defaultdict(set)
@@ -92,7 +84,7 @@ def _read_descriptions(
         except OSError as error:
             raise UserError(f"{source / file.path}: cannot be read: {error.strerror}") from None
         if label:
-            found[patient].setdefault(label, "descriptions")
+            labels.said[patient].setdefault(label, "descriptions")
 
 
 def _patients_by_file(clues: Mapping[SourceFile, Clues]) -> dict[str, str]:
@@ -104,7 +96,8 @@ def _patients_by_file(clues: Mapping[SourceFile, Clues]) -> dict[str, str]:
     return {name: next(iter(owners)) for name, owners in patients.items() if len(owners) == 1}
 
 
-def _read_table(path: Path, found: Evidence, named: Mapping[str, str], labels: Labels) -> None:
+def _read_table(path: Path, named: Mapping[str, str], labels: Labels) -> None:
+    found = labels.said
     table = read_label_table(path, found, named)
     for patient, label in table.rows:
         if label and patient in found:
@@ -119,14 +112,14 @@ def _read_table(path: Path, found: Evidence, named: Mapping[str, str], labels: L
         labels.notes.append(f"{path.name}: values that are neither healthy nor sick: {shortened(counts)}")
 
 
-def _decide(found: Evidence, labels: Labels) -> None:
+def _decide(labels: Labels) -> None:
     """One label a patient, none where two are said; benign is Healthy unless healthy people are there as well."""
-    everything = {label for said in found.values() for label in said}
+    everything = {label for said in labels.said.values() for label in said}
     benign: Label = "Benign" if "Healthy" in everything else "Healthy"
     if "Benign" in everything:
         meaning = "no label, since others are healthy" if benign == "Benign" else "Healthy"
         labels.notes.append(f"benign counts as {meaning}")
-    for patient, said in found.items():
+    for patient, said in labels.said.items():
         merged: dict[Label, str] = {benign if label == "Benign" else label: where for label, where in said.items()}
         if len(merged) > 1:
             labels.contradictions[patient] = ", ".join(f"{label} in {where}" for label, where in sorted(said.items()))

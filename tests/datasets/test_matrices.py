@@ -152,7 +152,7 @@ def test_what_is_no_temperature_is_left_out(tmp_path: Path, lines: list[str]) ->
     assert_allclose(found.degrees, expected, atol=digits)
     path.write_bytes(matrix_bytes(found.degrees))
     assert np.array_equal(read_matrix(path), found.degrees)
-    assert read_temperatures(path).plain
+    assert read_temperatures(path).text == path.read_bytes()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
