@@ -25,7 +25,6 @@ from src.settings.file import load
 
 S = TypeVar("S", bound=RunSettings)
 
-
 _KFOLD_FIRST = "the same script with --protocol kfold makes one, such as kfold_5 below its output root"
 AFTER_INTERRUPTION = "a training goes on where it stopped with the same command and --resume"
 
@@ -70,32 +69,19 @@ def parse_decoder(description: str) -> Arguments:
     parser = argparse.ArgumentParser(description=description)
     _add_gray(parser, "encoder", ("--gray_encoder", "--gray-encoder"), "an encoder trained on gray frames")
     _add_gray(parser, "decoder", ("--gray_decoder", "--gray-decoder"), "gray frames for the decoder")
-    parser.add_argument(
-        "--encoder-ckpt-root",
-        type=Path,
-        metavar="DIR",
-        help="folder of dmr_runs and dmr_runs_gray (default: output_root)",
-    )
-    parser.add_argument(
-        "--protocol", choices=get_args(Protocol), help="as the setting; pretrains the encoders it needs"
-    )
-    parser.add_argument("--folds", type=int, metavar="K", help="as the setting")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="repeat with N seeds, encoder included")
-    parser.add_argument("--baselines", action="store_true", help="train baselines too, on the same split and budget")
-    parser.add_argument(
-        "--encoder-set",
-        nargs="+",
-        action="extend",
-        default=[],
-        dest="encoder_overrides",
-        metavar="KEY=VALUE",
-        help="settings of the encoders that --protocol and --seeds pretrain",
-    )
-    parser.add_argument("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="with --mode predict: folder of the run that answers")
+    add, root = parser.add_argument, "folder of dmr_runs and dmr_runs_gray (default: output_root)"
+    add("--encoder-ckpt-root", type=Path, metavar="DIR", help=root)
+    add("--protocol", choices=get_args(Protocol), help="as the setting; pretrains the encoders it needs")
+    add("--folds", type=int, metavar="K", help="as the setting")
+    add("--seeds", type=int, default=1, metavar="N", help="repeat with N seeds, encoder included")
+    add("--baselines", action="store_true", help="train baselines too, on the same split and budget")
+    words = "settings of the encoders that --protocol and --seeds pretrain"
+    _add_settings(parser, "--encoder-set", "encoder_overrides", words)
+    add("--input", type=Path, metavar="PATH", help="with --mode predict: a folder of frames, or a file")
+    add("--output", type=Path, metavar="DIR", help="a new folder (default: predictions in the run's)")
+    add("--run", type=Path, metavar="DIR", help="with --mode predict: folder of the run that answers")
     ensemble = "with --mode predict: a folder of k-fold, such as kfold_5, whose models answer together"
-    parser.add_argument("--ensemble", type=Path, metavar="DIR", help=ensemble)
+    add("--ensemble", type=Path, metavar="DIR", help=ensemble)
     return _parse(parser, ("train", "test", "predict"))
 
 
@@ -104,16 +90,18 @@ def _add_gray(parser: argparse.ArgumentParser, part: str, flags: Sequence[str], 
     parser.add_argument(*flags, action="store_const", const="gray", default="heat", dest=part, help=words)
 
 
+def _add_settings(parser: argparse.ArgumentParser, flag: str, name: str, words: str) -> None:
+    """A flag of 'key=value' texts."""
+    parser.add_argument(flag, nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest=name, help=words)
+
+
 def _parse(parser: argparse.ArgumentParser, modes: tuple[str, ...] = ("train", "test")) -> Arguments:
-    parser.add_argument(
-        "--cfg-path", type=Path, metavar="DIR", help="folder of the YAML (default: the repository's config)"
-    )
+    add = parser.add_argument
+    add("--cfg-path", type=Path, metavar="DIR", help="folder of the YAML (default: the repository's config)")
     words = "train and then test, or test only" + (", or predict frames of one's own" if "predict" in modes else "")
-    parser.add_argument("--mode", choices=modes, default="train", help=words)
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help="win over the YAML"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    add("--mode", choices=modes, default="train", help=words)
+    _add_settings(parser, "--set", "overrides", "win over the YAML")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on where the run in the folder stopped")
     again.add_argument("--overwrite", action="store_true", help="remove the run in the folder and start afresh")
@@ -202,7 +190,6 @@ def _is_trained(run: Path) -> bool:
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:
-    """Settings of the file that the flags choose."""
     name = "dmr_cfg_gray.yaml" if arguments.encoder == "gray" else "dmr_cfg.yaml"
     settings = _load(arguments, name, LatentSettings)
     if settings.modality != arguments.encoder:
@@ -211,12 +198,10 @@ def latent_settings(arguments: Arguments) -> LatentSettings:
 
 
 def classification_settings(arguments: Arguments) -> ClassificationSettings:
-    """Settings of the file that the flags choose."""
     return _decoder_settings(arguments, "classification", ClassificationSettings)
 
 
 def segmentation_settings(arguments: Arguments) -> SegmentationSettings:
-    """Settings of the file that the flags choose."""
     return _decoder_settings(arguments, "seg", SegmentationSettings)
 
 

@@ -60,7 +60,6 @@ def holds_locks() -> bool:
 
 
 def unlock(path: Path) -> None:
-    """Free a file that `lock` locked."""
     _LOCKS.pop(path).close()
 
 
@@ -197,7 +196,6 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
     with atomic_write(path) as file:
         file.write(text.encode())
 

@@ -106,7 +106,6 @@ class AuditResult:
         logger.debug("%s", self.table())
 
     def as_json(self) -> dict[str, object]:
-        """The result as `write_json` takes it."""
         return asdict(self) | {"warnings": self.warnings}
 
 

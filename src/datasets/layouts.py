@@ -74,14 +74,15 @@ def read_clues(path: PurePath, pattern: re.Pattern[str] | None = None) -> Clues:
     folders = set(filter(None, numbers))
     if named.patient in folders or (named.patient and not folders):
         return named
-    if len(folders) > 1:
-        return replace(named, patient="", rule="several folders are numbered; --patient-from REGEX decides")
     if not folders:
-        return replace(named, patient="", rule=NAMELESS)
-    if named.patient and named.patient.isdigit():
+        rule = NAMELESS
+    elif len(folders) > 1:
+        rule = "several folders are numbered; --patient-from REGEX decides"
+    elif named.patient.isdigit():
         rule = "name and folder tell different patients; --patient-from REGEX decides"
-        return replace(named, patient="", rule=rule)
-    return replace(named, patient=folders.pop(), rule="numbered folder")
+    else:
+        return replace(named, patient=folders.pop(), rule="numbered folder")
+    return replace(named, patient="", rule=rule)
 
 
 def _name_clues(stem: str) -> Clues:

@@ -52,5 +52,4 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def tiff_tag(image: Image.Image, number: int, absent: Any) -> Any:
-    """A TIFF's tag."""
     return getattr(image, "tag_v2", {}).get(number, absent)

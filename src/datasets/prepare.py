@@ -37,23 +37,16 @@ def _parser() -> argparse.ArgumentParser:
     snaps = commands.add_parser("snaps", help="derive the missing heat snapshots of a data folder")
     snaps.add_argument("folder", type=Path, metavar="DIR", help="the data folder, searched with its subfolders")
     begin = commands.add_parser("import", help="turn thermograms of another layout into DMR's, snapshots included")
-    begin.add_argument("source", type=Path, metavar="SOURCE", help="a folder, searched with its subfolders; only read")
-    begin.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder outside of SOURCE")
-    begin.add_argument("--dry-run", action="store_true", help="say what would be made, and write nothing")
-    begin.add_argument("--labels", type=Path, metavar="CSV", help="diagnoses by patient (default: tables in SOURCE)")
-    begin.add_argument("--layout", choices=LAYOUTS, default="auto", help="take files of one layout only (default: all)")
-    begin.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="temperatures in C that are black and white in every gray frame (default: each frame's own range)",
-    )
-    begin.add_argument(
-        "--patient-from",
-        metavar="REGEX",
-        help="what tells the patient: the group (?P<patient>...) searched in the path inside SOURCE without suffix",
-    )
+    add = begin.add_argument
+    add("source", type=Path, metavar="SOURCE", help="a folder, searched with its subfolders; only read")
+    add("out", type=Path, metavar="OUT", help="a new or empty folder outside of SOURCE")
+    add("--dry-run", action="store_true", help="say what would be made, and write nothing")
+    add("--labels", type=Path, metavar="CSV", help="diagnoses by patient (default: tables in SOURCE)")
+    add("--layout", choices=LAYOUTS, default="auto", help="take files of one layout only (default: all)")
+    words = "temperatures in C that are black and white in every gray frame (default: each frame's own range)"
+    add("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help=words)
+    words = "what tells the patient: the group (?P<patient>...) searched in the path inside SOURCE without suffix"
+    add("--patient-from", metavar="REGEX", help=words)
     for command in (snaps, begin):
         command.add_argument("--palette", default=DEFAULT_PALETTE, help="an OpenCV colour map by name (default: jet)")
     return parser

@@ -183,18 +183,15 @@ class RegionDataset(FrameDataset):
 
     def _read(self, indices: Sequence[int]) -> Batch:
         rows = [self.rows[index] for index in indices]
-        boxes = [self.cache.box(row) for row in rows]
+        content = [(box.top, box.left, *box.content) for box in map(self.cache.box, rows)]
         targets = [self._target(row) for row in rows]
         shape = (len(targets), len(self.class_names), *self.image_size)
         return super()._read(indices) | {
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
-            "content": torch.tensor([[box.top, box.left, *box.content] for box in boxes], dtype=torch.int64).view(
-                -1, 4
-            ),
+            "content": torch.from_numpy(np.array(content, np.int64).reshape(-1, 4)),
         }
 
     def _target(self, row: int) -> np.ndarray:
-        """What is drawn in a row's frame."""
         image = self.regions[self.cache.frames[row]]
         return soft_target(image, len(self.class_names), self.background, self.cache.box(row))
 

@@ -91,7 +91,6 @@ class Settings(BaseModel):
 
     @property
     def annotations_path(self) -> Path:
-        """Where the COCO file lies."""
         return self.dataset_path / self.annotation_file
 
     @property

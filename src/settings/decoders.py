@@ -85,7 +85,6 @@ class DecoderSettings(Settings):
 
     @property
     def frame_modality(self) -> Modality:
-        """The modality of the frames this run reads."""
         return self.decoder_modality
 
     @property
@@ -136,7 +135,6 @@ class ClassificationSettings(DecoderSettings):
 
     @property
     def run_name(self) -> str:
-        """Name of the run's folder below `output_root`."""
         return f"dmr_runs_classification_{self.case}{self.baseline_folder}"
 
 
@@ -178,5 +176,4 @@ class SegmentationSettings(DecoderSettings):
 
     @property
     def run_name(self) -> str:
-        """Name of the run's folder below `output_root`."""
         return f"dmr_runs_seg_{self.case}{self.baseline_folder}"

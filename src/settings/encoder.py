@@ -48,7 +48,6 @@ class LatentSettings(Settings):
 
     @property
     def frame_modality(self) -> Modality:
-        """The modality of the frames this run reads."""
         return self.modality
 
     @property
@@ -58,7 +57,6 @@ class LatentSettings(Settings):
 
     @property
     def run_name(self) -> str:
-        """Name of the run's folder below `output_root`."""
         return encoder_run_name(self.modality)
 
 
