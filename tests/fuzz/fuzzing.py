@@ -28,7 +28,7 @@ def is_long() -> bool:
     return settings.get_current_profile_name() == "long"
 
 
-def fuzzed(few: int = 200) -> settings:
+def fuzzed(few: int = 100) -> settings:
     """The settings of a fuzz test: so many inputs by default, always the same; many new ones in the long profile."""
     return settings(
         max_examples=_INPUTS if is_long() else few,

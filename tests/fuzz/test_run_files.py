@@ -183,8 +183,11 @@ def test_predictions(place: Path, data: st.DataObject) -> None:
     attempt("test_predictions", read)
 
 
+_WHOLE_INDEX = {"usable": ["0001/a.jpg"], "originals": [[24, 32]], "digests": ["0"], "notes": {"cut": ["0002/b.jpg"]}}
+
+
 @fuzzed(60)
-@given(content=damaged_json([{"usable": ["0001/a.jpg"], "notes": {"truncated frames": ["0002/b.jpg"]}}]))
+@given(content=damaged_json([_WHOLE_INDEX]))
 def test_index_of_decoded_frames(place: Path, content: bytes) -> None:
     frames = [Frame("0001", Path("0001/a.jpg"), "a")]
     (place / "0001").mkdir(exist_ok=True)
