@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,23 +93,17 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
     for identity, image in images.items():
         if image and image.outline > _LONGEST_OUTLINES:
             _leave_out(images, identity, "annotated images whose outlines are longer than any hand draws", skipped)
-    annotated = tuple(_small_above_large(image) for image in images.values() if image and image.shapes)
-    return Annotations(names, background_index, annotated)
+    annotated = [image for image in images.values() if image and image.shapes]
+    for image in annotated:  # small above large: exporters lose which shape was drawn above which
+        image.shapes.sort(key=_area, reverse=True)
+    return Annotations(names, background_index, tuple(annotated))
 
 
-def _small_above_large(image: AnnotatedImage) -> AnnotatedImage:
-    """With its shapes from the largest to the smallest: exporters lose which one was drawn above which."""
-
-    def area(shape: Shape) -> float:
-        return float(coco_mask.area(shape[1])) if isinstance(shape[1], dict) else sum(map(_enclosed, shape[1]))
-
-    return replace(image, shapes=sorted(image.shapes, key=area, reverse=True))
-
-
-def _enclosed(polygon: np.ndarray) -> float:
-    """Area of a polygon [points, 2]."""
-    x, y = (polygon - polygon[0]).T
-    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+def _area(shape: Shape) -> float:
+    if isinstance(shape[1], dict):
+        return float(coco_mask.area(shape[1]))
+    corners = ((polygon - polygon[0]).T for polygon in shape[1])
+    return sum(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2 for x, y in corners)
 
 
 def _read_images(entries: list[dict[str, Any]], skipped: Skipped) -> _Images:

@@ -63,8 +63,8 @@ class LabelTable:
 
 
 def _plain(text: str) -> str:
-    """Small letters without accents."""
-    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    """Small letters without accents, and without blanks around them."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.strip().casefold()) if not unicodedata.combining(c))
 
 
 def label_of(text: str) -> Label | None:
@@ -124,7 +124,7 @@ def read_label_table(path: Path, known: Collection[str], files: Mapping[str, str
     header = [re.sub(r"\W|_", "", _plain(cell)) if headed else "" for cell in first]
     table = _Columns(path, header, _columns(rows[headed:], len(first)))
     meant = [
-        [label_of(cell) or (asked.get(_answer(cell)) if headed else None) for cell in column]
+        [label_of(cell) or (asked.get(_plain(cell)) if headed else None) for cell in column]
         for column, asked in zip(table.cells, asks, strict=True)
     ]
     label = _label_column(table, meant)
@@ -145,17 +145,12 @@ def _columns(rows: Sequence[Sequence[str]], count: int) -> list[list[str]]:
     return [[row[column] if column < len(row) else "" for row in rows] for column in range(count)]
 
 
-def _answer(cell: str) -> str:
-    """A cell as `_YES` and `_NO` have it."""
-    return _plain(cell.strip())
-
-
 def _asked(header: str, values: Sequence[str]) -> dict[str, Label]:
     """What yes and no mean in a column of such answers, if its header tells; empty where it does not.
 
     The header asks for a diagnosis, for healthy or for sick. Ones alone are not enough: healthy may be 1 and sick 2.
     """
-    answers = {_answer(value) for value in values if value.strip() and label_of(value) is None}
+    answers = {_plain(value) for value in values if value.strip() and label_of(value) is None}
     if not answers & _NO or any(re.search(r"\d", answer) for answer in answers - _YES - _NO):
         return {}
     spoken = re.findall(r"[^\W\d_]+", header)
@@ -169,9 +164,7 @@ def _asked(header: str, values: Sequence[str]) -> dict[str, Label]:
 
 def _shown(values: Sequence[str], asked: Mapping[str, Label]) -> list[tuple[str, Label]]:
     """Each answer of a column with its meaning."""
-    return sorted(
-        {(cell, asked[_answer(cell)]) for cell in values if label_of(cell) is None and _answer(cell) in asked}
-    )
+    return sorted({(cell, asked[_plain(cell)]) for cell in values if label_of(cell) is None and _plain(cell) in asked})
 
 
 def table_key(text: str) -> str:
