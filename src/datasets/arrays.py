@@ -116,8 +116,9 @@ def _only_member(content: bytes) -> bytes:
 
 
 def _parsed(content: bytes) -> NDArray[Any]:
-    """One array; no Python object is made, and of the memory that a header claims no more is used than bytes are there."""
+    """One array, without making any Python object of it."""
     try:
+        # Of the memory that a header claims, no more is used than bytes are there.
         return np.asarray(npy.read_array(io.BytesIO(content), allow_pickle=False))
     except (*_ERRORS, struct.error, tokenize.TokenError, MemoryError):
         raise RefusedError(_DAMAGED) from None
