@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pycocotools import mask as coco_mask
@@ -196,6 +196,7 @@ def test_declared_size_scales_the_regions(tmp_path: Path) -> None:
     assert_allclose(share, expected, atol=1e-6)
 
 
+@settings(max_examples=30)
 @given(
     polygons=st.lists(
         st.tuples(

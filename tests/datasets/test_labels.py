@@ -13,8 +13,8 @@ DAMAGED = {
     "nothing": b"",
     "binary": bytes(range(256)) * 4,
     "a field without end": b'1,"Sick' + b"x" * 200_000,
-    "a first row that is longer than all others": b"id,label" + b",x" * 50_000 + b"\n" + b"1,Sick\n" * 50_000,
-    "too many rows": b"1,Sick\n" * 60_000,
+    "a first row that is longer than all others": b"id,label" + b",x" * 50_000 + b"\n" + b"1,Sick\n" * 50,
+    "too many rows": b"1,Sick\n" * 50_001,
 }
 
 
