@@ -235,11 +235,9 @@ def palette_of(dataset: FrameDataset, named: str | None = None) -> str | None:
         return None
     if named is not None:
         return palette_name(named)
-    found = None
-    if len(dataset) >= _FEWEST_OF_PALETTE:
-        found = recognised_palette(dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy())
+    few = len(dataset) < _FEWEST_OF_PALETTE
+    found = None if few else recognised_palette(dataset.spread(_FRAMES_OF_PALETTE).everything()["frame"].numpy())
     if found is None:
-        few = len(dataset) < _FEWEST_OF_PALETTE
         why = f"{len(dataset)} heat maps are too few to tell" if few else "the colours of the heat maps do not tell"
         logger.warning(
             "%s which palette they are drawn in: %s is assumed; --set palette=NAME says it", why, DEFAULT_PALETTE
