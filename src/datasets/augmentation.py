@@ -56,8 +56,7 @@ def augmented(
         change = _strongly_changed if strong else _changed
         maps["frame"] = _regrayed(maps["frame"], lambda levels: change(levels, there), palette)
         if strong:
-            noise = torch.stack([_noise(maps["frame"].shape[1:], draw) for draw in draws[:, 10].tolist()])
-            maps["frame"] = _worse(maps["frame"], there, sent(noise, there.device))
+            maps["frame"] = _worse(maps["frame"], draws)
     return batch | maps | {"flipped": flip}
 
 
@@ -164,19 +163,17 @@ def _strongly_changed(levels: torch.Tensor, draws: torch.Tensor) -> torch.Tensor
     return (levels / 255).clamp(1e-4, 1) ** exponent * 255 * gain + offset
 
 
-def _worse(frames: torch.Tensor, draws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """Frames [B, C, H, W] in 0..255, some of them blurred, all with as much of the noise as the draws say."""
+def _worse(frames: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """Frames [B, C, H, W] in 0..255, some of them blurred, all with as much noise as the draws on the CPU say."""
+    seeds = ((draws[:, 10].double() + 1) * 2**30).long().tolist()
+    drawn = [torch.randn(frames.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    noise, draws = sent(torch.stack(drawn), frames.device), sent(draws, frames.device)
     kernel = sent(torch.tensor([1.0, 2.0, 1.0]), frames.device)
     weights = (kernel[:, None] * kernel / 16).expand(frames.shape[1], 1, 3, 3)
     soft = F.conv2d(F.pad(frames, (1, 1, 1, 1), mode="replicate"), weights, groups=frames.shape[1])
     blurred = (draws[:, 9] + 1) / 2 < BLURRED
     frames = torch.where(blurred[:, None, None, None], soft, frames)
     return frames + 255 * NOISE * ((draws[:, 10] + 1) / 2)[:, None, None, None] * noise
-
-
-def _noise(shape: torch.Size, draw: float) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(int((draw + 1) * 2**30))
-    return torch.randn(shape, generator=generator)
 
 
 def _regrayed(frames: torch.Tensor, changed: Callable[[torch.Tensor], torch.Tensor], palette: str) -> torch.Tensor:

@@ -188,7 +188,7 @@ class Collection:
         """
         settings, strata = self.settings, self._strata(split.unit)
         usable = set(dataset.units(split.unit))
-        if self._protocol == "final" and usable:
+        if self._protocol == "final" and usable:  # which keeps nobody back to choose or to test on
             self._require_both_diagnoses(usable, which)
             return Division(tuple(sorted(usable)), (), ())
         transductive = settings.transductive and isinstance(settings, LatentSettings)

@@ -145,7 +145,7 @@ def _explain(
     """The first of pydantic's complaints as one line, with a count of the others; a name that nothing reads goes before
     what is wrong with values, since it may be the very name whose value is missed."""
     problems = error.errors()
-    first = min(problems, key=lambda problem: not _is_of_name(problem))
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden" and not _is_removed(problem))
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
@@ -168,11 +168,6 @@ def _explain(
         if accepted.startswith("a list") and isinstance(value, str):
             text = f"{where}: {quoted}: {accepted} is accepted, in brackets: {key}='[{one_line(value, 100)}]'"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-
-
-def _is_of_name(problem: ErrorDetails) -> bool:
-    """Whether a complaint is that nothing reads a key, or no longer its value."""
-    return problem["type"] == "extra_forbidden" or _is_removed(problem)
 
 
 def _is_removed(problem: ErrorDetails) -> bool:
