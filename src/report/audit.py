@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from src.report.runs import Run, number
-from src.report.tables import ABSENT, Cell, Notes, Table, as_list, digits, score_cell, some
+from src.report.tables import ABSENT, Cell, Table, as_list, digits, score_cell, some
 
 _TOLD = "the diagnosis can be told from what is not anatomy: "
 _FRAMES = {"heat": "heat maps", "gray": "gray frames"}
@@ -35,8 +35,8 @@ def audit_tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def _audit_table(runs: Sequence[Run]) -> Table:
-    audit, notes = runs[0].audit, Notes()
-    rows = [_trait_row(trait, notes) for trait in as_list(audit.get("traits")) if isinstance(trait, dict)]
+    audit = runs[0].audit
+    rows = [_trait_row(trait) for trait in as_list(audit.get("traits")) if isinstance(trait, dict)]
     strata, same = (", ".join(map(str, as_list(audit.get(key)))) for key in ("strata", "same_in_all"))
     columns = ["trait", "AUC", "lower end, corrected for the number of traits", "p", f"AUC within {strata or 'strata'}"]
     counts = " and ".join(f"{audit[key]} {key}" for key in ("healthy", "sick") if number(audit.get(key)) is not None)
@@ -47,28 +47,25 @@ def _audit_table(runs: Sequence[Run]) -> Table:
         "Each trait alone tells sick from healthy this well: far from 0.5, a decoder can learn it, not the disease."
     ]
     source = f"results/audit.json of {some([run.name for run in runs])}"
-    return Table(
-        "Traits of frames and patients", columns, rows, source, notes.lines(), " ".join(text for text in told if text)
-    )
+    return Table("Traits of frames and patients", columns, rows, source, " ".join(text for text in told if text))
 
 
-def _trait_row(trait: Mapping[str, Any], notes: Notes) -> list[Cell]:
+def _trait_row(trait: Mapping[str, Any]) -> list[Cell]:
     warned, missing = trait.get("warns") is True, number(trait.get("missing"))
     below = ["warning"] * warned + ([f"{missing:.0f} patients without"] if missing else [])
     corrected, p = (number(trait.get(key)) for key in ("corrected_low", "p"))
     return [
         Cell(str(trait.get("trait", "trait")), "; ".join(below), kind="head warning" if warned else "head"),
-        _area(trait.get("auc"), notes),
+        _area(trait.get("auc")),
         *(ABSENT if value is None else Cell(digits(value)) for value in (corrected, p)),
-        _area(trait.get("within"), notes, with_pairs=True),
+        _area(trait.get("within"), with_pairs=True),
     ]
 
 
-def _area(found: Any, notes: Notes, with_pairs: bool = False) -> Cell:
+def _area(found: Any, with_pairs: bool = False) -> Cell:
     """The AUC over pairs of patients that `src.evaluation.auc.PairAUC` holds."""
     area = found if isinstance(found, dict) else {}
-    cell, pairs = score_cell(None, area.get("interval"), notes), number(area.get("pairs"))
-    if with_pairs and pairs is not None:
-        below = f"{cell.below}; {pairs:.0f} pairs" if cell.below else f"{pairs:.0f} pairs"
-        cell = replace(cell, below=below)
-    return cell
+    cell, pairs = score_cell(None, area.get("interval")), number(area.get("pairs"))
+    if not with_pairs or pairs is None:
+        return cell
+    return replace(cell, below=(f"{cell.below}; " if cell.below else "") + f"{pairs:.0f} pairs")
