@@ -19,11 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.evaluation.classification import by_patient
 from src.evaluation.comparison_figure import Regions, Sick, comparison
 from src.evaluation.intervals import Interval, paired_bootstrap, score
-from src.evaluation.runs import one_run
-from src.evaluation.tested import Line, Tested, by_seed, mean_of, read_tested
+from src.evaluation.summary import one_run
+from src.evaluation.tested import Line, Tested, by_seed, mean_of, means_by_patient, read_tested
 from src.files import write_json, write_text
 from src.settings import TASKS, ClassificationSettings, DecoderRunSettings, SegmentationSettings, with_defaults
 from src.settings.file import read_record
@@ -107,11 +106,9 @@ def _read(path: Path) -> _Read:
 
 
 def _refuse_other_patients(a: _Read, b: _Read) -> None:
-    alone = [sorted(one.patients - other.patients) for one, other in ((a, b), (b, a))]
-    if any(alone):
-        told = "; ".join(
-            f"in {read.folder} alone: {some(names, 10)}" for read, names in zip((a, b), alone, strict=True) if names
-        )
+    alone = {read.folder: sorted(read.patients - other.patients) for read, other in ((a, b), (b, a))}
+    told = "; ".join(f"in {folder} alone: {some(names, 10)}" for folder, names in alone.items() if names)
+    if told:
         raise UserError(f"the two runs were tested on different patients ({told}); compare runs that share a split")
 
 
@@ -126,13 +123,8 @@ def _dice(lines: Sequence[Line]) -> dict[str, float]:
 
 def _sick(a: _Read, b: _Read, scores: tuple[dict[str, float], dict[str, float]]) -> Sick:
     """What is pictured of two classifiers; `UserError` where a patient is healthy in one run and sick in the other."""
-    (names, labels, means), (_, other_labels, other_means) = (
-        by_patient(
-            [line["patient"] for line in read.lines],
-            *(np.array([float(line[name]) for line in read.lines]) for name in ("label", "probability")),
-        )
-        for read in (a, b)
-    )
+    names, labels, means = means_by_patient(a.lines)
+    _, other_labels, other_means = means_by_patient(b.lines)
     changed = [name for name, one, other in zip(names, labels, other_labels, strict=True) if one != other]
     if changed:
         raise UserError(
@@ -161,11 +153,12 @@ def table(found: Comparison) -> str:
     lines.append(f"{'Dice' if 'dice_macro' in found.shown else '':{width}}      A      B    A - B")
     for name, words in found.shown.items():
         ends = found.differences[name]
-        interval = f"({ends.low:+z.3f} to {ends.high:+z.3f})" if ends.low is not None and ends.high is not None else ""
-        apart = ends.low is not None and ends.high is not None and (ends.low > 0 or ends.high < 0)
         values = "  ".join(f"{scores[name]:.3f}" for scores in found.scores)
         value = "    -" if ends.value is None else f"{ends.value:+z.3f}"
-        lines.append(f"{words:{width}}  {values}   {value}  {interval}{'  *' if apart else ''}")
+        interval = ""
+        if ends.low is not None and ends.high is not None:
+            interval = f"({ends.low:+z.3f} to {ends.high:+z.3f})" + ("  *" if ends.low > 0 or ends.high < 0 else "")
+        lines.append(f"{words:{width}}  {values}   {value}  {interval}")
     return "\n".join([*lines, "", "*: the interval holds no 0; of many scores one in twenty does so by chance"])
 
 

@@ -73,10 +73,18 @@ def chosen_out_of_fold(lines: Sequence[Line]) -> tuple[float, float]:
 
     They are chosen on the probabilities that trainings without the patient gave it, their mean over frames and seeds.
     """
-    patients = [line["patient"] for line in lines]
-    labels, probabilities = (np.array([float(line[name]) for line in lines]) for name in ("label", "probability"))
-    _, labels, probabilities = by_patient(patients, labels, probabilities)
+    _, labels, probabilities = means_by_patient(lines)
     return choose_threshold(labels, probabilities), fit_temperature(labels, probabilities)
+
+
+def means_by_patient(lines: Sequence[Line]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Patients of a classifier's lines in order, the label of each, and its mean probability."""
+    patients = [line["patient"] for line in lines]
+    return by_patient(patients, _numbers(lines, "label"), _numbers(lines, "probability"))
+
+
+def _numbers(lines: Sequence[Line], name: str) -> np.ndarray:
+    return np.array([float(line[name]) for line in lines])
 
 
 def by_seed(settings: DecoderRunSettings, lines: list[Line]) -> dict[str, Tested]:
@@ -96,13 +104,10 @@ def mean_of(seeds: Mapping[str, Tested]) -> Statistic:
 
 def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
     patients = [line["patient"] for line in lines]
-    labels, *of_frames = (
-        np.array([float(line[name]) for line in lines]) for name in ("label", "probability", *_OF_TRAINING)
-    )
-    names, labels_by_patient, _ = by_patient(patients, labels, labels)
-    means = by_patient(patients, labels, of_frames[0])[2]
+    frames, chosen, divisors = (_numbers(lines, name) for name in ("probability", *_OF_TRAINING))
+    names, labels_by_patient, means = by_patient(patients, _numbers(lines, "label"), frames)
     first = [patients.index(name) for name in names]  # a patient lies in one fold, whose numbers all its frames have
-    threshold, temperature = (values[first] for values in of_frames[1:])
+    threshold, temperature = chosen[first], divisors[first]
     calibrated = apply_temperature(means, temperature)
     statistic, called = binary_statistic(labels_by_patient, means, threshold), means >= threshold
     alike = {}

@@ -29,14 +29,7 @@ from src.networks.findings import FrameFeatures, TumourFinder
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
 from src.networks.tumours import read_tumours
-from src.settings import (
-    TASKS,
-    DecoderRunSettings,
-    DecoderSettings,
-    LatentSettings,
-    SegmentationSettings,
-    with_defaults,
-)
+from src.settings import TASKS, DecoderRunSettings, DecoderSettings, LatentSettings, SegmentationSettings, with_defaults
 from src.settings.fields import Kind, fields_of
 
 N = TypeVar("N", bound=nn.Module)

@@ -140,11 +140,8 @@ def _is_state(value: Any) -> bool:
 
 def _is_begun(value: Any) -> bool:
     kinds = {"step": int, "frames": int, "sums": dict, "state": torch.Tensor}
-    return (
-        isinstance(value, dict)
-        and value.keys() == kinds.keys()
-        and all(isinstance(value[key], kind) for key, kind in kinds.items())
-    )
+    is_whole = isinstance(value, dict) and value.keys() == kinds.keys()
+    return is_whole and all(isinstance(value[key], kind) for key, kind in kinds.items())
 
 
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
@@ -177,6 +174,13 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     wrong = [name for name, right in fits.items() if not right]
     if wrong:
         raise UserError(f"{path}: no checkpoint of this code: its {wrong[0]} is of another type")
+
+
+def same_weights(one: State | None, other: State | None) -> bool:
+    """Whether two sets of weights are equal to the bit; None for no weights."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())
 
 
 def restore(model: nn.Module, state: State, path: Path) -> None:
@@ -218,7 +222,7 @@ def load_encoder(
     found = "taught" if isinstance(encoder, TaughtEncoder) else "cuts"
     if found != kind:
         raise UserError(f"{path}: encoder: {found} there, {kind} in the settings; this makes one: {command}")
-    if isinstance(encoder, TaughtEncoder) and not _is_shipped(checkpoint.model):
+    if found == "taught" and not same_weights(checkpoint.model, TaughtEncoder.weights_in(read_taught())):
         logger.warning("%s: not the weights that ship today; to take these: %s, and --overwrite", path, command)
     results = root / encoder_run_name(modality) / "results"
     if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
@@ -226,11 +230,6 @@ def load_encoder(
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
-
-
-def _is_shipped(state: State) -> bool:
-    shipped = TaughtEncoder.weights_in(read_taught())
-    return state.keys() == shipped.keys() and all(torch.equal(state[name], shipped[name]) for name in shipped)
 
 
 def refuse_missing_encoder(root: Path, modality: Modality, kind: EncoderKind) -> None:
@@ -260,11 +259,8 @@ def refuse_other_networks(recorded: Mapping[str, Any], settings: Settings, path:
 def refuse_other_settings(recorded: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:
     """`UserError` where settings that a run was trained with are not those asked for; both as JSON has them."""
     trained = with_defaults(recorded)
-    changed = [
-        f"{key}: {trained[key]} then, {value} now"
-        for key, value in asked.items()
-        if key in trained and trained[key] != value
-    ]
+    differing = {key: value for key, value in asked.items() if key in trained and trained[key] != value}
+    changed = [f"{key}: {trained[key]} then, {value} now" for key, value in differing.items()]
     if changed:
         raise UserError(f"{path}: was trained with other settings: {'; '.join(changed)}")
 

@@ -64,10 +64,10 @@ class TaughtEncoder(nn.Module):
     def from_state_dict(cls, state: dict[str, torch.Tensor], palette: str = DEFAULT_PALETTE) -> Self:
         """The encoder whose size the weights imply; ValueError names what does not fit."""
         base = state["features_mean"].numel() // 4
-        with torch.device("meta"):  # what the shapes claim may need more memory than there is
-            claimed = UNet(1, 1, base) if base else None
-        if claimed is None:
+        if not base:
             raise ValueError("features_mean: at least 4 numbers are needed")
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = UNet(1, 1, base)
         own = {f"unet.{name}": value for name, value in claimed.state_dict().items() if not name.startswith("outc.")}
         sizes = {name: list(value.shape) for name, value in state.items()}
         wanted = {name: list(value.shape) for name, value in own.items()}

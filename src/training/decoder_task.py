@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -91,7 +91,7 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
     return sum(total for _, total, _ in found) / len(dataset), np.stack([by_place[i] for i in range(len(dataset))])
 
 
-def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
+def small_batches(dataset: FrameDataset, places: Sequence[int]) -> Iterator[Batch]:
     """Batches of the dataset's places in this order, no larger than prediction has memory for."""
     height, width = dataset.image_size
-    return batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0)
+    return batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)))

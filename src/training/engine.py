@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from src.datasets.torch_datasets import RegionDataset
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
-from src.networks.checkpoint import Checkpoint, State
+from src.networks.checkpoint import Checkpoint
 from src.settings import TASKS, RunSettings, Settings, with_defaults
 from src.settings.fields import Kind, fields_of
 from src.settings.gone import WAS_REMOVED, removed
@@ -45,7 +46,7 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: not available on this machine; there is {[k for k, v in available.items() if v]}"
         )
     if name == "cuda" and distributed.processes_asked_for() > 1:
-        torch.cuda.set_device(distributed.local_rank())
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
 
 
@@ -108,7 +109,8 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
             scores = _one_epoch(task, run, state, progress, stop, clock, bar)
             state = _after_epoch(state, task, progress.epoch, scores, clock)
             kept = "  (kept)" if state.best_epoch == state.epoch else ""
-            logger.info("epoch %d  %s%s", state.epoch, _in_words(scores), kept)
+            told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            logger.info("epoch %d  %s%s", state.epoch, told, kept)
             if board is not None:
                 checkpoints.save(run.last, state)
                 _write_copies(state, run)
@@ -227,39 +229,27 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
 def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
     """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
-    may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE, Kind.LENGTH)
-    if blank.settings.get("schedule", "constant") != "constant":  # it is spread over all epochs, those before too
-        may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE)
+    # A schedule is spread over all epochs, those before too.
+    kinds = (Kind.MACHINE, Kind.LENGTH) if blank.settings.get("schedule", "constant") == "constant" else (Kind.MACHINE,)
+    may_change = fields_of(TASKS[blank.settings["task"]], *kinds)
     changed = [
         f"{key}: {then_settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
         if key not in may_change and then_settings.get(key) != value
     ]
     changed += [f"{found}, which {WAS_REMOVED}" for found in removed(state.settings, of_training=True)]
-    for what, then, now in (
-        (
-            "patients trained on",
-            set(state.patients) - set(state.validation),
-            set(blank.patients) - set(blank.validation),
-        ),
-        ("validation patients", set(state.validation), set(blank.validation)),
-    ):
+    trained = [set(of.patients) - set(of.validation) for of in (state, blank)]
+    validated = [set(of.validation) for of in (state, blank)]
+    for what, (then, now) in (("patients trained on", trained), ("validation patients", validated)):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
     if state.data:  # older checkpoints have none
         changed += [f"{what}: others now" for what, digest in blank.data.items() if state.data.get(what) != digest]
     if state.class_names not in ([], blank.class_names):
         changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(blank.class_names)} now")
-    if not same_weights(state.encoder, blank.encoder):
+    if not checkpoints.same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     return changed
-
-
-def same_weights(one: State | None, other: State | None) -> bool:
-    """Whether two sets of weights are equal to the bit; None for no weights."""
-    if one is None or other is None:
-        return one is other
-    return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())
 
 
 def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
@@ -287,13 +277,5 @@ def _is_best(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> 
 
 def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
     """The last finished epoch with what was trained since."""
-    return replace(
-        state,
-        model=task.model.state_dict(),
-        optimizer=task.optimizer.state_dict(),
-        seconds=clock.seconds(),
-    )
-
-
-def _in_words(scores: Scores) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    model, optimizer = task.model.state_dict(), task.optimizer.state_dict()
+    return replace(state, model=model, optimizer=optimizer, seconds=clock.seconds())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,13 +29,13 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
 
 
-def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of the dataset's places in this order."""
-    return _load(dataset, _chunks(list(order), batch_size), workers)
+def batches_of(dataset: FrameDataset, order: Sequence[int], batch_size: int) -> Iterator[Batch]:
+    """Batches of the dataset's places in this order, loaded by this process."""
+    return map(dataset.__getitems__, _chunks(order, batch_size))
 
 
-def _chunks(places: list[int], size: int) -> list[list[int]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
+def _chunks(places: Sequence[int], size: int) -> list[list[int]]:
+    return [list(places[start : start + size]) for start in range(0, len(places), size)]
 
 
 class _Carried(Dataset[Any]):
@@ -205,13 +205,3 @@ def train_one_epoch(
     progress.read(names)
     progress.sums = distributed.mean_of_all(progress.sums)
     return {name: value / progress.frames for name, value in progress.sums.items()}
-
-
-def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:
-    """Means over the frames of several batches, from pairs of batch size and batch means."""
-    total, sums = 0, dict[str, float]()
-    for size, losses in batches:
-        total += size
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + size * value.item()
-    return {name: value / total for name, value in sums.items()}

@@ -11,12 +11,12 @@ from sklearn import metrics as sk
 
 from src.errors import UserError
 from src.evaluation.classification import (
-    area_under_curve,
     binary_scores,
     binary_statistic,
     by_patient,
     classification_intervals,
     classification_scores,
+    frame_scores,
 )
 
 
@@ -88,7 +88,7 @@ def test_one_class_only_has_no_auc(label: int, caplog: pytest.LogCaptureFixture)
         scores = binary_scores(labels, probabilities, "x")
     assert np.isnan(scores["x_auc"])
     assert np.isnan(scores["x_balanced_accuracy"])
-    assert np.isnan(area_under_curve(labels, probabilities))
+    assert np.isnan(frame_scores(labels, probabilities)["frame_auc"])
     assert np.isnan(scores["x_mcc"])
     assert np.isnan(scores["x_average_precision"]) == np.isnan(scores["x_f1"]) == (label == 0)
     assert np.isnan(scores["x_sensitivity"]) == np.isnan(scores["x_recall"]) == (label == 0)
