@@ -35,7 +35,9 @@ def table() -> None:
         for stage in STAGES:
             rows.append(stage(data, Path(folder)))
             print(_line(rows[-1]), flush=True)
-    (HERE / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    (HERE / "results.json").write_text(
+        json.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def main() -> None:

@@ -1,7 +1,5 @@
 """K-means of latents, over the pixels of many frames: a segmentation that no label was needed for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -62,13 +62,10 @@ class Comparison:
 
     names: tuple[str, str]
     patients: int
-    frames: tuple[int, int]
-    """Of these patients, in either run."""
+    frames: tuple[int, int]  # of these patients, in either run
     scores: tuple[dict[str, float], dict[str, float]]
-    differences: dict[str, Interval]
-    """The first minus the second."""
-    shown: dict[str, str]
-    """The scores that the console and the picture show, and what these are called."""
+    differences: dict[str, Interval]  # the first minus the second
+    shown: dict[str, str]  # the scores that the console and the picture show, and what these are called
     pictured: Regions | Sick
 
 

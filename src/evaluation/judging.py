@@ -44,8 +44,7 @@ class Verdict:
     temperature: float
     scores: dict[str, float]
     """`val/...` and `test/...`; `..._calibrated` are those of probabilities after the temperature."""
-    intervals: dict[str, Interval]
-    """Of the test scores by patient, `test/patient_...`."""
+    intervals: dict[str, Interval]  # of the test scores by patient, `test/patient_...`
 
 
 def judge_classifier(validation: Predicted, test: Predicted, strata: Strata, seed: int) -> Verdict:

@@ -18,8 +18,7 @@ from src.files import read_json
 from src.settings import ClassificationSettings, DecoderRunSettings
 
 Line = dict[str, str]
-_OF_TRAINING = ("threshold", "temperature")
-"""What a classifier's metrics.json holds of its validation patients."""
+_OF_TRAINING = ("threshold", "temperature")  # what a classifier's metrics.json holds of its validation patients
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,13 @@ class Pairs:
 class Tested:
     """The test predictions of one seed, over all folds."""
 
-    patients: list[str]
-    """Whose each unit is: a patient in classification, a frame in segmentation."""
+    patients: list[str]  # whose each unit is: a patient in classification, a frame in segmentation
     statistic: Statistic
-    others: dict[str, float]
-    """Scores without an interval."""
-    draw: Callable[[Path, str], None]
-    """Pictures of them into a folder; the text says of what."""
+    others: dict[str, float]  # scores without an interval
+    draw: Callable[[Path, str], None]  # pictures of them into a folder; the text says of what
     trials: dict[str, int] = field(default_factory=dict)
     """Of scores that are proportions, the independent trials that they are made of; in classification."""
-    pairs: Pairs | None = None
-    """In classification."""
+    pairs: Pairs | None = None  # in classification
 
 
 def differences(settings: DecoderRunSettings, one: Path, other: Path) -> dict[str, Interval]:

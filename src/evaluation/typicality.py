@@ -1,7 +1,5 @@
 """How far a frame lies from those of training, in what the decoder sees: latents, or pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,18 +20,12 @@ class Typicality:
     Source: Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018.
     """
 
-    mean: np.ndarray
-    """[F]"""
-    scale: np.ndarray
-    """[F], what each feature is divided by first."""
-    precision: np.ndarray
-    """[F, F], inverse of the shrunk covariance of the divided features."""
-    threshold: float
-    """A frame that is further is called unlike the training data."""
-    quantile: float
-    """Share of the frames of the same kind that are expected to be no further than the threshold."""
-    frames: int
-    """How many frames, of training and of validation, it was made from."""
+    mean: np.ndarray  # [F]
+    scale: np.ndarray  # [F], what each feature is divided by first
+    precision: np.ndarray  # [F, F], inverse of the shrunk covariance of the divided features
+    threshold: float  # a frame that is further is called unlike the training data
+    quantile: float  # share of the frames of the same kind that are expected to be no further than the threshold
+    frames: int  # how many frames, of training and of validation, it was made from
 
     def distances(self, pooled: np.ndarray) -> np.ndarray:
         """Mahalanobis distances [N] of pooled latents [N, F], divided by the root of F: about 1 in training."""

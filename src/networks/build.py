@@ -1,7 +1,5 @@
 """From settings and checkpoints to networks, for training, test, prediction and export alike: the one place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache

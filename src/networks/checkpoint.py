@@ -34,29 +34,22 @@ class Checkpoint:
 
     model: State
     settings: dict[str, Any] = field(default_factory=dict)
-    patients: list[str] = field(default_factory=list)
-    """Those it was trained or chosen on."""
-    validation: list[str] = field(default_factory=list)
-    """Those of them it was chosen on."""
+    patients: list[str] = field(default_factory=list)  # those it was trained or chosen on
+    validation: list[str] = field(default_factory=list)  # those of them it was chosen on
     data: dict[str, str] = field(default_factory=dict)
     """Digests of the frames and labels it was trained, chosen and tested on (`Parts.digests`); none in older ones."""
-    class_names: list[str] = field(default_factory=list)
-    """A segmenter's, in the order of its outputs."""
-    encoder: State | None = None
-    """The frozen encoder under a decoder, or the networks that find the features it sees."""
+    class_names: list[str] = field(default_factory=list)  # a segmenter's, in the order of its outputs
+    encoder: State | None = None  # the frozen encoder under a decoder, or the networks that find the features it sees
     encoder_patients: list[str] = field(default_factory=list)
     """Those that encoder was pretrained or chosen on, where it says so."""
-    palette: str | None = None
-    """What the heat maps are read back to levels through, where the networks see levels."""
+    palette: str | None = None  # what the heat maps are read back to levels through, where the networks see levels
     epoch: int = 0
     best_epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a finished epoch: what metrics.jsonl holds."""
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a finished epoch: what metrics.jsonl holds
     optimizer: dict[str, Any] | None = None
     begun: dict[str, Any] | None = None
     """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
-    seconds: float = 0.0
-    """Time that training took until here, with all interruptions left out."""
+    seconds: float = 0.0  # time that training took until here, with all interruptions left out
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

@@ -21,5 +21,4 @@ class Pixels(nn.Module):
         return x
 
 
-Frozen = CUTSEncoder | TaughtEncoder | Pixels | NormalisedLevels | FrameFeatures
-"""What stands before a decoder."""
+Frozen = CUTSEncoder | TaughtEncoder | Pixels | NormalisedLevels | FrameFeatures  # what stands before a decoder

@@ -31,8 +31,7 @@ class TaughtEncoder(nn.Module):
     It saw no patient's frame, so that there is none to keep from it.
     """
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
 
     def __init__(self, base_channels: int, palette: str = DEFAULT_PALETTE) -> None:
         super().__init__()

@@ -26,8 +26,7 @@ FEATURES = (
 greatest excess of warmth over what anatomy explains, and how far left and right differ: the breasts' mean, warmest
 place and spread, the nipples' and the armpits' mean. All but the first two in standard deviations of the frame's
 levels; a region that is not there differs by 0."""
-_WARMEST = 5
-"""Pixels on a side over which the warmest place is a mean."""
+_WARMEST = 5  # pixels on a side over which the warmest place is a mean
 
 
 class TumourFinder(nn.Module):
@@ -66,8 +65,7 @@ class TumourFinder(nn.Module):
 class FrameFeatures(nn.Module):
     """A frame's FEATURES, as what a decoder sees in place of latents. Always frozen; it saw no patient."""
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
     latent_dim = len(FEATURES)
 
     def __init__(self, finder: TumourFinder) -> None:

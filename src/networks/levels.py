@@ -6,8 +6,7 @@ from torch import nn
 from src.datasets.augmentation import level_table, levels_of
 from src.datasets.snapshots import DEFAULT_PALETTE
 
-_LEAST_SPREAD = 1e-3
-"""Of levels in 0..1; keeps an even frame from becoming noise."""
+_LEAST_SPREAD = 1e-3  # of levels in 0..1; keeps an even frame from becoming noise
 
 
 class NormalisedLevels(nn.Module):
@@ -17,8 +16,7 @@ class NormalisedLevels(nn.Module):
     repeats the border. Heat maps are read back through `palette`.
     """
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
     latent_dim = 1
     table: torch.Tensor
 

@@ -20,11 +20,9 @@ SHIPPED_TUMOURS = REPOSITORY / "model" / "weights" / "tumours.safetensors"
 class TaughtTumours:
     """What the file holds."""
 
-    state: dict[str, torch.Tensor]
-    """Of the network, in float32."""
+    state: dict[str, torch.Tensor]  # of the network, in float32
     base_channels: int
-    taught_on: str
-    """In words, for people."""
+    taught_on: str  # in words, for people
 
     def network(self) -> TumourModel:
         """The network with its weights, in eval mode and frozen."""

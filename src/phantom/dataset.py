@@ -4,8 +4,6 @@ Frontal torsos with temperatures, region polygons and, in half of the patients, 
 proves the software and says nothing clinical. "Left" is the image's left.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

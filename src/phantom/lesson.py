@@ -4,8 +4,6 @@ The rate ends at nothing, and the last weights are kept. What is drawn follows f
 processes that draw; interrupted, a lesson goes on where it was last saved.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from abc import ABC, abstractmethod
@@ -29,8 +27,7 @@ from src.training.engine import make_repeatable
 
 logger = logging.getLogger(__name__)
 
-TESTED = 400
-"""Drawings that every network is tested on: numbers from 0 on, which no lesson uses."""
+TESTED = 400  # drawings that every network is tested on: numbers from 0 on, which no lesson uses
 _A_SEED = 10_000_000  # drawings between the first ones of two seeds
 _SAVE_EVERY = 250  # steps
 

@@ -4,8 +4,6 @@ Whatever else may look like a tumour (veins, blotches, folds, an inflamed breast
 pictures of a pair, so that it says nothing of the diagnosis, and what differs is what physics makes of the tumour.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -21,8 +19,7 @@ from src.phantom.skin import draw_warmth, noise, soft
 from src.phantom.temperatures import NOISE, SPAN, balanced
 from src.phantom.tumour import DEPTHS, DIAMETERS, HALF_CHEST, SIDES, Tumour, draw_tumour, warm_spot
 
-SPANS = 0.8 * SPAN, 1.2 * SPAN
-"""C from warmth 0 to warmth 1: rooms and cameras differ."""
+SPANS = 0.8 * SPAN, 1.2 * SPAN  # C from warmth 0 to warmth 1: rooms and cameras differ
 _TAG = 7  # keeps pairs apart from the torsos of the same number
 
 

@@ -1,7 +1,5 @@
 """A picture of drawn torsos, their regions, and what the weights that ship find: `python -m src.phantom.sheet`."""
 
-from __future__ import annotations
-
 from src.errors import end_at_once, run
 
 if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them

@@ -1,7 +1,5 @@
 """Teaches what ships, on drawings alone: `python -m src.phantom.teach [regions|tumours]`."""
 
-from __future__ import annotations
-
 from src.errors import UserError, end_at_once, run
 
 if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them

@@ -1,7 +1,5 @@
 """Teaches a UNet the seven regions on drawn torsos: no real frame takes part."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +23,10 @@ from src.phantom.torsos import draw_torso
 
 logger = logging.getLogger(__name__)
 
-CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
-"""As published for the decoders: nipples count twice."""
+CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)  # as published for the decoders: nipples count twice
 MIRRORED = mirrored_classes(CLASSES)
-LIMITS = np.arange(0, 0.96, 0.05).round(2)
-"""Mean probabilities that are tried as the least that a nipple needs."""
-MAY_COST = 0.03
-"""Share of the nipples there are that the limit may lose."""
+LIMITS = np.arange(0, 0.96, 0.05).round(2)  # mean probabilities that are tried as the least that a nipple needs
+MAY_COST = 0.03  # share of the nipples there are that the limit may lose
 
 
 class Regions(Subject[UNet]):

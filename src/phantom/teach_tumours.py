@@ -1,7 +1,5 @@
 """Teaches a network to find warm spots on breasts, on drawn pairs of torsos without and with a tumour."""
 
-from __future__ import annotations
-
 import logging
 import math
 from pathlib import Path

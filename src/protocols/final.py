@@ -28,15 +28,11 @@ NOTE = "trained on all patients; the score is that of k-fold"
 class Expected:
     """What k-fold says of a model that is trained as its models were, on all patients."""
 
-    kfold: Path
-    """Its pooled run folder."""
-    kept: tuple[int, ...]
-    """The epoch that each of its trainings kept."""
-    scores: dict[str, float]
-    """Its test scores, named `expected/...`, and a classifier's threshold and temperature."""
+    kfold: Path  # its pooled run folder
+    kept: tuple[int, ...]  # the epoch that each of its trainings kept
+    scores: dict[str, float]  # its test scores, named `expected/...`, and a classifier's threshold and temperature
     intervals: dict[str, Any]
-    patients: frozenset[str]
-    """Who was tested."""
+    patients: frozenset[str]  # who was tested
 
     @property
     def epochs(self) -> int:

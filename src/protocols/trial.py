@@ -40,8 +40,7 @@ class Trial:
 
     seed: int
     fold: int | None
-    root: Path
-    """Its output root."""
+    root: Path  # its output root
 
 
 def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:

@@ -14,8 +14,7 @@ from src.report.record import divides_frames, patients_of
 from src.report.runs import BASELINES, Group, Run
 from src.report.tables import plain, plural
 
-_ITEMS = Path(__file__).with_name("claim_2024.yaml")
-"""Subjects by section; the first is item 1."""
+_ITEMS = Path(__file__).with_name("claim_2024.yaml")  # subjects by section; the first is item 1
 
 
 def checklist(groups: Sequence[Group]) -> list[dict[str, Any]]:

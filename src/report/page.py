@@ -33,8 +33,7 @@ _TASKS: dict[Task, tuple[str, str, str]] = {
 }
 """What each decides, the score that the page begins with, in words and by name."""
 
-Commands = Callable[[Task, str], str]
-"""From task and case to the command that runs it."""
+Commands = Callable[[Task, str], str]  # from task and case to the command that runs it
 
 
 def report(root: Path, commands: Commands) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Task = Literal["latent", "classification", "segmentation"]
-CASES = ("h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec")
-"""In the order of the paper's tables."""
+CASES = ("h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec")  # in the order of the paper's tables
 FOLDERS: dict[str, tuple[Task, str]] = {
     "dmr_runs": ("latent", "heat"),
     "dmr_runs_gray": ("latent", "gray"),

@@ -38,8 +38,7 @@ class Table:
         return {note: ascii_lowercase[place : place + 1] or str(place + 1) for place, note in enumerate(notes)}
 
 
-ABSENT = Cell("\N{EN DASH}", kind="absent")
-"""What a file does not tell."""
+ABSENT = Cell("\N{EN DASH}", kind="absent")  # what a file does not tell
 
 
 def digits(value: float) -> str:

@@ -1,7 +1,5 @@
 """A decoder on frozen latents: its logits, and what the two kinds of decoders each say of them."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
@@ -24,8 +22,7 @@ D = TypeVar("D", bound=FrameDataset)
 class DecoderTask(ABC, Generic[D]):
     """Both networks of a run, laid out as the device computes fastest, the decoder with random weights."""
 
-    score: ClassVar[str]
-    """Which of `summarise`'s an epoch may be chosen by."""
+    score: ClassVar[str]  # which of `summarise`'s an epoch may be chosen by
 
     def __init__(
         self, frozen: Frozen, settings: DecoderRunSettings, names: Sequence[str], device: torch.device

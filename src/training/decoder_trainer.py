@@ -1,7 +1,5 @@
 """How a decoder learns: one step, one validation, and what is seen to before the first of them."""
 
-from __future__ import annotations
-
 import logging
 import math
 from typing import Generic

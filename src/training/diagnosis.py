@@ -1,7 +1,5 @@
 """Healthy or sick: what a decoder of it minimises, and what it has to know of the training frames first."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F

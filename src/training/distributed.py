@@ -20,8 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from src.datasets.torch_datasets import Batch
 
-Losses = dict[str, torch.Tensor]
-"""Scalars by name, means over the batch; 'loss' is the one that is minimised."""
+Losses = dict[str, torch.Tensor]  # scalars by name, means over the batch; 'loss' is the one that is minimised
 _PATIENCE = timedelta(hours=12)  # the others wait while the writing process tests
 
 

@@ -1,7 +1,5 @@
 """How anything is trained here: epochs until validation stops getting better, and how a stopped run goes on."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math
@@ -60,14 +58,12 @@ def make_repeatable(seed: int) -> None:
 class Trainable(ABC):
     """What `fit` needs to know of a task."""
 
-    model: nn.Module
-    """Whose weights are saved."""
+    model: nn.Module  # whose weights are saved
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
-    keeps_last = False
-    """Each epoch counts as better than those before it."""
+    keeps_last = False  # each epoch counts as better than those before it
 
     @abstractmethod
     def train_epoch(self, progress: Progress, after_step: AfterStep) -> Scores:
@@ -130,8 +126,7 @@ class _Clock:
         return time.perf_counter() - self.start
 
 
-SAVE_EVERY = 600.0
-"""Seconds of an epoch after which it is saved as far as it is."""
+SAVE_EVERY = 600.0  # seconds of an epoch after which it is saved as far as it is
 READ_EVERY = 0.5
 """Seconds after which the steps' losses are read, shown, and refused where they are not finite: a GPU is waited for."""
 _GO_ON, _SAVE, _STOP = range(3)
@@ -144,7 +139,7 @@ def _one_epoch(
     progress: Progress,
     stop: StopRequests,
     clock: _Clock,
-    bar: tqdm[Any],
+    bar: "tqdm[Any]",
 ) -> Scores:
     """Train and validate; the epoch is saved as far as it is now and then, and where `stop` ends it."""
 

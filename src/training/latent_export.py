@@ -1,7 +1,5 @@
 """What latents of the test frames hold: a sheet of pictures, and the files of `--export-latents` and `--clusters`."""
 
-from __future__ import annotations
-
 import io
 import logging
 import shutil

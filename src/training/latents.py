@@ -19,8 +19,7 @@ logger = logging.getLogger(__name__)
 
 PIXELS_AT_ONCE = 16 * 120 * 160
 """Whose latents are computed together at the most: those of a batch of 16 heat frames, or of one gray frame."""
-Key = tuple[int, bool]
-"""A frame's row in the frame cache, and whether it is its mirror image."""
+Key = tuple[int, bool]  # a frame's row in the frame cache, and whether it is its mirror image
 
 
 class LatentStore:

@@ -1,7 +1,5 @@
 """Pretraining of the encoder: anchors and positives of each frame, contrastive and reconstruction loss."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Seven regions: what a decoder of them minimises, and how its logits become classes."""
 
-from __future__ import annotations
-
 import logging
 
 import numpy as np

@@ -1,7 +1,5 @@
 """`encoder: taught`: the encoder that needs no training, from the weights that ship to a run folder like any other."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time
