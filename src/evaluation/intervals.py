@@ -59,6 +59,7 @@ def patient_bootstrap(
     patients: Sequence[str],
     statistic: Statistic,
     seed: int | np.random.Generator,
+    resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Bias-corrected and accelerated (BCa) bootstrap intervals of every score, with patients as the sampling unit.
@@ -75,7 +76,7 @@ def patient_bootstrap(
     Field and Welsh, JRSS B 2007.
     """
     count = len(np.unique(np.asarray(patients)))
-    found = _resampled(patients, statistic, _plan(count, seed))
+    found = _resampled(patients, statistic, _plan(count, resamples, seed))
     return {name: _interval(values, count, level) for name, values in found.items()}
 
 
@@ -97,7 +98,7 @@ def paired_bootstrap(
             "compare runs that share a split"
         )
     count = len(names[0])
-    plan = _plan(count, seed)
+    plan = _plan(count, RESAMPLES, seed)
     one, other = (_resampled(of_run, run, plan) for of_run, run in zip(patients, statistics, strict=True))
     if one.keys() != other.keys():
         apart = sorted(one.keys() ^ other.keys())
@@ -118,11 +119,11 @@ def exact_where_constant(interval: Interval, trials: int, level: float = LEVEL) 
     return replace(interval, low=float(found.low), high=float(found.high), reason=reason)
 
 
-def _plan(patients: int, seed: int | np.random.Generator) -> np.ndarray:
+def _plan(patients: int, resamples: int, seed: int | np.random.Generator) -> np.ndarray:
     """How often each patient is drawn [1 + P + R, P]: the sample, the sample without each patient, the resamples."""
-    drawn = np.random.default_rng(seed).integers(patients, size=(RESAMPLES, patients))
-    places = drawn + patients * np.arange(RESAMPLES)[:, None]
-    counts = np.bincount(places.ravel(), minlength=RESAMPLES * patients).reshape(RESAMPLES, patients)
+    drawn = np.random.default_rng(seed).integers(patients, size=(resamples, patients))
+    places = drawn + patients * np.arange(resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=resamples * patients).reshape(resamples, patients)
     return np.concatenate([np.ones((1, patients)), 1 - np.eye(patients), counts])
 
 

@@ -9,13 +9,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, default_collate
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -78,23 +79,14 @@ class Subject(ABC, Generic[N]):
 
     def batches(self, first: int, count: int, size: int) -> Iterator[Drawing]:
         """Drawings number `first` and on, on the device, in batches."""
-        drawings = _Drawings(self.draw, first, count)
-        loader = DataLoader(drawings, size, num_workers=self.workers, worker_init_fn=_one_thread)
-        for batch in loader:
+        numbers: Any = range(first, first + count)
+        made = partial(_drawn, self.draw)  # in the processes that draw
+        for batch in DataLoader(numbers, size, num_workers=self.workers, collate_fn=made, worker_init_fn=_one_thread):
             yield tuple(each.to(self.device) for each in batch)
 
 
-class _Drawings(Dataset[Any]):
-    """Drawings by number."""
-
-    def __init__(self, draw: Callable[[int], Drawing], first: int, count: int) -> None:
-        self.draw, self.first, self.count = draw, first, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Drawing:
-        return self.draw(self.first + index)
+def _drawn(draw: Callable[[int], Drawing], numbers: list[int]) -> Any:
+    return default_collate([draw(number) for number in numbers])
 
 
 def _one_thread(_: int) -> None:

@@ -27,21 +27,6 @@ def sample(count: int = 60, seed: int = 0) -> tuple[list[str], np.ndarray, np.nd
     return patients, labels, np.clip(labels * 0.2 + rng.random(count) * 0.8, 0, 1)
 
 
-def test_binary_scores_are_those_of_scikit_learn() -> None:
-    _, labels, probabilities = sample()
-    predicted = probabilities >= 0.5
-    expected = {
-        "x_accuracy": sk.accuracy_score(labels, predicted),
-        "x_balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
-        "x_precision": sk.precision_score(labels, predicted),
-        "x_recall": sk.recall_score(labels, predicted),
-        "x_f1": sk.f1_score(labels, predicted),
-        "x_auc": sk.roc_auc_score(labels, probabilities),
-    }
-    scores = binary_scores(labels, probabilities, "x")
-    assert {name: scores[name] for name in expected} == pytest.approx(expected)
-
-
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 10_000), steps=st.integers(2, 12), threshold=st.sampled_from([0.0, 0.3, 0.5, 0.9]))
 def test_counts_of_units_are_repeated_units_to_scikit_learn(seed: int, steps: int, threshold: float) -> None:
