@@ -41,7 +41,6 @@ def table() -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("table", "scaling"), default="table")
     if parser.parse_args().what == "scaling":

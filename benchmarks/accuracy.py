@@ -237,7 +237,6 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """The command line."""
     options = _options()
     out = options.out.resolve()
     data = options.data or out / "phantom"

@@ -191,7 +191,6 @@ def real_frames(folder: Path) -> torch.Tensor:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tumours", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="of main_binary.py, on gray frames")
     parser.add_argument("--patients", type=int, default=300, metavar="N", help="to test on (default: 300)")

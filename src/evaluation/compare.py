@@ -177,7 +177,6 @@ def write(found: Comparison, folder: Path) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.evaluation.compare", description=__doc__)
     words = "a run folder of main_seg.py or main_binary.py, or a folder of k-fold"
     parser.add_argument("one", type=Path, metavar="RUN", help=words)

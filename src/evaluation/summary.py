@@ -153,7 +153,6 @@ def _number(scores: dict[str, Any], intervals: dict[str, Any], name: str) -> str
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.evaluation.summary", description=__doc__)
     words = "an output root, a protocol's folder in it, or one run's folder"
     parser.add_argument("root", type=Path, metavar="FOLDER", help=words)

@@ -45,5 +45,4 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str]) -> TaughtTumo
 
 
 def write_tumours(taught: TaughtTumours, path: Path) -> None:
-    """Write such a file."""
     write_weights(taught.state, {"base_channels": str(taught.base_channels), "taught_on": taught.taught_on}, path)

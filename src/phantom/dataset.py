@@ -231,7 +231,6 @@ def write_phantom(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
     parser.add_argument("--patients", type=int, required=True, metavar="N")

@@ -59,14 +59,11 @@ class Lesson:
 class Subject(ABC, Generic[N]):
     """What a network is taught; it begins with the random weights of the lesson's seed."""
 
-    def __init__(self, lesson: Lesson, device: torch.device, workers: int = 0) -> None:
+    def __init__(self, lesson: Lesson, make: Callable[[int], N], device: torch.device, workers: int) -> None:
+        """`make` takes the base width."""
         make_repeatable(lesson.seed)
         self.lesson, self.device, self.workers = lesson, device, workers
-        self.network = self.new_network(lesson.base_channels).to(device)
-
-    @abstractmethod
-    def new_network(self, base_channels: int) -> N:
-        """The network with random weights."""
+        self.network = make(lesson.base_channels).to(device)
 
     @staticmethod
     @abstractmethod

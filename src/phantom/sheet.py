@@ -26,7 +26,6 @@ def draw_sheet(path: Path, first: int, count: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom.sheet", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT.png")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first torso")

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom.teach", description=__doc__)
     parser.add_argument("task", nargs="?", choices=("regions", "tumours"), default="regions", help="what to teach")
     words = "the weights (default, of the usual lesson: those that ship)"

@@ -212,7 +212,6 @@ def output_root(folder: Path, overrides: Sequence[str]) -> Path:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.report", description=__doc__)
     words = "an output root, or a run's folder in it, in place of settings"
     parser.add_argument("runs", type=Path, nargs="?", metavar="RUNS", help=words)

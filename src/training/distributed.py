@@ -74,7 +74,6 @@ def writer_first() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
 
