@@ -41,16 +41,12 @@ def show_latents(
     shown = parts.test.spread(_SHOWN_FRAMES)
     pictures = encode_for_pictures(encoder, shown, next(encoder.parameters()).device)
     figures.encoder_sheet(*pictures, [patient for patient, _ in shown.names], seed, run.figures / "latents.png")
-    export_latents(encoder, parts, run.results, arguments.export_latents, arguments.clusters, seed)
+    if arguments.export_latents or arguments.clusters is not None:
+        _export(encoder, parts, run.results, arguments, seed)
 
 
-def export_latents(
-    encoder: CUTSEncoder | TaughtEncoder,
-    parts: Parts[FrameDataset],
-    results: Path,
-    latents: bool,
-    clusters: int | None,
-    seed: int,
+def _export(
+    encoder: CUTSEncoder | TaughtEncoder, parts: Parts[FrameDataset], results: Path, arguments: cli.Arguments, seed: int
 ) -> None:
     """Write for each test frame what is asked for, below `results`, by patient and file name.
 
@@ -58,8 +54,7 @@ def export_latents(
     with so many clusters, fitted on pixels of training frames, so that a colour means the same in every frame.
     Raises `UserError` where the disk does not hold the latents.
     """
-    if not latents and clusters is None:
-        return
+    latents, clusters = arguments.export_latents, arguments.clusters
     encoder.eval()
     means = None
     if clusters is not None:
