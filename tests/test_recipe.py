@@ -72,7 +72,7 @@ def test_another_length_of_a_schedule_is_no_resumption(
     [
         *((CLASSIFIER, form) for form in ("torchscript", "pt2")),
         (f"{SEGMENTER}/{PIXELS}", "torchscript"),  # each takes seconds
-        *((SEGMENTER, form) for form in ("torchscript", "pt2")),
+        (SEGMENTER, "torchscript"),
     ],
 )
 def test_exported_networks_are_the_tested_ones(root: Path, tmp_path: Path, run: str, form: Format) -> None:

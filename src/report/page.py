@@ -17,7 +17,6 @@ from src.errors import UserError
 from src.evaluation import summary
 from src.files import write_text
 from src.report import record, scores
-from src.report.audit import audit_tables, audit_warnings
 from src.report.checklist import checklist
 from src.report.curves import roc_of_cases
 from src.report.reading import Reader
@@ -68,7 +67,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
         "root": str(reader.root),
         "facts": _facts(groups, runs),
         "phantom": any(is_phantom(run) for run in runs),
-        "warnings": audit_warnings(runs),
+        "warnings": record.audit_warnings(runs),
         "problems": reader.problems,
         "headlines": [_headline(task, *found) for task, found in first.items() if found],
         "picture": picture,
@@ -80,7 +79,7 @@ def _page(reader: Reader, groups: Sequence[Group], runs: Sequence[Run], commands
             scores.baseline_table(title, run) for title, run in titled.items() if run.baselines or run.differences
         ],
         "protocols": _protocols(groups),
-        "audits": audit_tables(runs),
+        "audits": record.audit_tables(runs),
         "runs": [run_section(reader, title, run, by_name) for title, run in titled.items()],
         "records": [
             record.split_table({_title(group, run): run for group in groups for run in group.runs.values()}),

@@ -253,7 +253,12 @@ def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
 
 
 def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores, clock: _Clock) -> Checkpoint:
-    is_best = task.keeps_last or _is_best(state, task, epoch, scores)
+    is_best = task.keeps_last
+    if not is_best:
+        key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
+        if math.isnan(scores[key]):
+            raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
+        is_best = sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
     return replace(
         _now(task, state, clock),
         epoch=epoch,
@@ -261,13 +266,6 @@ def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores,
         history=[*state.history, {"epoch": epoch, **scores}],
         begun=None,
     )
-
-
-def _is_best(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> bool:
-    key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
-    if math.isnan(scores[key]):
-        raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
-    return sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
 
 
 def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
