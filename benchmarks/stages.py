@@ -184,11 +184,7 @@ def _plain_places(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _plain_segmentation_step(
-    encoder: CUTSEncoder,
-    decoder: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    x: torch.Tensor,
-    target: torch.Tensor,
+    encoder: CUTSEncoder, decoder: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor
 ) -> None:
     """The frozen encoder's forward in every step, then the decoder's; x [B, C, H, W], target [B, K, H, W]."""
     with torch.no_grad():

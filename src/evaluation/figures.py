@@ -14,11 +14,13 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
-from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
 from src.evaluation.segmentation import confusion_matrices, dice_and_iou
+
+CLUSTERS = 8  # of latents, by k-means
+FITTED_PIXELS = 20_000  # that k-means and components are fitted on
 
 
 @styled

@@ -89,11 +89,7 @@ def judge_classifier(
 
 
 def judge_segmenter(
-    patients: Sequence[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    classes: tuple[tuple[str, ...], int],
-    seed: int,
+    patients: Sequence[str], truth: np.ndarray, predicted: np.ndarray, classes: tuple[tuple[str, ...], int], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Interval]]:
     """Scores of each region in each frame, [N, K] by measure, and intervals of their means and of the pooled scores.
 

@@ -21,7 +21,6 @@ from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.networks.decoder_input import Frozen, Pixels
 from src.networks.features import TaughtEncoder
 from src.networks.findings import FrameFeatures, TumourFinder
 from src.networks.levels import NormalisedLevels
@@ -31,6 +30,21 @@ from src.settings import TASKS, DecoderRunSettings, DecoderSettings, LatentSetti
 from src.settings.fields import Kind, fields_of
 
 N = TypeVar("N", bound=nn.Module)
+
+
+class Pixels(nn.Module):
+    """The frames as they are, without an encoder."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.in_channels = self.latent_dim = in_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, C, H, W], as it is."""
+        return x
+
+
+Frozen = CUTSEncoder | TaughtEncoder | Pixels | NormalisedLevels | FrameFeatures  # what stands before a decoder
 
 
 def new_encoder(settings: LatentSettings) -> CUTSEncoder:

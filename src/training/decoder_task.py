@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from src.datasets.torch_datasets import Batch, FrameDataset, on_device
-from src.networks.build import networks, new_decoder
-from src.networks.decoder_input import Frozen
+from src.networks.build import Frozen, networks, new_decoder
 from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.settings import DecoderRunSettings
 from src.training import distributed

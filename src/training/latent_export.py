@@ -3,12 +3,13 @@
 import io
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
 from PIL import Image, ImageColor
+from sklearn.cluster import MiniBatchKMeans
 from tqdm import tqdm
 
 from src import cli
@@ -17,7 +18,6 @@ from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation import figures
-from src.evaluation.clusters import clusters_of, fit_clusters
 from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
@@ -59,7 +59,7 @@ def _export(
     means = None
     if clusters is not None:
         few = parts.train.spread(_FITTED_FRAMES)
-        means = fit_clusters(_latents(encoder, few, "k-means"), clusters, len(few), seed)
+        means = _fit_clusters(_latents(encoder, few, "k-means"), clusters, len(few), seed)
     if latents:
         _refuse_full_disk(encoder, parts.test, results)
     for (_, file), z in zip(parts.test.names, _latents(encoder, parts.test, "latents"), strict=True):
@@ -69,7 +69,7 @@ def _export(
                 np.save(opened, z.astype(np.float16))
         if means is not None:
             with atomic_write(results / "clusters" / name.parent / f"{name.name}.png") as opened:
-                opened.write(_indexed(clusters_of(means, z)))
+                opened.write(_indexed(_clusters_of(means, z)))
     written = [folder for folder, asked in (("latents", latents), ("clusters", means is not None)) if asked]
     logger.info("%s of %d test frames: %s", " and ".join(written), len(parts.test), results)
 
@@ -99,3 +99,20 @@ def _indexed(labels: np.ndarray) -> bytes:
     file = io.BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()
+
+
+def _fit_clusters(latents: Iterable[np.ndarray], clusters: int, frames: int, seed: int) -> MiniBatchKMeans:
+    """K-means of pixels drawn evenly from the latents [L, H, W] of so many frames."""
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for z in latents:
+        pixels = z.reshape(len(z), -1).T
+        drawn.append(pixels[generator.permutation(len(pixels))[: -(-figures.FITTED_PIXELS // frames)]])
+    return MiniBatchKMeans(clusters, random_state=seed, n_init=3).fit(np.concatenate(drawn).astype(np.float32))
+
+
+def _clusters_of(means: MiniBatchKMeans, latents: np.ndarray) -> np.ndarray:
+    """The cluster of each pixel, uint8 [H, W], of one frame's latents [L, H, W]."""
+    pixels = np.ascontiguousarray(latents.reshape(len(latents), -1).T, dtype=np.float32)
+    found: np.ndarray = means.predict(pixels).astype(np.uint8)
+    return found.reshape(latents.shape[1:])
