@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from src import cli
 from src.datasets import splits
@@ -32,16 +32,14 @@ from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.protocols import final
 from src.protocols.pooling import compare_with_baselines, pool
-from src.protocols.trial import OF_DECODER, Trial, place, run_trial, trial_of
-from src.settings import BASELINES, ClassificationSettings, DecoderRunSettings, LatentSettings, SegmentationSettings
+from src.protocols.trial import OF_DECODER, S, Trial, place, run_trial, trial_of
+from src.settings import BASELINES, ClassificationSettings, DecoderRunSettings, LatentSettings
 from src.training import distributed
 from src.training.engine import choose_device
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-
-S = TypeVar("S", ClassificationSettings, SegmentationSettings)
 
 
 def run(

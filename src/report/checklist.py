@@ -106,11 +106,8 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
         " In the published protocol it is chosen on the test frames, which is optimistic." if published else ""
     )
     mirrored = any(run.settings.get("augment", "none") != "none" for run in runs)
-    answers[27] = (
-        "One model a run; averaged are logits over a frame and its mirror image."
-        if mirrored
-        else "None: one model a run."
-    )
+    of_mirrored = "One model a run; averaged are logits over a frame and its mirror image."
+    answers[27] = of_mirrored if mirrored else "None: one model a run."
     return answers
 
 

@@ -100,12 +100,8 @@ def version_table(runs: Sequence[Run]) -> Table:
     """What the runs ran with; runs that ran with the same share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
-        packages = run.provenance.get("packages")
-        listed = (
-            ", ".join(f"{name} {plain(version)}" for name, version in packages.items())
-            if isinstance(packages, Mapping)
-            else ""
-        )
+        packages = mapping(run.provenance.get("packages"))
+        listed = ", ".join(f"{name} {plain(version)}" for name, version in packages.items())
         known = (str(run.provenance.get(key) or "unknown") for key in ("git_commit", "python", "platform"))
         rows.setdefault((*known, listed or "unknown"), []).append(run.name)
     cells = []
