@@ -66,8 +66,16 @@ class TaughtEncoder(nn.Module):
         if not base:
             raise ValueError("features_mean: at least 4 numbers are needed")
         with torch.device("meta"):  # what the shapes claim may need more memory than there is
-            refuse_misfit(cls(base, palette), state)
+            claimed = UNet(1, 1, base)
+        own = {f"unet.{name}": value for name, value in claimed.state_dict().items() if not name.startswith("outc.")}
+        sizes = {name: list(value.shape) for name, value in state.items()}
+        wanted = {name: list(value.shape) for name, value in own.items()}
+        wanted |= {"features_mean": [4 * base], "features_std": [4 * base]}
+        if sizes != wanted:
+            different = sorted(name for name in sizes.keys() | wanted.keys() if sizes.get(name) != wanted.get(name))
+            raise ValueError(f"weights of another size, missing or of no use: {', '.join(different[:5])}")
         encoder = cls(base, palette)
+        refuse_misfit(encoder, state)
         encoder.load_state_dict(state)
         return encoder
 

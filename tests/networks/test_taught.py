@@ -124,5 +124,5 @@ def test_the_taught_encoder_stays_as_it_is(taught: Taught) -> None:
     frames = torch.rand(1, 3, 48, 64)
     torch.testing.assert_close(again(frames), encoder(frames))
     damaged = encoder.state_dict() | {"features_mean": torch.zeros(12)}
-    with pytest.raises(ValueError, match=r"size .* is needed"):
+    with pytest.raises(ValueError, match="of another size"):
         TaughtEncoder.from_state_dict(damaged)
