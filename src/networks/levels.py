@@ -22,7 +22,9 @@ class NormalisedLevels(nn.Module):
 
     def __init__(self, palette: str = DEFAULT_PALETTE) -> None:
         super().__init__()
-        self.register_buffer("table", level_table(palette), persistent=False)
+        with torch.device("cpu"):  # a palette's table has values, also in a network that is made without any
+            table = level_table(palette)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, 1 or 3, H, W] in -1..1 -> float32 [B, 1, H, W]."""
