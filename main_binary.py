@@ -15,8 +15,7 @@ from src.datasets.build import Parts, build_diagnoses
 from src.datasets.torch_datasets import DiagnosisDataset
 from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
-from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
-from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.evaluation.judging import Predicted, Strata, judge_and_write
 from src.files import holds_locks
 from src.prediction.record import write_record
 from src.prediction.run import predict_as_asked
@@ -84,20 +83,17 @@ def train_and_test(
 def test(task: DiagnosisTask, parts: Parts[DiagnosisDataset], strata: Strata, run: RunFolder) -> dict[str, float]:
     """Scores of the validation and test patients; what was predicted, intervals and pictures go into the folder."""
     scores: dict[str, float] = {}
-    rows, predicted = [], {}
+    predicted = []
     for part, dataset in (("val", parts.validation), ("test", parts.test)):
         scores[f"{part}/loss"], probabilities = evaluate(task, dataset)
-        predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
-        rows += classification_rows(part, dataset.names, dataset.labels, probabilities, strata.of_patient)
-    write_predictions(run.results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
-    verdict = judge_classifier(predicted["val"], predicted["test"], strata, parts.split.seed)
-    write_intervals(run.results / "intervals.json", verdict.intervals)
-    labels, probabilities = predicted["test"].by_patient()
-    auc, picture = verdict.intervals["test/patient_auc"], run.figures / "roc_and_confusion.png"
-    figures.roc_and_confusion(labels, probabilities, verdict.threshold, "test patients", picture, auc)
-    calibrated = reliability(labels, apply_temperature(probabilities, verdict.temperature))
+        predicted.append(Predicted(dataset.names, np.array(dataset.labels), probabilities))
+    judged, intervals = judge_and_write(run.results, predicted, strata, parts.split.seed)
+    labels, probabilities = predicted[-1].by_patient()
+    auc, picture = intervals["test/patient_auc"], run.figures / "roc_and_confusion.png"
+    figures.roc_and_confusion(labels, probabilities, judged["threshold"], "test patients", picture, auc)
+    calibrated = reliability(labels, apply_temperature(probabilities, judged["temperature"]))
     figures.reliability_diagram(calibrated, "test patients", run.figures / "reliability.png")
-    return scores | verdict.scores
+    return scores | judged
 
 
 if __name__ == "__main__":

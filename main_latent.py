@@ -39,7 +39,7 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
 
     # ---------------------------------------------------------------- model
     if settings.encoder == "taught":
-        take_taught(settings, arguments, run, parts, device)
+        take_taught(session, settings, parts)
         return
     encoder = new_encoder(settings).to(device)
     pretraining = Pretraining(encoder, settings, device)

@@ -35,11 +35,12 @@ def table() -> None:
         for stage in STAGES:
             rows.append(stage(data, Path(folder)))
             print(_line(rows[-1]), flush=True)
-    (HERE / "results.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    (HERE / "results.json").write_text(
+        json.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("table", "scaling"), default="table")
     if parser.parse_args().what == "scaling":

@@ -44,8 +44,7 @@ from src.training.engine import choose_device
 
 HERE = Path(__file__).parent
 PATIENTS, ANNOTATED = 100, 0.5
-LABELS = (2, 4, 8, 16)
-"""Numbers of annotated patients on the learning curve."""
+LABELS = (2, 4, 8, 16)  # numbers of annotated patients on the learning curve
 SCORE = "test/dice_macro"
 NIPPLES = ("test/dice/left_nipple", "test/dice/right_nipple")
 OWN = ("dataset_path", "output_root", "cache_folder", "protocol", "folds", "train_val_ratio")
@@ -63,8 +62,7 @@ class Bench:
     folds: int
     seeds: int
     draws: int
-    changes: Sequence[str] = ()
-    """Settings that all decoders share, whatever their arm says, such as another image_size."""
+    changes: Sequence[str] = ()  # settings that all decoders share, whatever their arm says, such as another image_size
     encoder_changes: Sequence[str] = ()
 
     def arguments(self, arm: Arm, changes: Sequence[str]) -> cli.Arguments:
@@ -139,7 +137,8 @@ class Bench:
         runs = [settings.run_name] + ["dmr_runs"] * settings.pretrains_encoder
         seeds = range(settings.seed, settings.seed + self.seeds)
         roots = [trial_of(settings, seed, fold).root for seed in seeds for fold in range(1, self.folds + 1)]
-        return float(np.mean([sum(_metrics(root / run)["seconds"] for run in runs) for root in roots]))
+        paths = [[root / run / "results" / "metrics.json" for run in runs] for root in roots]
+        return float(np.mean([sum(read_json(path, "the metrics")["seconds"] for path in trial) for trial in paths]))
 
     def scores(self, pooled: Path, reference: Path | None = None) -> dict[str, Any]:
         """What trainings pooled there reach, and what more than a reference on the same patients, paired by patient."""
@@ -152,11 +151,6 @@ class Bench:
             minus = differences(self.settings(RECOMMENDED), pooled, reference)
             found["minus_reference"] = {_short(name): _ends(minus[name]) for name in (SCORE, *NIPPLES)}
         return found
-
-
-def _metrics(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(run / "results" / "metrics.json", "the metrics")
-    return found
 
 
 def _short(name: str) -> str:
@@ -209,34 +203,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data folder (default: a phantom, written to OUT)")
     parser.add_argument("--name", help="what accuracy.json calls the data (default: phantom, or the folder's name)")
     parser.add_argument("--part", choices=("regions", "curve"), nargs="+", default=["regions", "curve"])
-    parser.add_argument(
-        "--arms",
-        nargs="+",
-        metavar="NAME",
-        help=f"these alone, beside '{RECOMMENDED.name}' or on the curve '{RANDOM_START.name}', which all are "
-        "compared with",
-    )
+    behind = f"'{RECOMMENDED.name}' or on the curve '{RANDOM_START.name}'"
+    words = f"these alone, beside {behind}, which all are compared with"
+    parser.add_argument("--arms", nargs="+", metavar="NAME", help=words)
     parser.add_argument("--labels", type=int, nargs="+", metavar="N", help=f"points of the curve, by default {LABELS}")
     parser.add_argument("--draws", type=int, help="of so many patients, each tested on all others; by default 5")
     parser.add_argument("--folds", type=int, help="on all patients; by default 5")
     parser.add_argument("--seeds", type=int, help="of each fold, a draw has one; by default 3")
     for flag, whose in (("--set", "decoders"), ("--encoder-set", "encoders")):
-        parser.add_argument(
-            flag,
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="KEY=VALUE",
-            help=f"settings of all {whose}, as 'image_size=[60,80]'",
-        )
+        words = f"settings of all {whose}, as 'image_size=[60,80]'"
+        parser.add_argument(flag, nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=words)
     parser.add_argument("--quick", action="store_true", help="in minutes: shows that all runs, no more")
     options = parser.parse_args()
     sizes = {"folds": (5, 2), "seeds": (3, 1), "labels": (LABELS, (2,)), "draws": (5, 2)}
     for name, (usual, quick) in sizes.items():
-        if options.quick and getattr(options, name) is not None:
-            raise UserError(f"--{name}: does not go with --quick, which takes {quick}")
         if getattr(options, name) is None:
             setattr(options, name, quick if options.quick else usual)
+        elif options.quick:
+            raise UserError(f"--{name}: does not go with --quick, which takes {quick}")
     if min(options.seeds, options.draws, *options.labels) < 1 or options.folds < 2:
         raise UserError("--seeds, --draws and --labels from 1, --folds from 2 are accepted")
     taken = sorted(cli.named(options.set) & set(OWN))
@@ -253,7 +237,6 @@ def _options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """The command line."""
     options = _options()
     out = options.out.resolve()
     data = options.data or out / "phantom"

@@ -9,8 +9,7 @@ from matplotlib.ticker import NullLocator
 
 from benchmarks.arms import RANDOM_START
 
-Ends = list[float | None]
-"""A score and the ends of its 95% interval."""
+Ends = list[float | None]  # a score and the ends of its 95% interval
 NO_LABELS = "no labels: the weights that ship"
 
 

@@ -60,5 +60,4 @@ PUBLISHED = Arm("published", settings="published")
 
 CURVE = (RECOMMENDED, SMALL, TAUGHT_START, RANDOM_START, CUTS)
 """Compared at growing numbers of annotated patients, with RANDOM_START: what no torso and no pretraining helped."""
-REGIONS = (*CURVE, PUBLISHED)
-"""Compared with RECOMMENDED, on all annotated patients."""
+REGIONS = (*CURVE, PUBLISHED)  # compared with RECOMMENDED, on all annotated patients

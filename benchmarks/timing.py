@@ -21,10 +21,14 @@ class Row:
     stage: str
     plain: float | None
     ours: float
-    unit: str
-    ratio: float | None
     target: str
-    floor: float | None
+    floor: float | None = None
+    unit: str = "s"
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times faster ours is."""
+        return self.plain / self.ours if self.plain else None
 
 
 def seconds(work: Work) -> float:
@@ -56,6 +60,7 @@ def operations_per_second(dtype: torch.dtype = torch.float32) -> float:
 
 
 def peak_gigabytes(kind: str) -> float:
-    """Largest resident memory of one step of this kind in a process of its own (benchmarks/memory.py)."""
-    done = subprocess.run([sys.executable, "-m", "benchmarks.memory", kind], capture_output=True, text=True, check=True)
+    """Largest resident memory of one step of this kind in a process of its own (benchmarks/workload.py)."""
+    command = [sys.executable, "-m", "benchmarks.workload", kind]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1]) / 1024

@@ -39,14 +39,11 @@ from src.prediction.predictors import Classifier, load_classifier
 
 LEVEL, BREAST, WIDE = 0, 1, 3
 """Channels of breasts' pictures: the level, whether it is of the breast, and what of it is as wide as a spot."""
-EDGE = 9
-"""Pixels of these pictures within which of an edge or a nipple no texture is measured."""
+EDGE = 9  # pixels of these pictures within which of an edge or a nipple no texture is measured
 REACH, POOLED = 16, 2
 """Pixels around a place that the linear observer looks at, and on a side of those that he takes together."""
-PLACES = 10
-"""Of each healthy patient, that the covariance is of."""
-SEED, OTHERS = 777, 778
-"""Of the patients to test on, and of those that the covariance is of."""
+PLACES = 10  # of each healthy patient, that the covariance is of
+SEED, OTHERS = 777, 778  # of the patients to test on, and of those that the covariance is of
 AT_ONCE = 32
 
 
@@ -144,8 +141,7 @@ class Healthy:
     frames: torch.Tensor
     pictures: torch.Tensor
     evidence: np.ndarray
-    of_runs: Mapping[str, np.ndarray]
-    """What each run says of them."""
+    of_runs: Mapping[str, np.ndarray]  # what each run says of them
 
     @property
     def texture(self) -> float:
@@ -195,7 +191,6 @@ def real_frames(folder: Path) -> torch.Tensor:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tumours", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="of main_binary.py, on gray frames")
     parser.add_argument("--patients", type=int, default=300, metavar="N", help="to test on (default: 300)")

@@ -1,5 +1,11 @@
-"""The trainings that are measured: phantom frames, the published settings, untrained encoders."""
+"""The trainings that are measured: phantom frames, the published settings, untrained encoders.
 
+`python -m benchmarks.workload pretraining|segmentation` takes one step of 16 gray frames in a process of its own, and
+prints its peak resident memory in MB.
+"""
+
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +20,7 @@ from src.settings.file import load
 from src.training.decoder_trainer import DecoderTrainer
 from src.training.engine import Trainable
 from src.training.epoch import Progress, epoch_generator
+from src.training.memory import peak_memory_mb
 from src.training.pretraining import EncoderTrainer, Pretraining
 from src.training.regions import RegionTask
 
@@ -81,3 +88,10 @@ def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> Segme
     encoder = encoder_of(parts.train.cache.shape[0])
     task = RegionTask(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
     return SegmentationWork(DecoderTrainer(task, parts, settings), task, parts)
+
+
+if __name__ == "__main__":
+    make = {"pretraining": pretraining, "segmentation": segmentation}[sys.argv[1]]
+    with tempfile.TemporaryDirectory() as out:
+        make(phantom(Path(out)), Path(out), "gray", "min_steps_per_epoch=1").epoch()
+        print(peak_memory_mb(CPU))

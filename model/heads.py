@@ -113,10 +113,8 @@ class LatentModel(nn.Module):
     """
 
     decoder: Decoder
-    averages_mirrored = False
-    """Whether the logits are averaged over a frame and its mirror image."""
-    mirrored: Sequence[int] = ()
-    """The class that each becomes in a mirror; a diagnosis has none."""
+    averages_mirrored = False  # whether the logits are averaged over a frame and its mirror image
+    mirrored: Sequence[int] = ()  # the class that each becomes in a mirror; a diagnosis has none
 
     def __init__(self, encoder: nn.Module, decoder: Decoder, encoder_channels: int | None) -> None:
         super().__init__()

@@ -9,22 +9,16 @@ from torch import nn
 
 from model.unet import UNet
 
-SIDE = 64
-"""Rows and columns of a breast's picture."""
-MARGIN = 0.15
-"""Of a breast's box, that is seen around it on each side."""
+SIDE = 64  # rows and columns of a breast's picture
+MARGIN = 0.15  # of a breast's box, that is seen around it on each side
 OF_A_SIDE = 5
 """Channels of that picture: level, breast, nipple, and what of the level is as wide as a spot, vessels in and out."""
 NARROW, WIDE = 1.5, 7.0
 """Standard deviations in its pixels between which a spot's lies: two or three fortieths of a breast."""
-_GAIN = 4.0
-"""Of what is as wide as a spot, which is faint beside the level itself."""
-_VESSEL = 3
-"""Pixels of the picture: lines that are thinner are taken for vessels, and out."""
-_EXCESS = 0.1
-"""The excess is of this order, what a UNet gives of that of 1."""
-SMALLEST = 0.005
-"""Share of the frame below which what looks like a breast is none."""
+_GAIN = 4.0  # of what is as wide as a spot, which is faint beside the level itself
+_VESSEL = 3  # pixels of the picture: lines that are thinner are taken for vessels, and out
+_EXCESS = 0.1  # the excess is of this order, what a UNet gives of that of 1
+SMALLEST = 0.005  # share of the frame below which what looks like a breast is none
 STRAY = 0.01
 """Share of a breast's pixels that may lie beyond each side of its box, so that a stray one does not stretch it."""
 _USUAL = ((0.35, 0.85, 0.1, 0.5), (0.35, 0.85, 0.5, 0.9))
@@ -35,12 +29,9 @@ _USUAL = ((0.35, 0.85, 0.1, 0.5), (0.35, 0.85, 0.5, 0.9))
 class Pictures:
     """What the network sees of the breasts of B frames, the image's left one first."""
 
-    seen: torch.Tensor
-    """[B, 2, OF_A_SIDE, SIDE, SIDE], as said there; breast and nipple are probabilities."""
-    grids: torch.Tensor
-    """[B, 2, SIDE, SIDE, 2]: where each place lies in the frame, (x, y) in -1..1."""
-    found: torch.Tensor
-    """bool [B, 2]: whether the breast is there; where it is not, the usual place is looked at."""
+    seen: torch.Tensor  # [B, 2, OF_A_SIDE, SIDE, SIDE], as said there; breast and nipple are probabilities
+    grids: torch.Tensor  # [B, 2, SIDE, SIDE, 2]: where each place lies in the frame, (x, y) in -1..1
+    found: torch.Tensor  # bool [B, 2]: whether the breast is there; where it is not, the usual place is looked at
 
 
 @dataclass(frozen=True)
@@ -53,10 +44,8 @@ class Findings:
     excess: torch.Tensor
     """[B, 2, SIDE, SIDE]: by how many standard deviations of the frame's levels each place is warmer than anatomy
     explains."""
-    grids: torch.Tensor
-    """[B, 2, SIDE, SIDE, 2]: where each place lies in the frame, (x, y) in -1..1."""
-    found: torch.Tensor
-    """bool [B, 2]: whether the breast is there; where it is not, the usual place was looked at."""
+    grids: torch.Tensor  # [B, 2, SIDE, SIDE, 2]: where each place lies in the frame, (x, y) in -1..1
+    found: torch.Tensor  # bool [B, 2]: whether the breast is there; where it is not, the usual place was looked at
 
     def laid_back(self, rows: int, columns: int) -> torch.Tensor:
         """The excess on the frame's pixels, [B, rows, columns]; 0 outside the breasts, and where it is less."""

@@ -14,8 +14,7 @@ from torch.utils.checkpoint import checkpoint
 class DoubleConv(nn.Module):
     """Twice: 3 x 3 convolution without bias, BatchNorm, ReLU."""
 
-    frugal = False
-    """Keep only what BatchNorm needs of the whole batch; the rest is computed again, a frame at a time."""
+    frugal = False  # keep only what BatchNorm needs of the whole batch; the rest is computed again, a frame at a time
 
     def __init__(self, in_channels: int, out_channels: int, mid_channels: int | None = None) -> None:
         super().__init__()

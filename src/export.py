@@ -148,7 +148,6 @@ def _write_pt2(model: nn.Module, example: torch.Tensor, path: Path, said: dict[s
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.export", description=__doc__.partition("\n")[0])
     run_help = "a run folder of main_binary.py or main_seg.py (default: the segmenter that ships)"
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help=run_help)

@@ -15,6 +15,7 @@ from test_scripts import TINY, run_here
 import src
 from model.tumours import TumourModel
 from model.unet import UNet
+from src.datasets.augmentation import level_table
 from src.errors import UserError
 from src.export import export
 from src.networks import checkpoint as checkpoints
@@ -53,6 +54,13 @@ def test_no_encoder_is_needed_and_the_networks_are_kept_with_the_run(trained: Pa
     assert found.model["mean"].shape == (len(FEATURES),)
     assert (found.model["std"] > 0).all()
     assert not (trained.parent / "dmr_runs").exists()
+
+
+def test_a_run_answers_in_a_process_of_its_own(trained: Path, frame: np.ndarray) -> None:
+    """Where no palette's table has been computed yet."""
+    expected = src.load_classifier(trained, "cpu").predict(frame).probability
+    level_table.cache_clear()
+    assert src.load_classifier(trained, "cpu").predict(frame).probability == expected
 
 
 def test_a_run_answers_through_the_networks_of_its_day(trained: Path, tmp_path: Path, frame: np.ndarray) -> None:

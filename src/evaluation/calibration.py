@@ -23,13 +23,10 @@ _BINS, _LEAST_IN_BIN = 10, 10
 class Reliability:
     """What a reliability diagram shows, a value a bin."""
 
-    predicted: np.ndarray
-    """Mean probability."""
-    observed: np.ndarray
-    """Share of sick."""
+    predicted: np.ndarray  # mean probability
+    observed: np.ndarray  # share of sick
     low: np.ndarray
-    high: np.ndarray
-    """Ends of the 95% Wilson interval of the share."""
+    high: np.ndarray  # ends of the 95% Wilson interval of the share
     counts: np.ndarray
 
     @property

@@ -14,22 +14,11 @@ from sklearn import metrics as sk
 
 from src.errors import UserError
 from src.evaluation.calibration import THRESHOLD, reliability
-from src.evaluation.intervals import (
-    Interval,
-    Statistic,
-    exact_where_constant,
-    patient_bootstrap,
-    score,
-)
+from src.evaluation.intervals import Interval, Statistic, exact_where_constant, patient_bootstrap, score
 
 logger = logging.getLogger(__name__)
 
 _OF_FRAMES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auc")
-
-
-def area_under_curve(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Area under the ROC curve; NaN where only one class is there."""
-    return float(sk.roc_auc_score(labels, probabilities)) if len(np.unique(labels)) == 2 else float("nan")
 
 
 def frame_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
@@ -38,7 +27,8 @@ def frame_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, flo
     The AUC, NaN where only one class is there, and the share of frames on the right side of .5.
     """
     right = (probabilities >= THRESHOLD) == (labels == 1)
-    return {"frame_auc": area_under_curve(labels, probabilities), "frame_accuracy": float(right.mean())}
+    auc = float(sk.roc_auc_score(labels, probabilities)) if len(np.unique(labels)) == 2 else float("nan")
+    return {"frame_auc": auc, "frame_accuracy": float(right.mean())}
 
 
 def binary_statistic(

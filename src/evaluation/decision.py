@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from src.settings import Decide
 
-STRAY = 0.5
-"""Of a region's pieces, `whole` keeps the most probable one and those at least this share as probable."""
+STRAY = 0.5  # of a region's pieces, `whole` keeps the most probable one and those at least this share as probable
 _ROUNDS = 4  # what is taken from one region can break another; in practice two rounds end it
 
 

@@ -11,8 +11,7 @@ INK, SOFT, GRID = "#1b1f25", "#59636f", "#d5dae1"
 """Text, axes and grid: colours that nothing else has, so that a page can put its own in their place."""
 LINES = ("#1f5fd1", "#d1580b", "#0c8458", "#a3329f", "#b3261f", "#0a7f95", "#7a6101", "#5b4bc5")
 """Curves, in this order; such colours too."""
-Target = Path | BinaryIO
-"""Where a figure goes: a PNG file, or a stream, which gets an SVG without a background."""
+Target = Path | BinaryIO  # where a figure goes: a PNG file, or a stream, which gets an SVG without a background
 
 _STYLE: dict[Any, Any] = {
     "text.color": INK,
@@ -38,8 +37,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "figure",  # the same picture is the same text
 }
-styled = mpl.rc_context(_STYLE)
-"""Decorates what draws a figure, from its making to its saving."""
+styled = mpl.rc_context(_STYLE)  # decorates what draws a figure, from its making to its saving
 
 
 def save(figure: Figure, target: Target) -> None:

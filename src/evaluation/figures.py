@@ -14,11 +14,13 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
 from src.evaluation.calibration import Reliability
-from src.evaluation.clusters import CLUSTERS, FITTED_PIXELS
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
 from src.evaluation.region_colours import region_colour
 from src.evaluation.segmentation import confusion_matrices, dice_and_iou
+
+CLUSTERS = 8  # of latents, by k-means
+FITTED_PIXELS = 20_000  # that k-means and components are fitted on
 
 
 @styled
@@ -116,22 +118,18 @@ def segmentation_sheet(
     dice = dice_and_iou(confusion_matrices(truth, predicted, len(names)))[0]
     dice[:, background] = np.nan
     for row, frame in enumerate(frames):
-        for axis, regions in zip(axes[row], (None, truth[row], predicted[row]), strict=True):
-            # Under regions the frame is gray, so that their colours are the legend's.
-            _show(axis, frame if regions is None else frame.mean(0, keepdims=True))
-            if regions is not None:
-                shown = np.ma.masked_equal(regions, background)
-                axis.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(names) - 0.5, alpha=0.6, interpolation="nearest")
+        _show(axes[row, 0], frame)
+        for axis, found in zip(axes[row, 1:], (truth[row], predicted[row]), strict=True):
+            _show(axis, frame.mean(0, keepdims=True))  # in gray, so that the regions' colours are the legend's
+            shown = np.ma.masked_equal(found, background)
+            axis.imshow(shown, cmap=colours, vmin=-0.5, vmax=len(names) - 0.5, alpha=0.6, interpolation="nearest")
         for index in np.unique(truth[row][truth[row] != background]):
             axes[row, 2].contour(truth[row] == index, [0.5], colors="white", linewidths=0.9)
         axes[row, 0].set_ylabel(captions[row], fontsize=8)
         axes[row, 2].yaxis.set_label_position("right")
         axes[row, 2].set_ylabel(_dice_in_words(dice[row], names), fontsize=9)
-    patches = [
-        Patch(color=colours(index), label=name.replace("_", " "))
-        for index, name in enumerate(names)
-        if index != background
-    ]
+    regions = [(index, name.replace("_", " ")) for index, name in enumerate(names) if index != background]
+    patches = [Patch(color=colours(index), label=label) for index, label in regions]
     figure.legend(handles=patches, loc="outside lower center", ncols=4)
     _finish(figure, axes, ("input", "truth", "prediction, truth as white lines"), target)
 
@@ -241,9 +239,8 @@ def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], target: T
     values = [column[~np.isnan(column)] for column in dice.T[regions]]
     figure = Figure(figsize=(5, 0.5 * len(regions) + 0.9), layout="constrained")
     axes = figure.subplots()
-    labels = [
-        f"{names[index].replace('_', ' ')}\nn = {len(found)}" for index, found in zip(regions, values, strict=True)
-    ]
+    shown = zip(regions, values, strict=True)
+    labels = [f"{names[index].replace('_', ' ')}\nn = {len(found)}" for index, found in shown]
     shape: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "widths": 0.6}
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, **shape)
     for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):

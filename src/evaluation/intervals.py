@@ -29,8 +29,7 @@ class Interval:
     value: float | None
     low: float | None = None
     high: float | None = None
-    undefined: int = 0
-    """Resamples that were left out because the score does not exist on them."""
+    undefined: int = 0  # resamples that were left out because the score does not exist on them
     reason: str = ""
 
     def __str__(self) -> str:

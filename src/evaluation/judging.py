@@ -11,17 +11,23 @@ from src.evaluation.auc import within_strata_auc
 from src.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature, reliability
 from src.evaluation.classification import by_patient, classification_intervals, classification_scores
 from src.evaluation.intervals import Interval, patient_bootstrap
+from src.evaluation.predictions import CLASSIFICATION_COLUMNS, Row, classification_rows, write_predictions
 from src.evaluation.segmentation import confusion_matrices, image_scores, image_statistic, pooled_statistic
 from src.files import write_json
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """Probabilities of being sick: whose each frame is, its label (1 for sick) and its probability, all [N]."""
+    """Probabilities of being sick: patient and file of each frame, its label (1 for sick) and its probability, [N]."""
 
-    patients: Sequence[str]
+    names: Sequence[tuple[str, str]]
     labels: np.ndarray
     probabilities: np.ndarray
+
+    @property
+    def patients(self) -> list[str]:
+        """Whose each frame is."""
+        return [patient for patient, _ in self.names]
 
     def by_patient(self) -> tuple[np.ndarray, np.ndarray]:
         """The label and the mean probability of each patient."""
@@ -36,23 +42,29 @@ class Strata:
     of_patient: Mapping[str, str | None]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What test patients say of a classifier whose threshold and temperature validation patients chose."""
+def judge_and_write(
+    results: Path, predicted: Sequence[Predicted], strata: Strata, seed: int
+) -> tuple[dict[str, float], dict[str, Interval]]:
+    """What `judge_classifier` says of validation and test; predictions.csv and intervals.json go to the folder."""
+    rows: list[Row] = []
+    for part, of in zip(("val", "test"), predicted, strict=True):
+        rows += classification_rows(part, of.names, of.labels.tolist(), of.probabilities, strata.of_patient)
+    write_predictions(results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
+    validation, test = predicted
+    scores, intervals = judge_classifier(validation, test, strata, seed)
+    write_intervals(results / "intervals.json", intervals)
+    return scores, intervals
 
-    threshold: float
-    temperature: float
-    scores: dict[str, float]
-    """`val/...` and `test/...`; `..._calibrated` are those of probabilities after the temperature."""
-    intervals: dict[str, Interval]
-    """Of the test scores by patient, `test/patient_...`."""
 
-
-def judge_classifier(validation: Predicted, test: Predicted, strata: Strata, seed: int) -> Verdict:
+def judge_classifier(
+    validation: Predicted, test: Predicted, strata: Strata, seed: int
+) -> tuple[dict[str, float], dict[str, Interval]]:
     """Choose threshold and temperature on validation patients, then score both parts with them.
 
-    With strata there is also `test/patient_auc_within_<traits>`, over `..._pairs` pairs of patients of one: what
-    tells strata apart, such as the year, cannot raise it.
+    Returns `threshold`, `temperature` and the scores `val/...` and `test/...`, of which `..._calibrated` are those of
+    probabilities after the temperature, and the intervals of the test scores by patient. With strata there is also
+    `test/patient_auc_within_<traits>`, over `..._pairs` pairs of patients of one: what tells strata apart, such as the
+    year, cannot raise it.
     """
     threshold = choose_threshold(*validation.by_patient())
     temperature = fit_temperature(*validation.by_patient())
@@ -73,15 +85,11 @@ def judge_classifier(validation: Predicted, test: Predicted, strata: Strata, see
         value = within.interval.value
         scores |= {key: float("nan") if value is None else value, f"{key}_pairs": within.pairs}
         intervals[key] = within.interval
-    return Verdict(threshold, temperature, scores, intervals)
+    return scores, intervals
 
 
 def judge_segmenter(
-    patients: Sequence[str],
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    classes: tuple[tuple[str, ...], int],
-    seed: int,
+    patients: Sequence[str], truth: np.ndarray, predicted: np.ndarray, classes: tuple[tuple[str, ...], int], seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Interval]]:
     """Scores of each region in each frame, [N, K] by measure, and intervals of their means and of the pooled scores.
 

@@ -1,12 +1,8 @@
 """The colours of regions, the same in every picture."""
 
 REGION_COLOURS = ("#4477ff", "#22aa55", "#ff3344", "#ffd500", "#dd55dd", "#33ccdd", "#ff8822", "#996633", "#aaaaaa")
-_OWN = {
-    name: REGION_COLOURS[place]
-    for place, name in enumerate(
-        ("left_breast", "right_breast", "left_nipple", "right_nipple", "left_armpit", "right_armpit", "roi", "neck")
-    )
-}
+_NAMES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "left_armpit", "right_armpit", "roi", "neck")
+_OWN = dict(zip(_NAMES, REGION_COLOURS, strict=False))
 
 
 def region_colour(index: int, name: str = "") -> str:

@@ -10,8 +10,7 @@ from src.evaluation.intervals import Statistic, score
 
 logger = logging.getLogger(__name__)
 
-TOLERANCE = 2
-"""Pixels by which a border may be off in the surface Dice."""
+TOLERANCE = 2  # pixels by which a border may be off in the surface Dice
 
 
 def confusion_matrices(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

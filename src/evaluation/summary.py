@@ -1,6 +1,6 @@
 """Prints the scores of the runs of a folder, an output root or one run: `python -m src.evaluation.summary FOLDER`."""
 
-from src.errors import UserError, end_at_once, run
+from src.errors import UserError, end_at_once, run, some
 
 if __name__ == "__main__":  # what it needs takes a second to be imported, and Ctrl-C may come in it
     end_at_once()
@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from src.evaluation.runs import is_finished, runs_below
 from src.files import read_json
 from src.settings.file import read_record
 
@@ -40,6 +39,37 @@ _REGION = "test/image_dice/"  # which the background has no score of
 _TRIAL = re.compile(r"(seed|fold)_\d+|baselines")
 _PROTOCOL = re.compile(r"kfold_\d+|seeds|published|final")
 _EXPECTED = "trained on all patients; the score is that of k-fold"
+_PLACES = ("", "kfold_*", "seeds", "published", "final")
+"""Folders below an output root in which runs lie; single trials lie deeper."""
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a folder holds a run with scores."""
+    return (run / "results" / "metrics.json").is_file()
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """The finished runs of a folder: itself, or those of an output root or of one protocol's folder in it.
+
+    Raises `UserError` where there are none.
+    """
+    if is_finished(folder):
+        return [folder]
+    places = [place for pattern in _PLACES for place in (sorted(folder.glob(pattern)) if pattern else [folder])]
+    found = [run for place in places for run in sorted(place.glob("dmr_runs*")) if is_finished(run)]
+    if not found:
+        raise UserError(f"{folder}: no finished run (dmr_runs*/results/metrics.json) there")
+    return found
+
+
+def one_run(folder: Path) -> Path:
+    """The run of a folder that is one or holds one decoder's; `UserError` where that is not so."""
+    found = runs_below(folder)
+    decoders = [run for run in found if run == folder or "_dec" in run.name]
+    if len(decoders) != 1:
+        names = some([run.relative_to(folder).as_posix() for run in decoders])
+        raise UserError(f"{folder}: one run is needed, there are {len(decoders)}: name one of {names or 'a decoder'}")
+    return decoders[0]
 
 
 def summary(folder: Path) -> str:
@@ -50,12 +80,14 @@ def summary(folder: Path) -> str:
 def block(folder: Path) -> str:
     """A run's main scores with their intervals, regions by name, and where its pictures lie."""
     scores, intervals = _scores(folder)
-    lines = [_named(folder) + (f": {_EXPECTED}" if _is_final(folder) else "")]
+    is_final = (folder / "results" / "expected.json").is_file()
+    lines = [_named(folder) + (f": {_EXPECTED}" if is_final else "")]
     regions = [key.removeprefix(_REGION) for key in scores if key.startswith(_REGION)]
     for name in _SHOWN:
         found = [name] if name in scores else []
         found += [f"test/dice/{region}" for region in regions] if name == "test/dice_macro" else []
-        lines += [f"  {_shown(key, folder):34} {_number(scores, intervals, key)}" for key in found]
+        shown = {key: key.replace("test/", "expected/") if is_final else key for key in found}
+        lines += [f"  {words:34} {_number(scores, intervals, key)}" for key, words in shown.items()]
     return "\n".join([*lines, f"  pictures: {folder / 'results' / 'figures'}"])
 
 
@@ -104,14 +136,6 @@ def _scores(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return {key: value for key, value in named[0].items() if value is not None}, named[1]
 
 
-def _is_final(folder: Path) -> bool:
-    return (folder / "results" / "expected.json").is_file()
-
-
-def _shown(key: str, folder: Path) -> str:
-    return key.replace("test/", "expected/") if _is_final(folder) else key
-
-
 def _named(folder: Path) -> str:
     """The run's folder, with the protocol's where it lies in one."""
     parent = folder.resolve().parent
@@ -129,7 +153,6 @@ def _number(scores: dict[str, Any], intervals: dict[str, Any], name: str) -> str
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.evaluation.summary", description=__doc__)
     words = "an output root, a protocol's folder in it, or one run's folder"
     parser.add_argument("root", type=Path, metavar="FOLDER", help=words)

@@ -18,8 +18,7 @@ from src.files import read_json
 from src.settings import ClassificationSettings, DecoderRunSettings
 
 Line = dict[str, str]
-_OF_TRAINING = ("threshold", "temperature")
-"""What a classifier's metrics.json holds of its validation patients."""
+_OF_TRAINING = ("threshold", "temperature")  # what a classifier's metrics.json holds of its validation patients
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,13 @@ class Pairs:
 class Tested:
     """The test predictions of one seed, over all folds."""
 
-    patients: list[str]
-    """Whose each unit is: a patient in classification, a frame in segmentation."""
+    patients: list[str]  # whose each unit is: a patient in classification, a frame in segmentation
     statistic: Statistic
-    others: dict[str, float]
-    """Scores without an interval."""
-    draw: Callable[[Path, str], None]
-    """Pictures of them into a folder; the text says of what."""
+    others: dict[str, float]  # scores without an interval
+    draw: Callable[[Path, str], None]  # pictures of them into a folder; the text says of what
     trials: dict[str, int] = field(default_factory=dict)
     """Of scores that are proportions, the independent trials that they are made of; in classification."""
-    pairs: Pairs | None = None
-    """In classification."""
+    pairs: Pairs | None = None  # in classification
 
 
 def differences(settings: DecoderRunSettings, one: Path, other: Path) -> dict[str, Interval]:
@@ -73,10 +68,18 @@ def chosen_out_of_fold(lines: Sequence[Line]) -> tuple[float, float]:
 
     They are chosen on the probabilities that trainings without the patient gave it, their mean over frames and seeds.
     """
-    patients = [line["patient"] for line in lines]
-    labels, probabilities = (np.array([float(line[name]) for line in lines]) for name in ("label", "probability"))
-    _, labels, probabilities = by_patient(patients, labels, probabilities)
+    _, labels, probabilities = means_by_patient(lines)
     return choose_threshold(labels, probabilities), fit_temperature(labels, probabilities)
+
+
+def means_by_patient(lines: Sequence[Line]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Patients of a classifier's lines in order, the label of each, and its mean probability."""
+    patients = [line["patient"] for line in lines]
+    return by_patient(patients, _numbers(lines, "label"), _numbers(lines, "probability"))
+
+
+def _numbers(lines: Sequence[Line], name: str) -> np.ndarray:
+    return np.array([float(line[name]) for line in lines])
 
 
 def by_seed(settings: DecoderRunSettings, lines: list[Line]) -> dict[str, Tested]:
@@ -96,13 +99,10 @@ def mean_of(seeds: Mapping[str, Tested]) -> Statistic:
 
 def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
     patients = [line["patient"] for line in lines]
-    labels, *of_frames = (
-        np.array([float(line[name]) for line in lines]) for name in ("label", "probability", *_OF_TRAINING)
-    )
-    names, labels_by_patient, _ = by_patient(patients, labels, labels)
-    means = by_patient(patients, labels, of_frames[0])[2]
+    frames, chosen, divisors = (_numbers(lines, name) for name in ("probability", *_OF_TRAINING))
+    names, labels_by_patient, means = by_patient(patients, _numbers(lines, "label"), frames)
     first = [patients.index(name) for name in names]  # a patient lies in one fold, whose numbers all its frames have
-    threshold, temperature = (values[first] for values in of_frames[1:])
+    threshold, temperature = chosen[first], divisors[first]
     calibrated = apply_temperature(means, temperature)
     statistic, called = binary_statistic(labels_by_patient, means, threshold), means >= threshold
     alike = {}

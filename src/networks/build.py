@@ -1,7 +1,5 @@
 """From settings and checkpoints to networks, for training, test, prediction and export alike: the one place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,23 +21,30 @@ from src.encoder import CUTSEncoder, refuse_misfit
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint, State
-from src.networks.decoder_input import Frozen, Pixels
 from src.networks.features import TaughtEncoder
 from src.networks.findings import FrameFeatures, TumourFinder
 from src.networks.levels import NormalisedLevels
 from src.networks.taught import Taught, read_taught
 from src.networks.tumours import read_tumours
-from src.settings import (
-    TASKS,
-    DecoderRunSettings,
-    DecoderSettings,
-    LatentSettings,
-    SegmentationSettings,
-    with_defaults,
-)
+from src.settings import TASKS, DecoderRunSettings, DecoderSettings, LatentSettings, SegmentationSettings, with_defaults
 from src.settings.fields import Kind, fields_of
 
 N = TypeVar("N", bound=nn.Module)
+
+
+class Pixels(nn.Module):
+    """The frames as they are, without an encoder."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.in_channels = self.latent_dim = in_channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [B, C, H, W], as it is."""
+        return x
+
+
+Frozen = CUTSEncoder | TaughtEncoder | Pixels | NormalisedLevels | FrameFeatures  # what stands before a decoder
 
 
 def new_encoder(settings: LatentSettings) -> CUTSEncoder:

@@ -34,29 +34,22 @@ class Checkpoint:
 
     model: State
     settings: dict[str, Any] = field(default_factory=dict)
-    patients: list[str] = field(default_factory=list)
-    """Those it was trained or chosen on."""
-    validation: list[str] = field(default_factory=list)
-    """Those of them it was chosen on."""
+    patients: list[str] = field(default_factory=list)  # those it was trained or chosen on
+    validation: list[str] = field(default_factory=list)  # those of them it was chosen on
     data: dict[str, str] = field(default_factory=dict)
     """Digests of the frames and labels it was trained, chosen and tested on (`Parts.digests`); none in older ones."""
-    class_names: list[str] = field(default_factory=list)
-    """A segmenter's, in the order of its outputs."""
-    encoder: State | None = None
-    """The frozen encoder under a decoder, or the networks that find the features it sees."""
+    class_names: list[str] = field(default_factory=list)  # a segmenter's, in the order of its outputs
+    encoder: State | None = None  # the frozen encoder under a decoder, or the networks that find the features it sees
     encoder_patients: list[str] = field(default_factory=list)
     """Those that encoder was pretrained or chosen on, where it says so."""
-    palette: str | None = None
-    """What the heat maps are read back to levels through, where the networks see levels."""
+    palette: str | None = None  # what the heat maps are read back to levels through, where the networks see levels
     epoch: int = 0
     best_epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a finished epoch: what metrics.jsonl holds."""
+    history: list[dict[str, Any]] = field(default_factory=list)  # one entry a finished epoch: what metrics.jsonl holds
     optimizer: dict[str, Any] | None = None
     begun: dict[str, Any] | None = None
     """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
-    seconds: float = 0.0
-    """Time that training took until here, with all interruptions left out."""
+    seconds: float = 0.0  # time that training took until here, with all interruptions left out
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -140,11 +133,8 @@ def _is_state(value: Any) -> bool:
 
 def _is_begun(value: Any) -> bool:
     kinds = {"step": int, "frames": int, "sums": dict, "state": torch.Tensor}
-    return (
-        isinstance(value, dict)
-        and value.keys() == kinds.keys()
-        and all(isinstance(value[key], kind) for key, kind in kinds.items())
-    )
+    is_whole = isinstance(value, dict) and value.keys() == kinds.keys()
+    return is_whole and all(isinstance(value[key], kind) for key, kind in kinds.items())
 
 
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
@@ -177,6 +167,13 @@ def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     wrong = [name for name, right in fits.items() if not right]
     if wrong:
         raise UserError(f"{path}: no checkpoint of this code: its {wrong[0]} is of another type")
+
+
+def same_weights(one: State | None, other: State | None) -> bool:
+    """Whether two sets of weights are equal to the bit; None for no weights."""
+    if one is None or other is None:
+        return one is other
+    return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())
 
 
 def restore(model: nn.Module, state: State, path: Path) -> None:
@@ -218,7 +215,7 @@ def load_encoder(
     found = "taught" if isinstance(encoder, TaughtEncoder) else "cuts"
     if found != kind:
         raise UserError(f"{path}: encoder: {found} there, {kind} in the settings; this makes one: {command}")
-    if isinstance(encoder, TaughtEncoder) and not _is_shipped(checkpoint.model):
+    if found == "taught" and not same_weights(checkpoint.model, TaughtEncoder.weights_in(read_taught())):
         logger.warning("%s: not the weights that ship today; to take these: %s, and --overwrite", path, command)
     results = root / encoder_run_name(modality) / "results"
     if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
@@ -226,11 +223,6 @@ def load_encoder(
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
     return encoder, checkpoint
-
-
-def _is_shipped(state: State) -> bool:
-    shipped = TaughtEncoder.weights_in(read_taught())
-    return state.keys() == shipped.keys() and all(torch.equal(state[name], shipped[name]) for name in shipped)
 
 
 def refuse_missing_encoder(root: Path, modality: Modality, kind: EncoderKind) -> None:
@@ -260,11 +252,8 @@ def refuse_other_networks(recorded: Mapping[str, Any], settings: Settings, path:
 def refuse_other_settings(recorded: Mapping[str, Any], asked: Mapping[str, Any], path: Path) -> None:
     """`UserError` where settings that a run was trained with are not those asked for; both as JSON has them."""
     trained = with_defaults(recorded)
-    changed = [
-        f"{key}: {trained[key]} then, {value} now"
-        for key, value in asked.items()
-        if key in trained and trained[key] != value
-    ]
+    differing = {key: value for key, value in asked.items() if key in trained and trained[key] != value}
+    changed = [f"{key}: {trained[key]} then, {value} now" for key, value in differing.items()]
     if changed:
         raise UserError(f"{path}: was trained with other settings: {'; '.join(changed)}")
 

@@ -31,8 +31,7 @@ class TaughtEncoder(nn.Module):
     It saw no patient's frame, so that there is none to keep from it.
     """
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
 
     def __init__(self, base_channels: int, palette: str = DEFAULT_PALETTE) -> None:
         super().__init__()
@@ -64,10 +63,10 @@ class TaughtEncoder(nn.Module):
     def from_state_dict(cls, state: dict[str, torch.Tensor], palette: str = DEFAULT_PALETTE) -> Self:
         """The encoder whose size the weights imply; ValueError names what does not fit."""
         base = state["features_mean"].numel() // 4
-        with torch.device("meta"):  # what the shapes claim may need more memory than there is
-            claimed = UNet(1, 1, base) if base else None
-        if claimed is None:
+        if not base:
             raise ValueError("features_mean: at least 4 numbers are needed")
+        with torch.device("meta"):  # what the shapes claim may need more memory than there is
+            claimed = UNet(1, 1, base)
         own = {f"unet.{name}": value for name, value in claimed.state_dict().items() if not name.startswith("outc.")}
         sizes = {name: list(value.shape) for name, value in state.items()}
         wanted = {name: list(value.shape) for name, value in own.items()}

@@ -26,8 +26,7 @@ FEATURES = (
 greatest excess of warmth over what anatomy explains, and how far left and right differ: the breasts' mean, warmest
 place and spread, the nipples' and the armpits' mean. All but the first two in standard deviations of the frame's
 levels; a region that is not there differs by 0."""
-_WARMEST = 5
-"""Pixels on a side over which the warmest place is a mean."""
+_WARMEST = 5  # pixels on a side over which the warmest place is a mean
 
 
 class TumourFinder(nn.Module):
@@ -66,8 +65,7 @@ class TumourFinder(nn.Module):
 class FrameFeatures(nn.Module):
     """A frame's FEATURES, as what a decoder sees in place of latents. Always frozen; it saw no patient."""
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
     latent_dim = len(FEATURES)
 
     def __init__(self, finder: TumourFinder) -> None:
@@ -97,16 +95,14 @@ def features_of(found: Findings, levels: torch.Tensor, regions: torch.Tensor) ->
     """FEATURES [B, 8] of findings in levels [B, 1, H, W] with regions [B, 6, H, W]."""
     breasts = found.breasts
     excess = found.excess.masked_fill(~found.evidence.isfinite(), 0).amax((1, 2, 3))
-    mean, spread, warmest = (_of_regions(levels, regions > 0.5)[name] for name in ("mean", "spread", "warmest"))
-    difference = [
-        each[:, 0::2] - each[:, 1::2] for each in (mean, spread, warmest)
-    ]  # [B, 3]: breasts, nipples, armpits
+    # [B, 3]: of breasts, nipples and armpits, left minus right.
+    difference = [each[:, 0::2] - each[:, 1::2] for each in _of_regions(levels, regions > 0.5)]
     of_mean, of_spread, of_warmest = (each.abs().nan_to_num(0) for each in difference)
     columns = [found.patients, breasts.amin(1), excess, of_mean[:, 0], of_warmest[:, 0], of_spread[:, 0]]
     return torch.stack([*columns, of_mean[:, 1], of_mean[:, 2]], 1)
 
 
-def _of_regions(levels: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Tensor]:
+def _of_regions(levels: torch.Tensor, masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Mean, spread and warmest place of the levels in each mask [B, R, H, W], [B, R]; NaN where it is empty."""
     count = masks.sum((2, 3))
     weights = masks / count[..., None, None]  # NaN where there is nothing
@@ -114,4 +110,4 @@ def _of_regions(levels: torch.Tensor, masks: torch.Tensor) -> dict[str, torch.Te
     spread = ((levels - mean[..., None, None]).square() * weights).sum((2, 3)).sqrt()
     smooth = F.avg_pool2d(levels, _WARMEST, stride=1, padding=_WARMEST // 2, count_include_pad=False)
     warmest = torch.where(masks, smooth, -torch.inf).amax((2, 3))
-    return {"mean": mean, "spread": spread, "warmest": torch.where(count > 0, warmest, torch.nan)}
+    return mean, spread, torch.where(count > 0, warmest, torch.nan)

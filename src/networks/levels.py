@@ -6,8 +6,7 @@ from torch import nn
 from src.datasets.augmentation import level_table, levels_of
 from src.datasets.snapshots import DEFAULT_PALETTE
 
-_LEAST_SPREAD = 1e-3
-"""Of levels in 0..1; keeps an even frame from becoming noise."""
+_LEAST_SPREAD = 1e-3  # of levels in 0..1; keeps an even frame from becoming noise
 
 
 class NormalisedLevels(nn.Module):
@@ -17,14 +16,15 @@ class NormalisedLevels(nn.Module):
     repeats the border. Heat maps are read back through `palette`.
     """
 
-    in_channels = None
-    """Any: one image a frame, whatever its modality."""
+    in_channels = None  # any: one image a frame, whatever its modality
     latent_dim = 1
     table: torch.Tensor
 
     def __init__(self, palette: str = DEFAULT_PALETTE) -> None:
         super().__init__()
-        self.register_buffer("table", level_table(palette), persistent=False)
+        with torch.device("cpu"):  # a palette's table has values, also in a network that is made without any
+            table = level_table(palette)
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Frames x [B, 1 or 3, H, W] in -1..1 -> float32 [B, 1, H, W]."""

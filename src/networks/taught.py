@@ -25,18 +25,13 @@ MEAN, STD = "features.mean", "features.std"
 class Taught:
     """What the file holds."""
 
-    state: dict[str, torch.Tensor]
-    """Of the UNet, in float32."""
+    state: dict[str, torch.Tensor]  # of the UNet, in float32
     class_names: tuple[str, ...]
-    background: int
-    """Index in `class_names`."""
+    background: int  # index in `class_names`
     base_channels: int
-    image_size: tuple[int, int]
-    """(rows, columns) of the torsos it was taught on."""
-    taught_on: str
-    """In words, for people."""
-    feature_mean: torch.Tensor
-    """float32 [F], of each feature over the pixels of drawn torsos."""
+    image_size: tuple[int, int]  # (rows, columns) of the torsos it was taught on
+    taught_on: str  # in words, for people
+    feature_mean: torch.Tensor  # float32 [F], of each feature over the pixels of drawn torsos
     feature_std: torch.Tensor
     least: tuple[float, ...]
     """Of each class the mean probability below which a region found is taken to be absent; 0 takes all as they are."""

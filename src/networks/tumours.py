@@ -20,11 +20,9 @@ SHIPPED_TUMOURS = REPOSITORY / "model" / "weights" / "tumours.safetensors"
 class TaughtTumours:
     """What the file holds."""
 
-    state: dict[str, torch.Tensor]
-    """Of the network, in float32."""
+    state: dict[str, torch.Tensor]  # of the network, in float32
     base_channels: int
-    taught_on: str
-    """In words, for people."""
+    taught_on: str  # in words, for people
 
     def network(self) -> TumourModel:
         """The network with its weights, in eval mode and frozen."""
@@ -47,5 +45,4 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str]) -> TaughtTumo
 
 
 def write_tumours(taught: TaughtTumours, path: Path) -> None:
-    """Write such a file."""
     write_weights(taught.state, {"base_channels": str(taught.base_channels), "taught_on": taught.taught_on}, path)

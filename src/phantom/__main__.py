@@ -1,12 +1,10 @@
 """`python -m src.phantom`: a data folder of drawn patients."""
 
-import sys
+from src.errors import end_at_once, run
 
-from src.errors import end_at_once
-
-if __name__ == "__main__":  # while libraries are imported, and while patients are drawn: a part is drawn again
+if __name__ == "__main__":  # OpenCV takes a while to be imported, and Ctrl-C may come in it
     end_at_once()
 
 from src.phantom.dataset import main
 
-sys.exit(main())
+run(main)

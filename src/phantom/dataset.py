@@ -4,8 +4,6 @@ Frontal torsos with temperatures, region polygons and, in half of the patients, 
 proves the software and says nothing clinical. "Left" is the image's left.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging
@@ -134,22 +132,20 @@ def _write_patient(folder: Path, number: int, patient: Patient) -> list[str]:
 
 def _annotations(image_id: int, first_id: int, polygons: dict[str, Polygon]) -> list[dict[str, Any]]:
     """COCO annotations of one frame in the order of the categories: a nipple comes after the breast it lies on."""
-    found: list[dict[str, Any]] = []
-    for name in (name for name in CLASSES if name in polygons):
-        x, y = polygons[name].T
-        area = 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))
-        found.append(
-            {
-                "id": first_id + len(found),
-                "image_id": image_id,
-                "category_id": CLASSES.index(name) + 1,
-                "segmentation": [polygons[name].ravel().tolist()],
-                "area": area,
-                "bbox": [float(x.min()), float(y.min()), float(np.ptp(x)), float(np.ptp(y))],
-                "iscrowd": 0,
-            }
-        )
-    return found
+    names = [name for name in CLASSES if name in polygons]
+    return [
+        {
+            "id": number,
+            "image_id": image_id,
+            "category_id": CLASSES.index(name) + 1,
+            "segmentation": [polygons[name].ravel().tolist()],
+            "area": 0.5 * abs(float(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))),
+            "bbox": [float(x.min()), float(y.min()), float(np.ptp(x)), float(np.ptp(y))],
+            "iscrowd": 0,
+        }
+        for number, name in enumerate(names, first_id)
+        for x, y in [polygons[name].T]
+    ]
 
 
 def _coco(frames: list[tuple[str, dict[str, Polygon]]]) -> dict[str, Any]:
@@ -170,13 +166,8 @@ def _coco(frames: list[tuple[str, dict[str, Polygon]]]) -> dict[str, Any]:
 
 def _checked_arguments(**arguments: Any) -> dict[str, Any]:
     """The arguments as phantom.json records them; raises UserError for an impossible one."""
-    for name, low, high in (
-        ("patients", 1, MAX_PATIENTS),
-        ("frames", 1, MAX_FRAMES),
-        ("annotated", 0, 1),
-        ("variety", 0, 1),
-        ("seed", 0, 2**32 - 1),
-    ):
+    limits = {"patients": (1, MAX_PATIENTS), "frames": (1, MAX_FRAMES), "annotated": (0, 1), "variety": (0, 1)}
+    for name, (low, high) in (limits | {"seed": (0, 2**32 - 1)}).items():
         if not low <= arguments[name] <= high:
             raise UserError(f"{name} is {arguments[name]}, it must lie between {low} and {high}")
     for name in ("depth", "diameter"):
@@ -186,12 +177,7 @@ def _checked_arguments(**arguments: Any) -> dict[str, Any]:
         arguments[name] = [float(smallest), float(largest)]
     for corner in (0, 1):
         tumour_spot(arguments["depth"][corner], arguments["diameter"][corner])
-    return {
-        "format": FORMAT,
-        **arguments,
-        "annotated": float(arguments["annotated"]),
-        "variety": float(arguments["variety"]),
-    }
+    return {"format": FORMAT, **arguments, **{name: float(arguments[name]) for name in ("annotated", "variety")}}
 
 
 def _cores() -> int:
@@ -216,15 +202,8 @@ def write_phantom(
     are ranges in mm; `variety` as in `make_patient`; `plants` are shortcuts to the diagnosis that the frames get.
     Raises UserError for impossible arguments or a folder that holds anything else.
     """
-    arguments = _checked_arguments(
-        patients=patients,
-        seed=seed,
-        frames=frames,
-        annotated=annotated,
-        depth=depth,
-        diameter=diameter,
-        variety=variety,
-    )
+    numbers = {"patients": patients, "seed": seed, "frames": frames, "annotated": annotated}
+    arguments = _checked_arguments(**numbers, depth=depth, diameter=diameter, variety=variety)
     arguments |= {"plants": sorted(set(plants))} if plants else {}  # phantoms without any keep their record
     if is_complete(out, arguments, RECORD_FILE, PARTIAL_FILE, "phantom"):
         log.info("%s holds this phantom already", out)
@@ -251,30 +230,22 @@ def write_phantom(
     (out / PARTIAL_FILE).unlink()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: 0 when the phantom is there, 2 when the input was bad."""
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m src.phantom", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="a new or empty folder")
     parser.add_argument("--patients", type=int, required=True, metavar="N")
     parser.add_argument("--seed", type=int, required=True, metavar="S")
     parser.add_argument("--frames", type=int, default=1, metavar="K", help="frames of each patient (default: 1)")
     parser.add_argument("--annotated", type=float, default=1.0, metavar="FRACTION", help="of the patients (default: 1)")
-    parser.add_argument(
-        "--variety", type=float, default=1.0, metavar="0..1", help="how far torsos differ: 1 as patients do (default)"
-    )
-    parser.add_argument(
-        "--plant", choices=PLANTS, action="append", default=[], dest="plants", help="a shortcut to the diagnosis"
-    )
+    words = "how far torsos differ: 1 as patients do (default)"
+    parser.add_argument("--variety", type=float, default=1.0, metavar="0..1", help=words)
+    words = "a shortcut to the diagnosis"
+    parser.add_argument("--plant", choices=PLANTS, action="append", default=[], dest="plants", help=words)
     for name, limits in (("depth", (DEPTHS[0], DEPTHS[-1])), ("diameter", (DIAMETERS[0], DIAMETERS[-1]))):
         parser.add_argument(f"--{name}", type=float, nargs=2, default=limits, metavar=("MIN", "MAX"), help="mm")
     options = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         write_phantom(**options)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
     except OSError as error:
-        sys.stderr.write(f"error: cannot write {options['out']}: {error.strerror}\n")
-        return 2
-    return 0
+        raise UserError(f"cannot write {options['out']}: {error.strerror}") from None

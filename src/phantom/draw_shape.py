@@ -5,8 +5,6 @@ annotated frames of the database (breasts reach up onto the chest and sideways t
 it), the ranges are ours and far wider.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
@@ -40,21 +38,16 @@ def draw_camera(rng: np.random.Generator) -> Camera:
 class Traits:
     """What both sides of a torso share; each side then differs a little."""
 
-    height: float
-    """Of the breasts, from their upper edge on the chest to the fold."""
-    droop: float
-    """0 for a breast that stands, 1 for one that hangs."""
+    height: float  # of the breasts, from their upper edge on the chest to the fold
+    droop: float  # 0 for a breast that stands, 1 for one that hangs
     gap: float
-    spread: float
-    """How far the lower inner edge is from the midline."""
+    spread: float  # how far the lower inner edge is from the midline
     waist: float
-    shoulder: float
-    """Height of the shoulders."""
+    shoulder: float  # height of the shoulders
     asymmetry: float
     dome: tuple[float, float]
     """How far what stands out as a breast stays below the region's upper edge, and outside its inner one."""
-    arms: str
-    """raised, hips or down."""
+    arms: str  # raised, hips or down
 
 
 def draw_traits(rng: np.random.Generator) -> Traits:

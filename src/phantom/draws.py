@@ -1,7 +1,5 @@
 """Random draws that keep near the middle of their range, as far as a patient is asked to be an ordinary one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

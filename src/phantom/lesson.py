@@ -4,20 +4,19 @@ The rate ends at nothing, and the last weights are kept. What is drawn follows f
 processes that draw; interrupted, a lesson goes on where it was last saved.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import cv2
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, default_collate
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -29,8 +28,7 @@ from src.training.engine import make_repeatable
 
 logger = logging.getLogger(__name__)
 
-TESTED = 400
-"""Drawings that every network is tested on: numbers from 0 on, which no lesson uses."""
+TESTED = 400  # drawings that every network is tested on: numbers from 0 on, which no lesson uses
 _A_SEED = 10_000_000  # drawings between the first ones of two seeds
 _SAVE_EVERY = 250  # steps
 
@@ -61,14 +59,11 @@ class Lesson:
 class Subject(ABC, Generic[N]):
     """What a network is taught; it begins with the random weights of the lesson's seed."""
 
-    def __init__(self, lesson: Lesson, device: torch.device, workers: int = 0) -> None:
+    def __init__(self, lesson: Lesson, make: Callable[[int], N], device: torch.device, workers: int) -> None:
+        """`make` takes the base width."""
         make_repeatable(lesson.seed)
         self.lesson, self.device, self.workers = lesson, device, workers
-        self.network = self.new_network(lesson.base_channels).to(device)
-
-    @abstractmethod
-    def new_network(self, base_channels: int) -> N:
-        """The network with random weights."""
+        self.network = make(lesson.base_channels).to(device)
 
     @staticmethod
     @abstractmethod
@@ -81,23 +76,14 @@ class Subject(ABC, Generic[N]):
 
     def batches(self, first: int, count: int, size: int) -> Iterator[Drawing]:
         """Drawings number `first` and on, on the device, in batches."""
-        drawings = _Drawings(self.draw, first, count)
-        loader = DataLoader(drawings, size, num_workers=self.workers, worker_init_fn=_one_thread)
-        for batch in loader:
+        numbers: Any = range(first, first + count)
+        made = partial(_drawn, self.draw)  # in the processes that draw
+        for batch in DataLoader(numbers, size, num_workers=self.workers, collate_fn=made, worker_init_fn=_one_thread):
             yield tuple(each.to(self.device) for each in batch)
 
 
-class _Drawings(Dataset[Any]):
-    """Drawings by number."""
-
-    def __init__(self, draw: Callable[[int], Drawing], first: int, count: int) -> None:
-        self.draw, self.first, self.count = draw, first, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Drawing:
-        return self.draw(self.first + index)
+def _drawn(draw: Callable[[int], Drawing], numbers: list[int]) -> Any:
+    return default_collate([draw(number) for number in numbers])
 
 
 def _one_thread(_: int) -> None:

@@ -1,7 +1,5 @@
 """The regions of a drawn torso as polygons in a frame of full size, as annotators of the database draw them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import cv2
@@ -12,8 +10,7 @@ from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, Mask, Shape
 
 SCALE = 4
 FRAME_HEIGHT, FRAME_WIDTH = HEIGHT * SCALE, WIDTH * SCALE
-SMALLEST = 600
-"""Pixels of a frame: of a smaller region too little is seen to draw it."""
+SMALLEST = 600  # pixels of a frame: of a smaller region too little is seen to draw it
 
 Polygon = NDArray[np.float64]  # [P, 2] as (x, y) in the frame
 Frame = NDArray[np.float32]  # [FRAME_HEIGHT, FRAME_WIDTH], in C unless said otherwise

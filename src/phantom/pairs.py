@@ -4,8 +4,6 @@ Whatever else may look like a tumour (veins, blotches, folds, an inflamed breast
 pictures of a pair, so that it says nothing of the diagnosis, and what differs is what physics makes of the tumour.
 """
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -21,8 +19,7 @@ from src.phantom.skin import draw_warmth, noise, soft
 from src.phantom.temperatures import NOISE, SPAN, balanced
 from src.phantom.tumour import DEPTHS, DIAMETERS, HALF_CHEST, SIDES, Tumour, draw_tumour, warm_spot
 
-SPANS = 0.8 * SPAN, 1.2 * SPAN
-"""C from warmth 0 to warmth 1: rooms and cameras differ."""
+SPANS = 0.8 * SPAN, 1.2 * SPAN  # C from warmth 0 to warmth 1: rooms and cameras differ
 _TAG = 7  # keeps pairs apart from the torsos of the same number
 
 
@@ -34,8 +31,8 @@ class Pair:
     side: int
 
 
-def draw_pair(number: int, vessels: bool = True) -> Pair:
-    """One pair for each number; `vessels`: some torsos have more of them in one place, often where the tumour is."""
+def draw_pair(number: int) -> Pair:
+    """One pair for each number; some torsos have more vessels in one place, often where the tumour is."""
     rng = np.random.default_rng([number, _TAG])
     shape = draw_shape(rng)
     while not any(side.has_breast and side.dome.any() for side in shape.sides):
@@ -46,7 +43,7 @@ def draw_pair(number: int, vessels: bool = True) -> Pair:
     depth = DEPTHS[0] + (DEPTHS[-1] - DEPTHS[0]) * rng.beta(1, 3)  # what lies deeper is hardly ever to be seen
     diameter = rng.uniform(DIAMETERS[0], DIAMETERS[-1])
     tumour = draw_tumour(rng, shape, (depth, depth), (diameter, diameter), anywhere=rng.random() < 0.5)
-    if vessels and rng.random() < 0.3:
+    if rng.random() < 0.3:
         other = draw_tumour(rng, shape, DEPTHS[:2], DIAMETERS[:2], anywhere=True)
         _add_vessels(rng, warmth, tumour if rng.random() < 0.5 else other, shape.camera.half)
     px_per_mm = SCALE * shape.camera.half / (HALF_CHEST * rng.uniform(0.85, 1.15))

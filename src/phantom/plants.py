@@ -4,8 +4,6 @@ Real collections hold such things without anybody's intent: the sick were record
 another export. A check that claims to find them can be tried on these.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import date
 from typing import Literal, get_args
@@ -22,8 +20,7 @@ grays; marker: the paper marker lies below the breasts of the sick; resolution: 
 PLANTS: tuple[Plant, ...] = get_args(Plant)
 Plants = Collection[Plant]
 
-MARKER_SHARE = 5 / 6
-"""Of the patients have a paper marker where none is planted."""
+MARKER_SHARE = 5 / 6  # of the patients have a paper marker where none is planted
 _MARKER_SHARES = {True: 0.95, False: 0.15}  # of the sick and the healthy
 _OVERLAP = 0.6  # each diagnosis has so much of the recording years: the first or the last part
 _MARGIN = 1.5  # C that the healthy's export adds at both ends of a frame's range

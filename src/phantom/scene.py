@@ -1,7 +1,5 @@
 """What else a thermogram shows, and what the camera and its software make of it: objects, palettes, noise, bars."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray

@@ -4,8 +4,6 @@ Lengths are in halves: the unit is half the chest's width at the breasts. On eit
 midline and `y` down from the upper edge of the breasts; a camera places both in the frame. "Left" is the image's left.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2
@@ -15,8 +13,7 @@ from numpy.typing import NDArray
 HEIGHT, WIDTH = 120, 160
 CLASSES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "left_armpit", "right_armpit", "ROI", "neck")
 BACKGROUND = CLASSES.index("ROI")
-SIDES = (-1, 1)
-"""The sign of x on the image's left and right."""
+SIDES = (-1, 1)  # the sign of x on the image's left and right
 
 Points = NDArray[np.float32]  # [P, 2]: (u, y) of a side, or (x, y) in the frame
 Mask = NDArray[np.bool_]  # [HEIGHT, WIDTH]
@@ -27,14 +24,11 @@ Field = NDArray[np.float32]  # [HEIGHT, WIDTH]
 class Camera:
     """Places (u, y) of a side in the frame; `turn` shows more of one side than of the other."""
 
-    half: float
-    """Pixels that half the chest takes."""
-    origin: tuple[float, float]
-    """Pixel (x, y) of the midline at the breasts' upper edge."""
+    half: float  # pixels that half the chest takes
+    origin: tuple[float, float]  # pixel (x, y) of the midline at the breasts' upper edge
     tilt: float
     turn: float
-    stretch: float
-    """Height against width."""
+    stretch: float  # height against width
 
     def place(self, points: Points, side: int) -> Points:
         """Pixels (x, y) [P, 2] of points (u, y) [P, 2]."""
@@ -60,16 +54,12 @@ class Side:
     side: int
     breast: Mask
     """The region, or where it was before surgery: with the chest above and beside the breast, as annotators draw it."""
-    dome: Mask
-    """What of the region stands out as a breast."""
+    dome: Mask  # what of the region stands out as a breast
     has_breast: bool
-    centre: tuple[float, float]
-    """Pixel (x, y) of the breast's middle."""
-    size: tuple[float, float]
-    """The breast's half width and half height in pixels."""
+    centre: tuple[float, float]  # pixel (x, y) of the breast's middle
+    size: tuple[float, float]  # the breast's half width and half height in pixels
     droop: float
-    nipple: tuple[float, float] | None
-    """Pixel (x, y) of its middle."""
+    nipple: tuple[float, float] | None  # pixel (x, y) of its middle
     nipple_label: Mask | None
     armpit: Mask
     arm: Mask
@@ -81,12 +71,10 @@ class Shape:
 
     camera: Camera
     sides: tuple[Side, Side]
-    body: Mask
-    """Everything warm but the head."""
+    body: Mask  # everything warm but the head
     head: Mask
     neck: Mask
-    labels: NDArray[np.uint8]
-    """Class of each pixel [HEIGHT, WIDTH], as CLASSES numbers them."""
+    labels: NDArray[np.uint8]  # class of each pixel [HEIGHT, WIDTH], as CLASSES numbers them
 
 
 def closed_curve(points: Points, each: int = 8) -> Points:

@@ -1,7 +1,5 @@
 """A picture of drawn torsos, their regions, and what the weights that ship find: `python -m src.phantom.sheet`."""
 
-from __future__ import annotations
-
 from src.errors import end_at_once, run
 
 if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
@@ -28,7 +26,6 @@ def draw_sheet(path: Path, first: int, count: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom.sheet", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT.png")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first torso")

@@ -4,8 +4,6 @@ Warmth is in shares of the frame's range, about .7 for skin and 0 for a cold roo
 that patients fall inside.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

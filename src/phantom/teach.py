@@ -1,7 +1,5 @@
 """Teaches what ships, on drawings alone: `python -m src.phantom.teach [regions|tumours]`."""
 
-from __future__ import annotations
-
 from src.errors import UserError, end_at_once, run
 
 if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
@@ -23,12 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m src.phantom.teach", description=__doc__)
     parser.add_argument("task", nargs="?", choices=("regions", "tumours"), default="regions", help="what to teach")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the weights (default, of the usual lesson: those that ship)"
-    )
+    words = "the weights (default, of the usual lesson: those that ship)"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=words)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that draw (default: this one)")
     for name, value in vars(Lesson()).items():
@@ -36,20 +32,19 @@ def main() -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), metavar="N", help=f"default: {usual}")
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    usual_lesson = Lesson() if flags.task == "regions" else TUMOUR_LESSON
-    lesson = replace(
-        usual_lesson, **{name: value for name in vars(Lesson()) if (value := getattr(flags, name)) is not None}
-    )
+    usual_lesson, shipped, teach = {
+        "regions": (Lesson(), SHIPPED, teach_regions),
+        "tumours": (TUMOUR_LESSON, SHIPPED_TUMOURS, teach_tumours),
+    }[flags.task]
+    changes = {name: value for name in vars(usual_lesson) if (value := getattr(flags, name)) is not None}
+    lesson = replace(usual_lesson, **changes)
     for name, value in vars(lesson).items():  # drawings of seed 0 are those to test on
         if value <= 0:
             raise UserError(f"--{name.replace('_', '-')}: {value}: more than 0 is accepted")
     if flags.out is None and lesson != usual_lesson:
         raise UserError("--out: is needed for another lesson than the usual one, which the weights that ship are of")
-    device, out = choose_device(flags.device), flags.out or (SHIPPED if flags.task == "regions" else SHIPPED_TUMOURS)
-    if flags.task == "regions":
-        teach_regions(lesson, out, device, flags.workers)
-    else:
-        teach_tumours(lesson, out, device, flags.workers)
+    out = flags.out or shipped
+    teach(lesson, out, choose_device(flags.device), flags.workers)
     logger.info("wrote %s", out)
 
 

@@ -1,9 +1,8 @@
 """Teaches a UNet the seven regions on drawn torsos: no real frame takes part."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,10 @@ from src.phantom.torsos import draw_torso
 
 logger = logging.getLogger(__name__)
 
-CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)
-"""As published for the decoders: nipples count twice."""
+CLASS_WEIGHTS = (1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0)  # as published for the decoders: nipples count twice
 MIRRORED = mirrored_classes(CLASSES)
-LIMITS = np.arange(0, 0.96, 0.05).round(2)
-"""Mean probabilities that are tried as the least that a nipple needs."""
-MAY_COST = 0.03
-"""Share of the nipples there are that the limit may lose."""
+LIMITS = np.arange(0, 0.96, 0.05).round(2)  # mean probabilities that are tried as the least that a nipple needs
+MAY_COST = 0.03  # share of the nipples there are that the limit may lose
 
 
 class Regions(Subject[UNet]):
@@ -44,13 +40,9 @@ class Regions(Subject[UNet]):
         return torch.from_numpy(levels)[None].float() / 127.5 - 1, torch.from_numpy(classes).long()
 
     def __init__(self, lesson: Lesson, device: torch.device, workers: int = 0) -> None:
-        super().__init__(lesson, device, workers)
+        super().__init__(lesson, partial(UNet, 1, len(CLASSES)), device, workers)
         self.normalise = NormalisedLevels().to(device)
         self.weights = torch.tensor(CLASS_WEIGHTS, device=device)
-
-    def new_network(self, base_channels: int) -> UNet:
-        """One map a class."""
-        return UNet(1, len(CLASSES), base_channels)
 
     def loss(self, batch: Drawing) -> torch.Tensor:
         """Cross-entropy, of which a pixel counts as much as its class weighs, and soft Dice loss.
@@ -128,8 +120,8 @@ def _apart(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 def teach_regions(lesson: Lesson, out: Path, device: torch.device, workers: int) -> None:
     """Teach, test and write the weights `out`."""
-    subject, partial = Regions(lesson, device, workers), out.with_suffix(".partial")
-    network = teach(subject, partial)
+    subject, unfinished = Regions(lesson, device, workers), out.with_suffix(".partial")
+    network = teach(subject, unfinished)
     for name, value in tested(subject).items():
         logger.info("%-24s %.3f", name, value)
     mean, std = feature_statistics(subject)
@@ -139,4 +131,4 @@ def teach_regions(lesson: Lesson, out: Path, device: torch.device, workers: int)
     size, base = (HEIGHT, WIDTH), lesson.base_channels
     taught_on = lesson.in_words("drawn torsos")
     write_taught(Taught(state, CLASSES, BACKGROUND, base, size, taught_on, mean, std, least, out), out)
-    partial.unlink(missing_ok=True)
+    unfinished.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Teaches a network to find warm spots on breasts, on drawn pairs of torsos without and with a tumour."""
 
-from __future__ import annotations
-
 import logging
 import math
 from pathlib import Path
@@ -34,12 +32,8 @@ class Tumours(Subject[TumourModel]):
         return torch.from_numpy(drawn.levels)[:, None].float() / 127.5 - 1, torch.tensor(drawn.side)
 
     def __init__(self, lesson: Lesson, device: torch.device, workers: int = 0) -> None:
-        super().__init__(lesson, device, workers)
+        super().__init__(lesson, TumourModel, device, workers)
         self.finder = TumourFinder(read_taught(), self.network).to(device)
-
-    def new_network(self, base_channels: int) -> TumourModel:
-        """With random weights."""
-        return TumourModel(base_channels)
 
     def loss(self, batch: Drawing) -> torch.Tensor:
         """Entropies of places, of patients and of which of a pair is which, and the squared error of the excess."""

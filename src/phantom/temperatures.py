@@ -1,7 +1,5 @@
 """The temperatures of a phantom's torso, and the frames that a camera makes of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +13,8 @@ from src.phantom.scene import add_marker, below_breasts
 from src.phantom.shape import BACKGROUND, HEIGHT, WIDTH, Field, Shape
 from src.phantom.skin import soft
 
-NOISE = 0.03, 0.08
-"""C: between these lies the standard deviation of a camera's noise."""
-SPAN = 15.0
-"""C from warmth 0 to warmth 1: about from a room at 22 C to skin at 36 C."""
+NOISE = 0.03, 0.08  # C: between these lies the standard deviation of a camera's noise
+SPAN = 15.0  # C from warmth 0 to warmth 1: about from a room at 22 C to skin at 36 C
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Drawn torsos as arrays: gray levels with the class of each pixel, another torso for each number."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A phantom's tumour: where it lies, and the warm spot above it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

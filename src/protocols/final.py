@@ -22,22 +22,17 @@ logger = logging.getLogger(__name__)
 
 S = TypeVar("S", ClassificationSettings, SegmentationSettings)
 NOTE = "trained on all patients; the score is that of k-fold"
-_TEST, _EXPECTED = "test/", "expected/"
 
 
 @dataclass(frozen=True)
 class Expected:
     """What k-fold says of a model that is trained as its models were, on all patients."""
 
-    kfold: Path
-    """Its pooled run folder."""
-    kept: tuple[int, ...]
-    """The epoch that each of its trainings kept."""
-    scores: dict[str, float]
-    """Its test scores, named `expected/...`, and a classifier's threshold and temperature."""
+    kfold: Path  # its pooled run folder
+    kept: tuple[int, ...]  # the epoch that each of its trainings kept
+    scores: dict[str, float]  # its test scores, named `expected/...`, and a classifier's threshold and temperature
     intervals: dict[str, Any]
-    patients: frozenset[str]
-    """Who was tested."""
+    patients: frozenset[str]  # who was tested
 
     @property
     def epochs(self) -> int:
@@ -61,9 +56,8 @@ class Expected:
 
 def as_final(settings: S) -> S:
     """The settings of the final training: the last epoch is kept; an encoder sees the frames of all patients."""
-    return settings.model_copy(
-        update={"select_by": "last", "patience": None, "transductive": settings.pretrains_encoder}
-    )
+    own = {"select_by": "last", "patience": None, "transductive": settings.pretrains_encoder}
+    return settings.model_copy(update=own)
 
 
 def expected(settings: S) -> Expected:
@@ -108,7 +102,7 @@ def _kept_epoch(folder: Path, settings: DecoderRunSettings) -> int:
 def _renamed(scores: dict[str, Any]) -> dict[str, Any]:
     """Test scores as those that are expected."""
     return {
-        _EXPECTED + name.removeprefix(_TEST): value
+        name.replace("test/", "expected/", 1): value
         for name, value in scores.items()
-        if name.startswith(_TEST) and value is not None
+        if name.startswith("test/") and value is not None
     }

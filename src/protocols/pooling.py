@@ -83,10 +83,6 @@ def _spread(values: list[float]) -> dict[str, Any]:
 
 
 def _record(settings: DecoderRunSettings, trials: Sequence[Trial], name: str) -> dict[str, Any]:
-    shared = settings.output_root
+    shared, folds = settings.output_root, settings.folds if settings.protocol == "kfold" else None
     entries = [{"seed": t.seed, "fold": t.fold, "folder": str((t.root / name).relative_to(shared))} for t in trials]
-    return {
-        "protocol": settings.protocol,
-        "folds": settings.folds if settings.protocol == "kfold" else None,
-        "trials": entries,
-    }
+    return {"protocol": settings.protocol, "folds": folds, "trials": entries}

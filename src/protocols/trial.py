@@ -23,7 +23,6 @@ from src.settings import (
 from src.settings.fields import Kind, fields_of
 from src.settings.gone import removed
 from src.training import distributed
-from src.training.engine import same_weights
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
@@ -41,8 +40,7 @@ class Trial:
 
     seed: int
     fold: int | None
-    root: Path
-    """Its output root."""
+    root: Path  # its output root
 
 
 def trial_of(settings: DecoderRunSettings, seed: int, fold: int) -> Trial:
@@ -98,11 +96,10 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     if not settings.needs_encoder:
         return True
     encoder, _ = checkpoints.load_encoder(settings.output_root, settings.encoder_modality, settings.encoder)
+    kept, now = trained.encoder or {}, encoder.state_dict()
     if settings.decoder_input == "random":  # of the size of the pretrained one
-        return {key: value.shape for key, value in (trained.encoder or {}).items()} == {
-            key: value.shape for key, value in encoder.state_dict().items()
-        }
-    return same_weights(trained.encoder, encoder.state_dict())
+        return {key: value.shape for key, value in kept.items()} == {key: value.shape for key, value in now.items()}
+    return checkpoints.same_weights(trained.encoder, now)
 
 
 def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from src import cli
 from src.datasets import splits
@@ -32,22 +32,14 @@ from src.files import read_json
 from src.networks import checkpoint as checkpoints
 from src.protocols import final
 from src.protocols.pooling import compare_with_baselines, pool
-from src.protocols.trial import OF_DECODER, Trial, place, run_trial, trial_of
-from src.settings import (
-    BASELINES,
-    ClassificationSettings,
-    DecoderRunSettings,
-    LatentSettings,
-    SegmentationSettings,
-)
+from src.protocols.trial import OF_DECODER, S, Trial, place, run_trial, trial_of
+from src.settings import BASELINES, ClassificationSettings, DecoderRunSettings, LatentSettings
 from src.training import distributed
 from src.training.engine import choose_device
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
-
-S = TypeVar("S", ClassificationSettings, SegmentationSettings)
 
 
 def run(
@@ -74,8 +66,7 @@ def run(
             raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
         if settings.encoder == "taught":
             raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
-        for name in BASELINES:
-            variants.append(settings.model_copy(update={"decoder_input": name, "baseline": True}))
+        variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)
@@ -147,10 +138,8 @@ def _refuse_unused(settings: DecoderRunSettings, arguments: cli.Arguments, sever
         if not several or arguments.mode != "train":
             raise UserError("--encoder-set: goes with --mode train and --protocol or --seeds, which pretrain encoders")
         if not settings.pretrains_encoder:
-            seen = f"decoder_input: {settings.decoder_input}"
-            if settings.needs_encoder:
-                seen = f"encoder: {settings.encoder}"
-            raise UserError(f"--encoder-set: no encoder is pretrained for {seen}")
+            name = "encoder" if settings.needs_encoder else "decoder_input"
+            raise UserError(f"--encoder-set: no encoder is pretrained for {name}: {getattr(settings, name)}")
         taken = sorted(cli.named(arguments.encoder_overrides) & OF_DECODER)
         if taken:
             raise UserError(

@@ -5,8 +5,8 @@ Source of the items, here in words of our own: Tejani et al., Checklist for Arti
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,30 +14,18 @@ from src.report.record import divides_frames, patients_of
 from src.report.runs import BASELINES, Group, Run
 from src.report.tables import plain, plural
 
-_ITEMS = Path(__file__).with_name("claim_2024.yaml")
-"""Subjects by section; the first is item 1."""
+_ITEMS = Path(__file__).with_name("claim_2024.yaml")  # subjects by section; the first is item 1
 
 
-@dataclass(frozen=True)
-class Item:
-    """One item of the checklist; without an answer it is for the author."""
-
-    number: int
-    section: str
-    subject: str
-    answer: str
-
-
-def checklist(groups: Sequence[Group]) -> list[Item]:
-    """All items, with the answers that the files hold."""
+def checklist(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """All items with number, section, subject, and the answer that the files hold; without one it is the author's."""
     runs = [run for group in groups for run in group.runs.values() if run.finished]
-    answers: dict[int, str] = {}
-    if runs:
-        answers |= _data(runs) | _model(runs) | _evaluation(groups, runs)
+    answers = _data(runs) | _model(runs) | _evaluation(groups, runs) if runs else {}
     sections: dict[str, list[str]] = yaml.safe_load(_ITEMS.read_text(encoding="utf-8"))
     items = [(section, subject) for section, subjects in sections.items() for subject in subjects]
     return [
-        Item(place, section, subject, answers.get(place, "")) for place, (section, subject) in enumerate(items, start=1)
+        {"number": number, "section": section, "subject": subject, "answer": answers.get(number, "")}
+        for number, (section, subject) in enumerate(items, start=1)
     ]
 
 
@@ -67,22 +55,28 @@ def _data(runs: Sequence[Run]) -> dict[int, str]:
         if any(run.settings.get("transductive") is True for run in runs)
         else ""
     )
-    patients = {patient for name in ("train", "validation", "tested") for patient in _part(runs, name)}
+    parts = ("train", "validation", "tested")
+    patients = {patient for run in runs for name in parts for patient in patients_of(run, name) or ()}
     if patients:
         answers[35] = f"{plural(len(patients), 'patient')} in all; see Split by patient. Exclusions: for the author."
     return answers
+
+
+def _any_has(runs: Sequence[Run], key: str, value: Any) -> bool:
+    """Whether some run has this setting."""
+    return any(run.settings.get(key) == value for run in runs)
 
 
 def _model(runs: Sequence[Run]) -> dict[int, str]:
     inputs = _said(runs, {"decoder_input": "{}"})
     seen = f"what the decoder sees: {inputs}" if inputs else "a UNet on its latents"
     encoded = any(run.is_encoded for run in runs)
-    taught = any(run.settings.get("encoder") == "taught" for run in runs)
+    taught = _any_has(runs, "encoder", "taught")
     kind = "taught regions on drawn torsos, no patient" if taught else "pretrained without labels"
     decoder = _said(runs, {"decoder": "decoder: {}"}) or "a UNet"
     network = f"Encoder {kind}, frozen; after it {decoder}, {seen}" if encoded else f"A UNet, {seen}"
     answers = {22: f"{network}. Widths: Settings."}
-    if any(run.settings.get("decoder_input") == "features" for run in runs):
+    if _any_has(runs, "decoder_input", "features"):
         answers[22] += " Of features: a logistic regression, no UNet (model/weights/tumours.md)."
     known = [run.provenance["packages"] for run in runs if run.provenance.get("packages")]
     packages = known[0] if known else None
@@ -91,7 +85,7 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
     answers[24] = f"Drawn with {_said(runs, {'seed': 'seed {}'})}" + (
         "; a decoder's encoder has its pretrained weights." if encoded else "."
     )
-    if any(run.settings.get("init") == "drawn" for run in runs):
+    if _any_has(runs, "init", "drawn"):
         answers[24] += " With init: drawn: weights taught on drawn torsos (model/weights/regions.md)."
     keys = {
         "learning_rate": "learning rate {}",
@@ -112,11 +106,8 @@ def _model(runs: Sequence[Run]) -> dict[int, str]:
         " In the published protocol it is chosen on the test frames, which is optimistic." if published else ""
     )
     mirrored = any(run.settings.get("augment", "none") != "none" for run in runs)
-    answers[27] = (
-        "One model a run; averaged are logits over a frame and its mirror image."
-        if mirrored
-        else "None: one model a run."
-    )
+    of_mirrored = "One model a run; averaged are logits over a frame and its mirror image."
+    answers[27] = of_mirrored if mirrored else "None: one model a run."
     return answers
 
 
@@ -176,7 +167,3 @@ def _said(runs: Sequence[Run], keys: Mapping[str, str], skip: Sequence[str] = ()
         if shown:
             found.append(words.format(" or ".join(shown)))
     return ", ".join(found)
-
-
-def _part(runs: Sequence[Run], name: str) -> set[str]:
-    return {patient for run in runs for patient in patients_of(run, name) or ()}

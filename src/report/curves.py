@@ -3,10 +3,10 @@
 import hashlib
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -33,12 +33,10 @@ class Curve:
     title: str
     svg: Markup
     source: str
-    replaces: str = ""
-    """The run's picture of the same, by name."""
+    replaces: str = ""  # the run's picture of the same, by name
 
 
-@dataclass(frozen=True)
-class _Patients:
+class _Patients(NamedTuple):
     """What a classifier said of each test patient, all [N]."""
 
     labels: np.ndarray
@@ -167,13 +165,5 @@ def _svg(source: str, draw: Callable[[BinaryIO], None]) -> Markup:
     body = re.sub(r'(<g) id="[A-Za-z.]+\w*_\d+"', r"\1", body)
     own = hashlib.sha256((source + text).encode()).hexdigest()[:8]
     body = re.sub(r'(<[^>]* id="|xlink:href="#|url\(#)', rf"\g<1>f{own}", body)
-    return Markup(f"<svg {size[0] if size else ''} aria-hidden='true'>{_recoloured(body, PAGE_COLOURS)}")
-
-
-def _recoloured(text: str, colours: Mapping[str, str]) -> str:
-    return re.sub("|".join(colours), lambda found: colours[found[0]], text)
-
-
-def drawn(curves: Iterable[Curve | None]) -> list[Curve]:
-    """Those that there are."""
-    return [curve for curve in curves if curve is not None]
+    body = re.sub("|".join(PAGE_COLOURS), lambda found: PAGE_COLOURS[found[0]], body)
+    return Markup(f"<svg {size[0] if size else ''} aria-hidden='true'>{body}")

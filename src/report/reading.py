@@ -1,10 +1,11 @@
 """Reads the run folders below an output root: what is absent stays empty, what is broken is noted."""
 
 import csv
+import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,9 @@ class Reader:
         return Results(folder, self._json(folder / "metrics.json"), self._json(folder / "intervals.json"))
 
     def _predictions(self, path: Path) -> list[dict[str, str]]:
-        if not path.is_file():
-            return []
         csv.field_size_limit(_LONGEST_FIELD)
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                return [
-                    {key: value or "" for key, value in line.items() if key and key not in _MASKS}
-                    for line in csv.DictReader(file)
-                ]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            self.note(path, error)
-            return []
+        lines = self._read(path, lambda text: list(csv.DictReader(io.StringIO(text, newline=""))), [])
+        return [{key: value or "" for key, value in line.items() if key and key not in _MASKS} for line in lines]
 
     def _record(self, path: Path) -> dict[str, Any]:
         try:
@@ -102,30 +94,27 @@ class Reader:
             return {}
 
     def _json(self, path: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(self._text(path) or "{}")
-        except (ValueError, RecursionError) as error:
-            self.note(path, error)
-            return {}
+        content = self._read(path, lambda text: json.loads(text or "{}"), {})
         if not isinstance(content, dict):
             self.note(path, f"holds {type(content).__name__}, not names with values")
         return mapping(content)
 
     def _json_lines(self, path: Path) -> list[dict[str, Any]]:
         entries = []
-        for place, line in enumerate(self._text(path).splitlines(), start=1):
+        for place, line in enumerate(self._read(path, str.splitlines, []), start=1):
             try:
                 entries.append(mapping(json.loads(line)))
             except (ValueError, RecursionError) as error:
                 self.note(path, f"line {place}: {error}")  # as of a run that was killed while it wrote
         return entries
 
-    def _text(self, path: Path) -> str:
+    def _read(self, path: Path, parse: Callable[[str], Any], absent: Any) -> Any:
+        """What is made of a file's text; `absent` where there is none, and with a note where it cannot be read."""
         try:
-            return path.read_text(encoding="utf-8") if path.is_file() else ""
-        except (OSError, UnicodeDecodeError) as error:
+            return parse(path.read_text(encoding="utf-8")) if path.is_file() else absent
+        except (OSError, ValueError, RecursionError, csv.Error) as error:
             self.note(path, error)
-            return ""
+            return absent
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Task = Literal["latent", "classification", "segmentation"]
-CASES = ("h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec")
-"""In the order of the paper's tables."""
+CASES = ("h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec")  # in the order of the paper's tables
 FOLDERS: dict[str, tuple[Task, str]] = {
     "dmr_runs": ("latent", "heat"),
     "dmr_runs_gray": ("latent", "gray"),
@@ -16,7 +15,12 @@ FOLDERS: dict[str, tuple[Task, str]] = {
     **{f"dmr_runs_seg_{case}": ("segmentation", case) for case in CASES},
 }
 """Run folders below an output root: task and case of each."""
-BASELINES = ("random_encoder", "raw_pixels", "latent_regression", "gray_regression")
+BASELINES = {
+    "random_encoder": "encoder with random weights",
+    "raw_pixels": "raw pixels, no encoder",
+    "latent_regression": "logistic regression on mean latents",
+    "gray_regression": "logistic regression on gray levels",
+}
 FINAL = "final model: trained on all patients, the score is that of k-fold"
 PUBLISHED = "published protocol, optimistic: the epoch was chosen on the test frames"
 
@@ -44,8 +48,7 @@ class Run:
     """One run folder."""
 
     folder: Path
-    name: str
-    """The folder below the output root."""
+    name: str  # the folder below the output root
     task: Task
     case: str
     results: Results
@@ -59,8 +62,7 @@ class Run:
     baselines: dict[str, Results]
     differences: dict[str, Any]
     pictures: tuple[Path, ...]
-    predictions: list[dict[str, str]]
-    """The lines of predictions.csv without masks."""
+    predictions: list[dict[str, str]]  # the lines of predictions.csv without masks
 
     @property
     def published(self) -> bool:
@@ -72,6 +74,12 @@ class Run:
     def finished(self) -> bool:
         """Whether there are scores."""
         return self.results.finished
+
+    @property
+    def trial_entries(self) -> list[dict[str, Any]]:
+        """The trainings of a pooled result, as trials.json has them."""
+        found = self.trials.get("trials")
+        return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     @property
     def is_encoded(self) -> bool:
@@ -95,8 +103,7 @@ class Run:
 class Group:
     """The runs of one folder: the output root, one trial, or the pooled result of a protocol."""
 
-    name: str
-    """The folder below the output root, '' for itself."""
+    name: str  # the folder below the output root, '' for itself
     runs: dict[str, Run]
 
     @property
@@ -118,26 +125,22 @@ class Group:
     def label(self) -> str:
         """The protocol in words."""
         words = []
-        for part in Path(self.name).parts or ("",):
+        for part in Path(self.name).parts or ("holdout",):
             kind, _, count = part.partition("_")
-            words.append(
-                {
-                    "kfold": f"{count}-fold cross-validation",
-                    "fold": f"fold {count}",
-                    "seed": f"seed {count}",
-                    "seeds": "holdout, several seeds",
-                    "published": "",
-                    "final": FINAL,
-                    "": "holdout",
-                }[kind]
-            )
+            known = {"kfold": f"{count}-fold cross-validation", "seeds": "holdout, several seeds", "final": FINAL}
+            words.append(known.get(kind, " ".join(part.split("_"))))
         if self.published:
-            words = [PUBLISHED, *(word for word in words if word not in ("", "holdout"))]
+            words = [PUBLISHED, *(word for word in words if word not in ("published", "holdout"))]
         return ", ".join(words)
 
     def of(self, task: Task) -> dict[str, Run]:
         """The runs of a task by case."""
         return {run.case: run for run in self.runs.values() if run.task == task}
+
+
+def class_names(run: Run) -> list[str]:
+    """The classes in the order of their scores, the background among them."""
+    return [name.removeprefix("test/dice/") for name in run.results.metrics if name.startswith("test/dice/")]
 
 
 def number(value: Any) -> float | None:

@@ -2,16 +2,14 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from src.report import curves as report_curves
-from src.report.curves import Curve, drawn
+from src.report.curves import Curve, classifier_curves, dice_boxes, loss_curve, trial_curves
 from src.report.reading import Reader
-from src.report.runs import Run
-from src.report.tables import as_list
+from src.report.runs import Run, class_names
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CAPTIONS = {
@@ -28,55 +26,30 @@ class Picture:
 
     caption: str
     source: str
-    data: str
-    """Its bytes in base64."""
+    data: str  # its bytes in base64
 
 
-@dataclass(frozen=True)
-class RunSection:
-    """What a run's own part of the page shows."""
-
-    title: str
-    name: str
-    finished: str
-    command: str
-    curves: list[Curve]
-    pictures: list[Picture]
-    warnings: list[str]
-    unshown: int
-    """Further warnings that are only in the file."""
-    trials: list["RunSection"] = field(default_factory=list)
-    """The folds of the first seed, where it pools several trainings."""
-
-
-def run_section(reader: Reader, title: str, run: Run, runs: Mapping[str, Run]) -> RunSection:
-    """The section of a run; `runs` are all by folder, among which are its trials."""
+def run_section(reader: Reader, title: str, run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """What the page shows of a run, as the template takes it; `runs` are all by folder, among which are its trials."""
     trials, folds = trials_of(run, runs), trials_of(run, runs, of_first_seed=True)
-    sections = [_of_run(reader, fold.name, fold, [report_curves.loss_curve(fold)], ("regions",)) for fold in folds]
-    curves = [report_curves.trial_curves(run, trials) if trials else report_curves.loss_curve(run)]
+    of_folds = [_of_run(reader, fold.name, fold, [loss_curve(fold)], ("regions",)) for fold in folds]
+    curves = [trial_curves(run, trials) if trials else loss_curve(run)]
     if run.task == "classification":
-        curves += report_curves.classifier_curves(run)
+        curves += classifier_curves(run)
     if run.task == "segmentation":
         # A pooled result has its regions in another order than its trials, whose colours are those of the pictures.
         names = class_names((folds or [run])[0])
-        curves.append(report_curves.dice_boxes(run, names, str(run.settings.get("background") or "background")))
-    found = _of_run(reader, title, run, curves)
-    found.trials.extend(sections)
-    return found
+        curves.append(dice_boxes(run, names, str(run.settings.get("background") or "background")))
+    return _of_run(reader, title, run, curves) | {"trials": of_folds}
 
 
 def trials_of(run: Run, runs: Mapping[str, Run], of_first_seed: bool = False) -> list[Run]:
     """The trainings of a pooled result: all, or the folds of its first seed."""
-    entries = [entry for entry in as_list(run.trials.get("trials")) if isinstance(entry, dict)]
+    entries = run.trial_entries
     if of_first_seed:
         entries = [entry for entry in entries if entry.get("seed") == entries[0].get("seed")]
     # Folders stand there from the output root on.
     return [runs[name] for entry in entries if (name := str(entry.get("folder"))) in runs]
-
-
-def class_names(run: Run) -> list[str]:
-    """The classes in the order of their scores, the background among them."""
-    return [name.removeprefix("test/dice/") for name in run.results.metrics if name.startswith("test/dice/")]
 
 
 def finished_at(run: Run) -> str:
@@ -86,21 +59,22 @@ def finished_at(run: Run) -> str:
 
 
 def _of_run(
-    reader: Reader, title: str, run: Run, curves: Sequence[Curve | None], only: Sequence[str] = ()
-) -> RunSection:
-    drawn_anew = {curve.replaces for curve in drawn(curves)}
+    reader: Reader, title: str, run: Run, drawn: Sequence[Curve | None], only: Sequence[str] = ()
+) -> dict[str, Any]:
+    curves = [curve for curve in drawn if curve]
+    drawn_anew = {curve.replaces for curve in curves}
     paths = [path for path in run.pictures if path.stem not in drawn_anew and (not only or path.stem in only)]
     pictures = [read_picture(reader, path) for path in paths]
-    return RunSection(
-        title=title,
-        name=run.name,
-        finished=finished_at(run) if run.finished else "",
-        command=str(run.provenance.get("command") or ""),
-        curves=drawn(curves),
-        pictures=[picture for picture in pictures if picture],
-        warnings=run.warnings[:_SHOWN_WARNINGS],
-        unshown=max(len(run.warnings) - _SHOWN_WARNINGS, 0),
-    )
+    return {
+        "title": title,
+        "name": run.name,
+        "finished": finished_at(run) if run.finished else "",
+        "command": str(run.provenance.get("command") or ""),
+        "curves": curves,
+        "pictures": [picture for picture in pictures if picture],
+        "warnings": run.warnings[:_SHOWN_WARNINGS],
+        "unshown": max(len(run.warnings) - _SHOWN_WARNINGS, 0),
+    }
 
 
 def read_picture(reader: Reader, path: Path) -> Picture | None:

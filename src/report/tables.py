@@ -1,43 +1,21 @@
 """A table of the report as text, and how numbers are written in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
 from src.report.runs import number
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: a value, in small its interval or remark, and the letters of its notes."""
+    """One cell of a table: a value, in small its interval or remark, and a note that the table writes below itself."""
 
     text: str
     below: str = ""
-    mark: str = ""
-    kind: str = ""
-    """How it is set: head, difference, warning, absent or nothing."""
-
-
-@dataclass
-class Notes:
-    """Remarks of a table's cells, each written once below it."""
-
-    texts: list[str] = field(default_factory=list)
-
-    def mark(self, text: str) -> str:
-        """The letter that stands for a remark."""
-        if not text:
-            return ""
-        if text not in self.texts:
-            self.texts.append(text)
-        place = self.texts.index(text)
-        return _LETTERS[place] if place < len(_LETTERS) else str(place + 1)
-
-    def lines(self) -> list[tuple[str, str]]:
-        """Letters and remarks."""
-        return [(self.mark(text), text) for text in self.texts]
+    note: str = ""
+    kind: str = ""  # how it is set: head, difference, warning, absent or nothing
 
 
 @dataclass(frozen=True)
@@ -48,16 +26,19 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     source: str
-    notes: Sequence[tuple[str, str]] = ()
     remark: str = ""
-    text: bool = False
-    """Whether the cells are words rather than numbers."""
+    text: bool = False  # whether the cells are words rather than numbers
     not_run: Sequence[tuple[str, str]] = ()
     """What could stand here and does not: its name, and what to type or what is wrong."""
 
+    @property
+    def letters(self) -> dict[str, str]:
+        """The notes of the cells, each once, with the letter that stands for it; numbers after 26."""
+        notes = dict.fromkeys(cell.note for row in self.rows for cell in row if cell.note)
+        return {note: ascii_lowercase[place : place + 1] or str(place + 1) for place, note in enumerate(notes)}
 
-ABSENT = Cell("\N{EN DASH}", kind="absent")
-"""What a file does not tell."""
+
+ABSENT = Cell("\N{EN DASH}", kind="absent")  # what a file does not tell
 
 
 def digits(value: float) -> str:
@@ -67,18 +48,18 @@ def digits(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def score_cell(value: Any, interval: Any, notes: Notes, kind: str = "", signed: bool = False) -> Cell:
-    """A score with its 95% interval below, or with the letter of the reason why there is none."""
+def score_cell(value: Any, interval: Any, kind: str = "", signed: bool = False) -> Cell:
+    """A score with its 95% interval below, or with a note of the reason why there is none."""
     found = interval if isinstance(interval, Mapping) else {}
     known = number(found.get("value")) if value is None else number(value)
     low, high = number(found.get("low")), number(found.get("high"))
     reason = str(found.get("reason") or "")
     if known is None:
-        return Cell(ABSENT.text, mark=notes.mark(reason), kind="absent")
+        return Cell(ABSENT.text, note=reason, kind="absent")
     below = "" if low is None or high is None else f"{digits(low)} to {digits(high)}"
     if not below and found and not reason:
         reason = "without an interval"
-    return Cell((f"{known:+.3f}" if signed else digits(known)), below, notes.mark(reason), kind=kind)
+    return Cell(f"{known:+.3f}" if signed else digits(known), below, reason, kind)
 
 
 def some(names: Sequence[str], limit: int = 3) -> str:

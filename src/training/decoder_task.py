@@ -1,17 +1,14 @@
 """A decoder on frozen latents: its logits, and what the two kinds of decoders each say of them."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
 
 from src.datasets.torch_datasets import Batch, FrameDataset, on_device
-from src.networks.build import networks, new_decoder
-from src.networks.decoder_input import Frozen
+from src.networks.build import Frozen, networks, new_decoder
 from src.networks.precision import compute_dtype, computing_in, memory_layout
 from src.settings import DecoderRunSettings
 from src.training import distributed
@@ -24,8 +21,7 @@ D = TypeVar("D", bound=FrameDataset)
 class DecoderTask(ABC, Generic[D]):
     """Both networks of a run, laid out as the device computes fastest, the decoder with random weights."""
 
-    score: ClassVar[str]
-    """Which of `summarise`'s an epoch may be chosen by."""
+    score: ClassVar[str]  # which of `summarise`'s an epoch may be chosen by
 
     def __init__(
         self, frozen: Frozen, settings: DecoderRunSettings, names: Sequence[str], device: torch.device
@@ -91,7 +87,7 @@ def evaluate(task: DecoderTask[D], dataset: D, while_training: bool = False) -> 
     return sum(total for _, total, _ in found) / len(dataset), np.stack([by_place[i] for i in range(len(dataset))])
 
 
-def small_batches(dataset: FrameDataset, places: Iterable[int]) -> Iterator[Batch]:
+def small_batches(dataset: FrameDataset, places: Sequence[int]) -> Iterator[Batch]:
     """Batches of the dataset's places in this order, no larger than prediction has memory for."""
     height, width = dataset.image_size
-    return batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)), 0)
+    return batches_of(dataset, places, max(1, PIXELS_AT_ONCE // (height * width)))

@@ -1,7 +1,5 @@
 """How a decoder learns: one step, one validation, and what is seen to before the first of them."""
 
-from __future__ import annotations
-
 import logging
 import math
 from typing import Generic
@@ -43,7 +41,9 @@ class DecoderTrainer(Trainable, Generic[D]):
         self.task, self.parts, self.settings = task, parts, settings
         room = room_for_frames(task.device)
         self.train, self.validation = parts.train.on(task.device, room), parts.validation.on(task.device, room)
-        _refuse_unscored(parts, settings)
+        labels = parts.validation.labels if isinstance(parts.validation, DiagnosisDataset) else None
+        if settings.select_by == "score" and labels is not None and len(set(labels)) < 2:
+            raise UserError("select_by: score: all validation patients have one diagnosis; say select_by=loss")
         task.prepare(parts.train)
         self.model = task.model.decoder
         kind = _OPTIMIZERS[settings.optimizer]
@@ -120,12 +120,6 @@ class DecoderTrainer(Trainable, Generic[D]):
                 "them the validation scores; consider --set min_steps_per_epoch=5",
                 *(len(self.parts.train), self.steps_per_epoch),
             )
-
-
-def _refuse_unscored(parts: Parts[D], settings: DecoderSettings) -> None:
-    validation = parts.validation
-    if settings.select_by == "score" and isinstance(validation, DiagnosisDataset) and len(set(validation.labels)) < 2:
-        raise UserError("select_by: score: all validation patients have one diagnosis; say select_by=loss")
 
 
 def fit_into_memory(task: DecoderTask[D], parts: Parts[D], settings: DecoderSettings) -> None:

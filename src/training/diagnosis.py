@@ -1,7 +1,5 @@
 """Healthy or sick: what a decoder of it minimises, and what it has to know of the training frames first."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 from model.heads import FeatureHead
 from src.datasets.torch_datasets import Batch, DiagnosisDataset
 from src.evaluation.classification import frame_scores
-from src.networks.decoder_input import Frozen
+from src.networks.build import Frozen
 from src.settings import ClassificationSettings
 from src.training.decoder_task import DecoderTask, small_batches
 from src.training.epoch import Scores

@@ -20,10 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from src.datasets.torch_datasets import Batch
 
-Losses = dict[str, torch.Tensor]
-"""Scalars by name, means over the batch; 'loss' is the one that is minimised."""
-
-
+Losses = dict[str, torch.Tensor]  # scalars by name, means over the batch; 'loss' is the one that is minimised
 _PATIENCE = timedelta(hours=12)  # the others wait while the writing process tests
 
 
@@ -49,11 +46,6 @@ def _leave() -> None:
 def processes_asked_for() -> int:
     """How many torchrun started."""
     return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def local_rank() -> int:
-    """This process's number on its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def processes() -> int:
@@ -82,7 +74,6 @@ def writer_first() -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
 
@@ -114,11 +105,15 @@ def mean_of_all(scores: dict[str, float]) -> dict[str, float]:
 def share_work(model: nn.Module, compute: Callable[[Batch], Losses]) -> Callable[[Batch], Losses]:
     """The same losses, with a backward that leaves the whole batch's gradients in the model's parameters.
 
-    `compute` returns means over this process's frames; of an empty share it returns `no_losses`.
+    `compute` returns means over this process's frames; of an empty share it returns `no_losses`. Every BatchNorm of the
+    model takes its statistics over all processes from then on.
     """
     if not dist.is_initialized():
         return compute
-    step = DistributedDataParallel(_Step(synchronised(model), compute))
+    for module in model.modules():  # in place: names and weights stay
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SynchronisedBatchNorm2d
+    step = DistributedDataParallel(_Step(model, compute))
 
     def shared(batch: Batch) -> Losses:
         total, own = int(batch["total"]), len(batch["frame"])
@@ -143,14 +138,6 @@ class _Step(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         return self.compute(batch)
-
-
-def synchronised(model: nn.Module) -> nn.Module:
-    """Let every BatchNorm of the model take its statistics over all processes, in place; names and weights stay."""
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SynchronisedBatchNorm2d
-    return model
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):

@@ -1,10 +1,9 @@
 """How anything is trained here: epochs until validation stops getting better, and how a stopped run goes on."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math
+import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from src.datasets.torch_datasets import D, Parts, RegionDataset
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
-from src.networks.checkpoint import Checkpoint, State
+from src.networks.checkpoint import Checkpoint
 from src.settings import TASKS, RunSettings, Settings, with_defaults
 from src.settings.fields import Kind, fields_of
 from src.settings.gone import WAS_REMOVED, removed
@@ -44,7 +43,7 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: not available on this machine; there is {[k for k, v in available.items() if v]}"
         )
     if name == "cuda" and distributed.processes_asked_for() > 1:
-        torch.cuda.set_device(distributed.local_rank())
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
 
 
@@ -58,14 +57,12 @@ def make_repeatable(seed: int) -> None:
 class Trainable(ABC):
     """What `fit` needs to know of a task."""
 
-    model: nn.Module
-    """Whose weights are saved."""
+    model: nn.Module  # whose weights are saved
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
     score: str | None = None
     """Of what `validate` gives, what the best epoch has most of; None: the one with the least loss is the best."""
-    keeps_last = False
-    """Each epoch counts as better than those before it."""
+    keeps_last = False  # each epoch counts as better than those before it
 
     @abstractmethod
     def train_epoch(self, progress: Progress, after_step: AfterStep) -> Scores:
@@ -107,7 +104,8 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
             scores = _one_epoch(task, run, state, progress, stop, clock, bar)
             state = _after_epoch(state, task, progress.epoch, scores, clock)
             kept = "  (kept)" if state.best_epoch == state.epoch else ""
-            logger.info("epoch %d  %s%s", state.epoch, _in_words(scores), kept)
+            told = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            logger.info("epoch %d  %s%s", state.epoch, told, kept)
             if board is not None:
                 checkpoints.save(run.last, state)
                 _write_copies(state, run)
@@ -127,8 +125,7 @@ class _Clock:
         return time.perf_counter() - self.start
 
 
-SAVE_EVERY = 600.0
-"""Seconds of an epoch after which it is saved as far as it is."""
+SAVE_EVERY = 600.0  # seconds of an epoch after which it is saved as far as it is
 READ_EVERY = 0.5
 """Seconds after which the steps' losses are read, shown, and refused where they are not finite: a GPU is waited for."""
 _GO_ON, _SAVE, _STOP = range(3)
@@ -141,7 +138,7 @@ def _one_epoch(
     progress: Progress,
     stop: StopRequests,
     clock: _Clock,
-    bar: tqdm[Any],
+    bar: "tqdm[Any]",
 ) -> Scores:
     """Train and validate; the epoch is saved as far as it is now and then, and where `stop` ends it."""
 
@@ -226,39 +223,27 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
 def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
     """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
-    may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE, Kind.LENGTH)
-    if blank.settings.get("schedule", "constant") != "constant":  # it is spread over all epochs, those before too
-        may_change = fields_of(TASKS[blank.settings["task"]], Kind.MACHINE)
+    # A schedule is spread over all epochs, those before too.
+    kinds = (Kind.MACHINE, Kind.LENGTH) if blank.settings.get("schedule", "constant") == "constant" else (Kind.MACHINE,)
+    may_change = fields_of(TASKS[blank.settings["task"]], *kinds)
     changed = [
         f"{key}: {then_settings.get(key)} then, {value} now"
         for key, value in blank.settings.items()
         if key not in may_change and then_settings.get(key) != value
     ]
     changed += [f"{found}, which {WAS_REMOVED}" for found in removed(state.settings, of_training=True)]
-    for what, then, now in (
-        (
-            "patients trained on",
-            set(state.patients) - set(state.validation),
-            set(blank.patients) - set(blank.validation),
-        ),
-        ("validation patients", set(state.validation), set(blank.validation)),
-    ):
+    trained = [set(of.patients) - set(of.validation) for of in (state, blank)]
+    validated = [set(of.validation) for of in (state, blank)]
+    for what, (then, now) in (("patients trained on", trained), ("validation patients", validated)):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
     if state.data:  # older checkpoints have none
         changed += [f"{what}: others now" for what, digest in blank.data.items() if state.data.get(what) != digest]
     if state.class_names not in ([], blank.class_names):
         changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(blank.class_names)} now")
-    if not same_weights(state.encoder, blank.encoder):
+    if not checkpoints.same_weights(state.encoder, blank.encoder):
         changed.append("encoder: another one now")
     return changed
-
-
-def same_weights(one: State | None, other: State | None) -> bool:
-    """Whether two sets of weights are equal to the bit; None for no weights."""
-    if one is None or other is None:
-        return one is other
-    return one.keys() == other.keys() and all(torch.equal(value, other[key].cpu()) for key, value in one.items())
 
 
 def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
@@ -267,7 +252,12 @@ def _is_finished(state: Checkpoint, settings: RunSettings) -> bool:
 
 
 def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores, clock: _Clock) -> Checkpoint:
-    is_best = task.keeps_last or _is_best(state, task, epoch, scores)
+    is_best = task.keeps_last
+    if not is_best:
+        key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
+        if math.isnan(scores[key]):
+            raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
+        is_best = sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
     return replace(
         _now(task, state, clock),
         epoch=epoch,
@@ -277,22 +267,7 @@ def _after_epoch(state: Checkpoint, task: Trainable, epoch: int, scores: Scores,
     )
 
 
-def _is_best(state: Checkpoint, task: Trainable, epoch: int, scores: Scores) -> bool:
-    key, sign = ("val/loss", -1) if task.score is None else (f"val/{task.score}", 1)
-    if math.isnan(scores[key]):
-        raise UserError(f"epoch {epoch}: {key} has no value on these validation patients; use select_by=loss")
-    return sign * scores[key] > max((sign * entry[key] for entry in state.history), default=float("-inf"))
-
-
 def _now(task: Trainable, state: Checkpoint, clock: _Clock) -> Checkpoint:
     """The last finished epoch with what was trained since."""
-    return replace(
-        state,
-        model=task.model.state_dict(),
-        optimizer=task.optimizer.state_dict(),
-        seconds=clock.seconds(),
-    )
-
-
-def _in_words(scores: Scores) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    model, optimizer = task.model.state_dict(), task.optimizer.state_dict()
+    return replace(state, model=model, optimizer=optimizer, seconds=clock.seconds())

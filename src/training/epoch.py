@@ -1,12 +1,10 @@
 """One epoch of training: its batches, its steps, and how far it is."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.nn.utils import get_total_norm
@@ -29,13 +27,13 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + epoch)
 
 
-def batches_of(dataset: FrameDataset, order: Iterable[int], batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches of the dataset's places in this order."""
-    return _load(dataset, _chunks(list(order), batch_size), workers)
+def batches_of(dataset: FrameDataset, order: Sequence[int], batch_size: int) -> Iterator[Batch]:
+    """Batches of the dataset's places in this order, loaded by this process."""
+    return map(dataset.__getitems__, _chunks(order, batch_size))
 
 
-def _chunks(places: list[int], size: int) -> list[list[int]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
+def _chunks(places: Sequence[int], size: int) -> list[list[int]]:
+    return [list(places[start : start + size]) for start in range(0, len(places), size)]
 
 
 class _Carried(Dataset[Any]):
@@ -84,13 +82,10 @@ def steps_per_epoch(frames: int, settings: Settings) -> int:
 class Step:
     """What one step gave, still on the device."""
 
-    frames: int
-    """Of all processes."""
-    index: torch.Tensor
-    """Places in the dataset of those of this process."""
+    frames: int  # of all processes
+    index: torch.Tensor  # places in the dataset of those of this process
     losses: Losses
-    norm: torch.Tensor
-    """Of the gradient."""
+    norm: torch.Tensor  # of the gradient
 
 
 @dataclass
@@ -98,20 +93,16 @@ class Progress:
     """How far an epoch is: all that its steps leave behind for the next one, beside weights and optimizer."""
 
     epoch: int
-    generator: torch.Generator
-    """Draws the order of the frames, and what else a step draws."""
+    generator: torch.Generator  # draws the order of the frames, and what else a step draws
     step: int = 0
-    frames: int = 0
-    """Of the steps so far, of all processes."""
+    frames: int = 0  # of the steps so far, of all processes
     sums: dict[str, float] = field(default_factory=dict)
     """Each loss, summed over the frames of the steps that were read, of this process."""
-    unread: list[Step] = field(default_factory=list)
-    """The last steps: what they gave is still on the device."""
-    state: torch.Tensor | None = None
-    """The generator's, after these steps, where they were done before a resumption."""
+    unread: list[Step] = field(default_factory=list)  # the last steps: what they gave is still on the device
+    state: torch.Tensor | None = None  # the generator's, after these steps, where they were done before a resumption
 
     @classmethod
-    def after(cls, checkpoint: Checkpoint, seed: int) -> Progress:
+    def after(cls, checkpoint: Checkpoint, seed: int) -> Self:
         """The epoch that comes after a checkpoint, or the one that it stopped in."""
         epoch = checkpoint.epoch + 1
         return cls(epoch, epoch_generator(seed, epoch), **(checkpoint.begun or {}))
@@ -172,8 +163,7 @@ def training_batches(dataset: FrameDataset, settings: Settings, progress: Progre
         yield batch | {"total": torch.tensor(len(chunk))}
 
 
-AfterStep = Callable[[Callable[[], float]], None]
-"""Takes `Progress.read` of the steps so far; may raise `Stopped`."""
+AfterStep = Callable[[Callable[[], float]], None]  # takes `Progress.read` of the steps so far; may raise `Stopped`
 
 
 def train_one_epoch(
@@ -205,13 +195,3 @@ def train_one_epoch(
     progress.read(names)
     progress.sums = distributed.mean_of_all(progress.sums)
     return {name: value / progress.frames for name, value in progress.sums.items()}
-
-
-def mean_losses(batches: Iterable[tuple[int, Losses]]) -> Scores:
-    """Means over the frames of several batches, from pairs of batch size and batch means."""
-    total, sums = 0, dict[str, float]()
-    for size, losses in batches:
-        total += size
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + size * value.item()
-    return {name: value / total for name, value in sums.items()}

@@ -8,9 +8,8 @@ from src.datasets.build import Parts
 from src.datasets.torch_datasets import FrameDataset, RegionDataset, assumed_palette
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
-from src.networks.build import frozen_input, random_encoder
+from src.networks.build import Frozen, frozen_input, random_encoder
 from src.networks.checkpoint import Checkpoint
-from src.networks.decoder_input import Frozen
 from src.networks.features import TaughtEncoder
 from src.settings import DecoderSettings
 from src.training.engine import blank_checkpoint

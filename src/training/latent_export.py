@@ -1,16 +1,15 @@
 """What latents of the test frames hold: a sheet of pictures, and the files of `--export-latents` and `--clusters`."""
 
-from __future__ import annotations
-
 import io
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
 import numpy as np
 import torch
 from PIL import Image, ImageColor
+from sklearn.cluster import MiniBatchKMeans
 from tqdm import tqdm
 
 from src import cli
@@ -19,7 +18,6 @@ from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.evaluation import figures
-from src.evaluation.clusters import clusters_of, fit_clusters
 from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
@@ -43,16 +41,12 @@ def show_latents(
     shown = parts.test.spread(_SHOWN_FRAMES)
     pictures = encode_for_pictures(encoder, shown, next(encoder.parameters()).device)
     figures.encoder_sheet(*pictures, [patient for patient, _ in shown.names], seed, run.figures / "latents.png")
-    export_latents(encoder, parts, run.results, arguments.export_latents, arguments.clusters, seed)
+    if arguments.export_latents or arguments.clusters is not None:
+        _export(encoder, parts, run.results, arguments, seed)
 
 
-def export_latents(
-    encoder: CUTSEncoder | TaughtEncoder,
-    parts: Parts[FrameDataset],
-    results: Path,
-    latents: bool,
-    clusters: int | None,
-    seed: int,
+def _export(
+    encoder: CUTSEncoder | TaughtEncoder, parts: Parts[FrameDataset], results: Path, arguments: cli.Arguments, seed: int
 ) -> None:
     """Write for each test frame what is asked for, below `results`, by patient and file name.
 
@@ -60,13 +54,12 @@ def export_latents(
     with so many clusters, fitted on pixels of training frames, so that a colour means the same in every frame.
     Raises `UserError` where the disk does not hold the latents.
     """
-    if not latents and clusters is None:
-        return
+    latents, clusters = arguments.export_latents, arguments.clusters
     encoder.eval()
     means = None
     if clusters is not None:
         few = parts.train.spread(_FITTED_FRAMES)
-        means = fit_clusters(_latents(encoder, few, "k-means"), clusters, len(few), seed)
+        means = _fit_clusters(_latents(encoder, few, "k-means"), clusters, len(few), seed)
     if latents:
         _refuse_full_disk(encoder, parts.test, results)
     for (_, file), z in zip(parts.test.names, _latents(encoder, parts.test, "latents"), strict=True):
@@ -76,7 +69,7 @@ def export_latents(
                 np.save(opened, z.astype(np.float16))
         if means is not None:
             with atomic_write(results / "clusters" / name.parent / f"{name.name}.png") as opened:
-                opened.write(_indexed(clusters_of(means, z)))
+                opened.write(_indexed(_clusters_of(means, z)))
     written = [folder for folder, asked in (("latents", latents), ("clusters", means is not None)) if asked]
     logger.info("%s of %d test frames: %s", " and ".join(written), len(parts.test), results)
 
@@ -106,3 +99,20 @@ def _indexed(labels: np.ndarray) -> bytes:
     file = io.BytesIO()
     image.save(file, format="PNG")
     return file.getvalue()
+
+
+def _fit_clusters(latents: Iterable[np.ndarray], clusters: int, frames: int, seed: int) -> MiniBatchKMeans:
+    """K-means of pixels drawn evenly from the latents [L, H, W] of so many frames."""
+    generator = np.random.default_rng(seed)
+    drawn = []
+    for z in latents:
+        pixels = z.reshape(len(z), -1).T
+        drawn.append(pixels[generator.permutation(len(pixels))[: -(-figures.FITTED_PIXELS // frames)]])
+    return MiniBatchKMeans(clusters, random_state=seed, n_init=3).fit(np.concatenate(drawn).astype(np.float32))
+
+
+def _clusters_of(means: MiniBatchKMeans, latents: np.ndarray) -> np.ndarray:
+    """The cluster of each pixel, uint8 [H, W], of one frame's latents [L, H, W]."""
+    pixels = np.ascontiguousarray(latents.reshape(len(latents), -1).T, dtype=np.float32)
+    found: np.ndarray = means.predict(pixels).astype(np.uint8)
+    return found.reshape(latents.shape[1:])

@@ -3,8 +3,7 @@
 import logging
 import shutil
 import tempfile
-from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import torch
 
@@ -20,8 +19,7 @@ logger = logging.getLogger(__name__)
 
 PIXELS_AT_ONCE = 16 * 120 * 160
 """Whose latents are computed together at the most: those of a batch of 16 heat frames, or of one gray frame."""
-Key = tuple[int, bool]
-"""A frame's row in the frame cache, and whether it is its mirror image."""
+Key = tuple[int, bool]  # a frame's row in the frame cache, and whether it is its mirror image
 
 
 class LatentStore:
@@ -41,7 +39,7 @@ class LatentStore:
         self.disk_left, self.folder = settings.latent_disk_mb * 2**20, settings.output_root
         self.in_memory: dict[Key, torch.Tensor] = {}
         self.on_disk: dict[Key, int] = {}
-        self.file: BinaryIO | None = None
+        self.file: IO[bytes] | None = None
         self.shape = torch.Size()
 
     def __call__(self, dataset: FrameDataset, batch: Batch, keep: bool = True) -> torch.Tensor:
@@ -98,7 +96,7 @@ class LatentStore:
             if size > self.disk_left:
                 return False
             logger.info("latents beyond latent_memory_mb go to disk, up to %d MB", self.disk_left // 2**20)
-            self.file = _nameless_file(self.folder)
+            self.file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115, it lives as long as the store
         return True
 
     def _kept(self, key: Key) -> torch.Tensor:
@@ -110,10 +108,6 @@ class LatentStore:
         if self.file.readinto(_bytes_of(latents)) != latents.numel() * latents.element_size():  # type: ignore[attr-defined]
             raise UserError(f"{self.folder}: latents kept there cannot be read again")
         return latents
-
-
-def _nameless_file(folder: Path) -> BinaryIO:
-    return tempfile.TemporaryFile(dir=folder)
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:

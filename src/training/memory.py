@@ -10,8 +10,7 @@ import torch
 
 from src.training import distributed
 
-SHARE_FOR_FRAMES = 1 / 8
-"""Of the free memory, for each of the datasets whose frames may lie on the device."""
+SHARE_FOR_FRAMES = 1 / 8  # of the free memory, for each of the datasets whose frames may lie on the device
 
 
 def free_memory(device: torch.device) -> int:

@@ -1,9 +1,5 @@
 """Pretraining of the encoder: anchors and positives of each frame, contrastive and reconstruction loss."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -23,7 +19,6 @@ from src.training.epoch import (
     Scores,
     batches_of,
     epoch_generator,
-    mean_losses,
     steps_per_epoch,
     train_one_epoch,
 )
@@ -48,7 +43,10 @@ class Pretraining:
     def losses(self, batch: Batch) -> Losses:
         """Losses of a batch at places that `generator` draws; the encoder is evaluated there and nowhere else."""
         x = as_input(sent(batch["frame"], self.device))
-        anchors, positives = self._places(x, batch)
+        # In training, processes share a batch and draw places for all of it.
+        total = int(batch["total"]) if "total" in batch else None
+        share = slice(None) if total is None else distributed.own_share(total)
+        anchors, positives = self.sampler(x, self.generator, total, share)
         patches = windows(x, anchors, self.settings.patch_size // 2).flatten(2)
         with computing_in(self.dtype, self.device):
             z_anchors, z_positives = self.encoder.at(x, torch.cat((anchors, positives), 1)).chunk(2, 1)
@@ -63,23 +61,16 @@ class Pretraining:
             self.settings.temperature,
         )
 
-    def _places(self, x: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        if "total" not in batch:
-            return self.sampler(x, self.generator)
-        total = int(batch["total"])
-        return self.sampler(x, self.generator, total, distributed.own_share(total))
-
     @torch.no_grad()
     def evaluate(self, dataset: FrameDataset) -> Scores:
         """Mean losses over all frames at the same places every time."""
         self.encoder.eval()
         self.generator = epoch_generator(self.settings.seed, 0)
-
-        def steps() -> Iterator[tuple[int, Losses]]:
-            for batch in batches_of(dataset, range(len(dataset)), self.settings.batch_size, 0):
-                yield len(batch["frame"]), self.losses(batch)
-
-        return mean_losses(steps())
+        sums = dict[str, float]()
+        for batch in batches_of(dataset, range(len(dataset)), self.settings.batch_size):
+            for name, value in self.losses(batch).items():
+                sums[name] = sums.get(name, 0.0) + len(batch["frame"]) * value.item()
+        return {name: value / len(dataset) for name, value in sums.items()}
 
 
 class EncoderTrainer(Trainable):

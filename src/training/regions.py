@@ -1,7 +1,5 @@
 """Seven regions: what a decoder of them minimises, and how its logits become classes."""
 
-from __future__ import annotations
-
 import logging
 
 import numpy as np
@@ -12,8 +10,7 @@ from src.datasets.torch_datasets import Batch, RegionDataset
 from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.losses import LOSSES
-from src.networks.build import begin_as_taught
-from src.networks.decoder_input import Frozen
+from src.networks.build import Frozen, begin_as_taught
 from src.networks.taught import read_taught
 from src.settings import SegmentationSettings
 from src.training.decoder_task import DecoderTask
@@ -31,11 +28,7 @@ class RegionTask(DecoderTask[RegionDataset]):
     score = "dice_macro"
 
     def __init__(
-        self,
-        frozen: Frozen,
-        settings: SegmentationSettings,
-        classes: tuple[tuple[str, ...], int],
-        device: torch.device,
+        self, frozen: Frozen, settings: SegmentationSettings, classes: tuple[tuple[str, ...], int], device: torch.device
     ) -> None:
         self.settings, self.classes = settings, classes
         names, self.background = classes

@@ -12,8 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from src.datasets.build import Parts
 from src.datasets.torch_datasets import DiagnosisDataset
 from src.errors import UserError
-from src.evaluation.judging import Predicted, Strata, judge_classifier, write_intervals
-from src.evaluation.predictions import CLASSIFICATION_COLUMNS, classification_rows, write_predictions
+from src.evaluation.judging import Predicted, Strata, judge_and_write
 from src.files import without_nan, write_json
 from src.training.decoder_task import DecoderTask, small_batches
 
@@ -33,18 +32,14 @@ def run_regressions(
         started = time.perf_counter()
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
         model.fit(features["train"][name], parts.train.labels)
-        predicted, rows = {}, []
+        predicted = []
         for part in ("val", "test"):
-            dataset = datasets[part]
             probabilities = model.predict_proba(features[part][name])[:, 1]
-            predicted[part] = Predicted(dataset.patients, np.array(dataset.labels), probabilities)
-            rows += classification_rows(part, dataset.names, dataset.labels, probabilities, strata.of_patient)
-        verdict = judge_classifier(predicted["val"], predicted["test"], strata, seed)
+            predicted.append(Predicted(datasets[part].names, np.array(datasets[part].labels), probabilities))
         results = folder / name / "results"
         results.mkdir(parents=True, exist_ok=True)
-        write_predictions(results / "predictions.csv", CLASSIFICATION_COLUMNS, rows)
-        write_intervals(results / "intervals.json", verdict.intervals)
-        write_json(results / "metrics.json", without_nan(verdict.scores | {"seconds": time.perf_counter() - started}))
+        scores, _ = judge_and_write(results, predicted, strata, seed)
+        write_json(results / "metrics.json", without_nan(scores | {"seconds": time.perf_counter() - started}))
 
 
 @torch.no_grad()

@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,56 +27,26 @@ logger = logging.getLogger(__name__)
 _KEPT_IN_TESTS = ("epochs", "best_epoch", "seconds", "peak_memory_mb")
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """Where the files of one run lie."""
 
-    root: Path
-
-    @property
-    def best(self) -> Path:
-        """Checkpoint of the epoch that was best on validation."""
-        return self.root / "checkpoints" / "dmr_run.pty"
-
-    @property
-    def last(self) -> Path:
-        """Checkpoint of the last finished epoch, to resume from."""
-        return self.root / "checkpoints" / "last.pty"
-
-    @property
-    def prediction(self) -> Path:
-        """What predicting needs beside the weights: class names, and what training frames look like."""
-        return self.root / "checkpoints" / "prediction.pty"
-
-    @property
-    def logs(self) -> Path:
-        """settings.yaml, train.log, warnings.jsonl, metrics.jsonl, TensorBoard events."""
-        return self.root / "logs"
-
-    @property
-    def results(self) -> Path:
-        """split.json, metrics.json, predictions.csv."""
-        return self.root / "results"
-
-    @property
-    def figures(self) -> Path:
-        """Pictures."""
-        return self.results / "figures"
-
-    @property
-    def split(self) -> Path:
-        """Copy of the shared split with this run's own division."""
-        return self.results / "split.json"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.best = root / "checkpoints" / "dmr_run.pty"  # of the epoch that was best on validation
+        self.last = root / "checkpoints" / "last.pty"  # of the last finished epoch, to resume from
+        # What predicting needs beside the weights: class names, and what training frames look like.
+        self.prediction = root / "checkpoints" / "prediction.pty"
+        self.logs = root / "logs"  # settings.yaml, train.log, warnings.jsonl, metrics.jsonl, TensorBoard events
+        self.results = root / "results"  # split.json, metrics.json, predictions.csv
+        self.figures = self.results / "figures"
+        self.split = self.results / "split.json"  # copy of the shared split with this run's own division
+        self._lock = root / ".lock"
 
     @property
     def is_finished(self) -> bool:
         """Whether it was trained to the end and tested after that."""
         path = self.results / "metrics.json"
         return path.exists() and "epochs" in read_json(path, "the metrics")
-
-    @property
-    def _lock(self) -> Path:
-        return self.root / ".lock"
 
     def open(self, settings: RunSettings, mode: str, may_replace: bool = False) -> None:
         """Make and lock the folders and log to the console and, in more detail, to logs/train.log.

@@ -1,7 +1,5 @@
 """What the three scripts do around their work: a run opened on a device, a training in it, and what that took."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

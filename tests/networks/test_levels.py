@@ -14,9 +14,9 @@ from src.datasets.snapshots import palette_colours
 from src.export import Exported
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import same_weights
 from src.networks.taught import read_taught
 from src.prediction.inputs import from_array
-from src.training.engine import same_weights
 
 RUN = "dmr_runs_seg_h_enc_h_dec"
 LEVELS = [*TINY_DECODER, "decoder_input=levels", "augment=strong", "precision=fp32"]

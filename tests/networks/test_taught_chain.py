@@ -15,10 +15,10 @@ from src import load_classifier, load_segmenter
 from src.export import Exported
 from src.files import read_json
 from src.networks import checkpoint as checkpoints
+from src.networks.checkpoint import same_weights
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.prediction.inputs import from_array
-from src.training.engine import same_weights
 
 RUN, CLASSIFIER = "dmr_runs_seg_h_enc_h_dec", "dmr_runs_classification_h_enc_h_dec"
 LENGTH = ["max_epochs=8", "min_steps_per_epoch=5", "patience=null", "select_by=last", "precision=fp32"]

@@ -19,12 +19,3 @@ def test_a_pair_differs_by_a_warm_spot_on_the_side_it_names() -> None:
             on_its_side += (middle < 80) == (pair.side == 0)
             assert (warmer > warmer.max() / 2).mean() < 0.05
     assert on_its_side >= 4
-
-
-def test_vessels_are_a_switch_that_changes_both() -> None:
-    changed = [
-        number
-        for number in range(12)
-        if not np.array_equal(draw_pair(number).levels[0], draw_pair(number, vessels=False).levels[0])
-    ]
-    assert changed

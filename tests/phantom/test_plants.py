@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from src.audit.traits import pixel_traits
+from src.errors import UserError
 from src.phantom.dataset import FIRST_DAY, LAST_DAY, Patient, main, make_patient, write_phantom
 from src.phantom.outlines import Frame
 from src.phantom.plants import PLANTS, Plant, planted_day
@@ -98,13 +99,14 @@ def test_a_wider_export_flattens_grays_and_colours_of_the_healthy(tmp_path: Path
 
 
 def test_the_plant_is_in_the_record_only_where_there_is_one(tmp_path: Path) -> None:
-    assert main([str(tmp_path / "year"), "--patients", "2", "--seed", "3", "--plant", "year", "--plant", "range"]) == 0
+    main([str(tmp_path / "year"), "--patients", "2", "--seed", "3", "--plant", "year", "--plant", "range"])
     write_phantom(tmp_path / "plain", 2, seed=3)
     records = {
         name: json.loads((tmp_path / name / "phantom.json").read_text())["arguments"] for name in ("plain", "year")
     }
     assert records["year"] == {**records["plain"], "plants": ["range", "year"]}
     assert "plants" not in records["plain"]
-    assert main([str(tmp_path / "year"), "--patients", "2", "--seed", "3"]) == 2  # not the phantom that is there
+    with pytest.raises(UserError):  # not the phantom that is there
+        main([str(tmp_path / "year"), "--patients", "2", "--seed", "3"])
     with pytest.raises(SystemExit):
         main([str(tmp_path / "other"), "--patients", "2", "--seed", "3", "--plant", "camera"])

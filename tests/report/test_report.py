@@ -18,8 +18,8 @@ from src.audit.audit import audit
 from src.errors import UserError
 from src.files import write_json
 from src.report import page
-from src.report.commands import command_line
 from src.report.curves import PAGE_COLOURS
+from src.report.page import command_line
 from src.report.reading import Reader
 from src.report.runs import PUBLISHED
 from src.settings import REPOSITORY

@@ -9,7 +9,7 @@ import torch
 
 from src.datasets.build import build_diagnoses, build_frames, build_regions
 from src.encoder import CUTSEncoder
-from src.networks.decoder_input import Pixels
+from src.networks.build import Pixels
 from src.networks.levels import NormalisedLevels
 from src.settings import ClassificationSettings, LatentSettings, SegmentationSettings
 from src.training.decoder_trainer import DecoderTrainer

@@ -17,7 +17,6 @@ from src.settings import LatentSettings
 from src.training.epoch import (
     Progress,
     Step,
-    batches_of,
     epoch_generator,
     steps_per_epoch,
     train_one_epoch,
@@ -40,8 +39,8 @@ class Numbered:
         return {"index": torch.tensor(indices, dtype=torch.int64)}
 
 
-def settings(batch_size: int, least: int) -> LatentSettings:
-    return LatentSettings.model_construct(batch_size=batch_size, min_steps_per_epoch=least, num_workers=0)
+def settings(batch_size: int, least: int, workers: int = 0) -> LatentSettings:
+    return LatentSettings.model_construct(batch_size=batch_size, min_steps_per_epoch=least, num_workers=workers)
 
 
 def epoch(frames: int, batch_size: int, least: int, number: int = 1) -> list[list[int]]:
@@ -107,7 +106,7 @@ class Failing(Numbered):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_in_a_loading_process_is_its_one_line(workers: int) -> None:
     with pytest.raises(UserError) as end:
-        list(batches_of(Failing(3), range(3), 2, workers))  # type: ignore[arg-type]
+        list(training_batches(Failing(3), settings(2, 1, workers), Progress(1, epoch_generator(7, 1))))  # type: ignore[arg-type]
     assert str(end.value) == "frame.jpg: gone; start again"
 
 
@@ -121,7 +120,7 @@ class Fatal(Numbered):
 
 def test_a_loading_process_that_was_killed_is_one_line() -> None:
     with pytest.raises(UserError, match=r"was killed.*num_workers=0"):
-        list(batches_of(Fatal(3), range(3), 2, 1))  # type: ignore[arg-type]
+        list(training_batches(Fatal(3), settings(2, 1, 1), Progress(1, epoch_generator(7, 1))))  # type: ignore[arg-type]
 
 
 class Named(Numbered):

@@ -13,7 +13,7 @@ from model.unet import UNet
 from src.datasets.build import build_frames
 from src.datasets.torch_datasets import FrameDataset, as_input
 from src.encoder import CUTSEncoder
-from src.networks.decoder_input import Pixels
+from src.networks.build import Pixels
 from src.settings import LatentSettings, SegmentationSettings
 from src.training import decoder_trainer
 from src.training.latents import LatentStore
