@@ -59,6 +59,11 @@ class Skipped:
         """The reasons and how many met each, as the end of a message; empty where nothing was left out."""
         return "".join(f"; {reason}: {len(items)}" for reason, items in self.reasons.items())
 
+    def extend(self, others: "Skipped") -> None:
+        """Note all that others noted."""
+        for reason, items in others.reasons.items():
+            self.reasons.setdefault(reason, []).extend(items)
+
     def report(self, logger: logging.Logger) -> None:
         """One summary line a reason, the list itself at debug level (which train.log keeps); what was told is not
         repeated."""

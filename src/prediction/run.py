@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath
-from typing import Any
+from threading import BoundedSemaphore
+from typing import Any, TypeVar
 
+import torch
 from tqdm import tqdm
 
 from src import cli
@@ -36,7 +39,7 @@ from src.prediction.predictors import (
     load_segmenter,
 )
 from src.prediction.series import Answer, carried
-from src.prediction.trained import SCRIPTS, Frame, Outputs, Task
+from src.prediction.trained import SCRIPTS, Frame, Outputs, Task, Trained
 from src.settings import TASKS, DecoderRunSettings
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
@@ -46,7 +49,10 @@ logger = logging.getLogger(__name__)
 
 _STOPPING = "finishing the frames at hand, then writing the tables; the same once more ends at once, without them"
 _MOST_THREADS = 4  # a frame of 8 megapixels takes 400 MB while its regions are drawn
+_BEGUN = 4  # batches or frames: enough for each thread to have one more to begin with
 Read = tuple[Thermogram, Frame]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def predict_files(
@@ -111,19 +117,45 @@ def _collected(
         (result,) = predictor.results([answer.thermogram], answer.outputs)
         return result, _write_pictures(out, result, names[answer.thermogram.name])
 
-    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
+    with _workers(predictor.trained) as pool:
         answers = _answers(predictor, [by_name[name] for name in in_order(known)], skipped, pool, stop)
         single = carried(_single(answers, known, isinstance(predictor, Segmenter)))
-        while chunk := list(islice(single, predictor.trained.at_once)):
-            for result, name in pool.map(finished, chunk):
-                frame = result.thermogram
-                if isinstance(name, str):
-                    skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
-                    continue
-                if name != PurePosixPath(frame.name):
-                    skipped.add("frames whose pictures got another name", f"{frame.file}: {name}")
-                collected.add(result, known[frame.name], name)
+        for result, name in _ahead(pool, finished, single):
+            frame = result.thermogram
+            if isinstance(name, str):
+                skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
+                continue
+            if name != PurePosixPath(frame.name):
+                skipped.add("frames whose pictures got another name", f"{frame.file}: {name}")
+            collected.add(result, known[frame.name], name)
     return collected
+
+
+@contextmanager
+def _workers(trained: Trained) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each do all there is to a few frames, networks included: nobody waits for the slowest at each layer.
+
+    Where networks are too large to be computed side by side, one takes all cores.
+    """
+    cores = torch.get_num_threads()
+    workers = min(_MOST_THREADS, cores)
+    torch.set_num_threads(max(1, cores // min(workers, trained.side_by_side)))  # what new threads begin with
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(cores)
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What threads make of the items, in their order; few are begun before they are asked for."""
+    begun: deque[Future[R]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) > _BEGUN:
+            yield begun.popleft().result()
+    for future in begun:
+        yield future.result()
 
 
 def _tell(collected: Collected, out: Path) -> None:
@@ -222,27 +254,28 @@ def _answers(
 ) -> Iterator[Batch]:
     """What the networks say of each batch, until asked to stop; frames that cannot be read are added to `skipped`."""
     trained = predictor.trained
+    free = BoundedSemaphore(trained.side_by_side)
 
-    def read(frame: FrameFiles) -> Read | str:
-        try:
-            thermogram = read_thermogram(frame, skipped)
-            return thermogram, trained.frame_of(thermogram, skipped)
-        except UserError as error:
-            return str(error)
+    def answered(chunk: Sequence[FrameFiles]) -> tuple[Sequence[FrameFiles], Batch | None, Skipped]:
+        notes, usable = Skipped(), list[Read]()
+        for frame in chunk:
+            try:
+                thermogram = read_thermogram(frame, notes)
+                usable.append((thermogram, trained.frame_of(thermogram, notes)))
+            except UserError as error:
+                notes.add(f"frames that cannot be read: {error}", str(frame.main))
+        if not usable:
+            return chunk, None, notes
+        with free:
+            outputs = trained([frame for _, frame in usable])
+        return chunk, ([thermogram for thermogram, _ in usable], outputs), notes
 
+    chunks = (frames[start : start + trained.at_once] for start in range(0, len(frames), trained.at_once))
     with tqdm(total=len(frames), desc="predicting", unit="frame", disable=None) as bar:
-        for start in range(0, len(frames), trained.at_once):
-            if stop.asked is not None:
-                return
-            chunk = frames[start : start + trained.at_once]
-            usable: list[Read] = []
-            for frame, found in zip(chunk, pool.map(read, chunk), strict=True):
-                if isinstance(found, str):
-                    skipped.add(f"frames that cannot be read: {found}", str(frame.main))
-                else:
-                    usable.append(found)
-            if usable:
-                yield [thermogram for thermogram, _ in usable], trained([frame for _, frame in usable])
+        for chunk, batch, notes in _ahead(pool, answered, takewhile(lambda _: stop.asked is None, chunks)):
+            skipped.extend(notes)
+            if batch is not None:
+                yield batch
             bar.update(len(chunk))
 
 

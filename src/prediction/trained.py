@@ -149,8 +149,13 @@ class Trained:
 
     @property
     def at_once(self) -> int:
-        """Frames of one batch."""
-        return max(1, PIXELS_AT_ONCE // (self.size[0] * self.size[1]))
+        """Frames of one batch: a few, whose maps stay in a processor's cache."""
+        return max(1, PIXELS_AT_ONCE // 4 // (self.size[0] * self.size[1]))
+
+    @property
+    def side_by_side(self) -> int:
+        """Batches that may be computed at a time, for the memory that they take."""
+        return max(1, PIXELS_AT_ONCE // (self.at_once * self.size[0] * self.size[1]))
 
     def frame_of(self, thermogram: Thermogram, notes: Skipped | None = None) -> Frame:
         """The frame [C, H, W] in 0..255 that the networks take; `UserError` where it cannot be made.

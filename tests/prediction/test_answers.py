@@ -270,12 +270,12 @@ def test_series_go_by_their_numbers_and_all_else_by_name() -> None:
 
 @pytest.fixture
 def frames(tmp_path: Path) -> Path:
-    """Five gray pictures."""
+    """Twenty gray pictures."""
     folder = tmp_path / "frames"
     folder.mkdir()
-    for number in range(5):
+    for number in range(20):
         pixels = np.random.default_rng(number).integers(0, 256, (48, 64), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
     return folder
 
 
@@ -283,28 +283,30 @@ def test_an_interruption_leaves_what_is_done(
     make_run: MakeRun, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, out, call = make_run("segmentation", "gray", "gray"), tmp_path / "out", Trained.__call__
-    asked = 0
+    batches: list[object] = []
 
     def interrupted(self: Trained, batch: object) -> object:
-        nonlocal asked
-        asked += 1
-        if asked == 2:
+        batches.append(batch)
+        if len(batches) == last:
             os.kill(os.getpid(), signal.SIGINT)
         return call(self, batch)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Trained, "__call__", interrupted)
     monkeypatch.setattr(Trained, "at_once", 2)
-    with pytest.raises(Stopped, match="4 of 5 frame") as end:
+    last = 2
+    with pytest.raises(Stopped, match=r"\d+ of 20 frame") as end:
         predict_files(run, "segmentation", frames, out, "cpu")
     assert (end.value.number, end.value.is_whole) == (signal.SIGINT, True)
-    assert [row["frame"] for row in rows_of(out / "frames.csv")] == ["0", "1", "2", "3"]
-    assert len(list((out / "labels").iterdir())) == 4
-    assert "INTERRUPTED: there were 5" in (out / "index.html").read_text(encoding="utf-8")
-    asked, last = -1, tmp_path / "last"  # while the last frame is being done, nothing is left out
-    with pytest.raises(Stopped, match="5 of 5 frame"):
-        predict_files(run, "segmentation", frames, last, "cpu")
-    assert len(rows_of(last / "frames.csv")) == 5
-    assert "INTERRUPTED" not in (last / "index.html").read_text(encoding="utf-8")
+    done = 2 * len(batches)  # those at hand are finished
+    assert 4 <= done < 20
+    assert [row["frame"] for row in rows_of(out / "frames.csv")] == [f"{number:02d}" for number in range(done)]
+    assert len(list((out / "labels").iterdir())) == done
+    assert "INTERRUPTED: there were 20" in (out / "index.html").read_text(encoding="utf-8")
+    batches, last, whole = [], 10, tmp_path / "whole"  # while the last frames are being done, nothing is left out
+    with pytest.raises(Stopped, match="20 of 20 frame"):
+        predict_files(run, "segmentation", frames, whole, "cpu")
+    assert len(rows_of(whole / "frames.csv")) == 20
+    assert "INTERRUPTED" not in (whole / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_run_is_named_by_its_folder(
