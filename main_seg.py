@@ -3,8 +3,11 @@
 from src.errors import end_at_once
 from src.errors import run as run_script
 
-if __name__ == "__main__":  # torch takes seconds to be imported, and Ctrl-C may come in them
+if __name__ == "__main__":  # what follows takes seconds to be imported: Ctrl-C may come, and --mode predict needs half
     end_at_once()
+    from src.prediction.command import predict_if_asked
+
+    predict_if_asked(__doc__ or "", "segmentation")
 
 from main_latent import pretrain
 from src import cli
@@ -16,7 +19,6 @@ from src.evaluation.predictions import SEGMENTATION_COLUMNS, segmentation_rows, 
 from src.evaluation.segmentation import confusion_matrices, region_scores
 from src.files import holds_locks
 from src.prediction.record import write_record
-from src.prediction.run import predict_as_asked
 from src.protocols import trials as protocols
 from src.protocols.final import Expected
 from src.settings import SegmentationSettings
@@ -31,11 +33,7 @@ from src.training.session import Session
 
 def main() -> None:
     arguments = cli.parse_decoder(__doc__ or "")
-    settings = cli.segmentation_settings(arguments)
-    if arguments.input is not None:
-        predict_as_asked(settings, arguments)
-    else:
-        protocols.run(settings, arguments, train_and_test, pretrain)
+    protocols.run(cli.segmentation_settings(arguments), arguments, train_and_test, pretrain)
 
 
 def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, expected: Expected | None = None) -> None:

@@ -45,6 +45,9 @@ def run_here(script: str, *arguments: str) -> None:
     sys.argv = [script, *arguments]
     try:
         runpy.run_path(str(REPOSITORY / script), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
     finally:
         sys.argv = before
 

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from src.datasets.dmr_dataset import SNAP, frame_name, is_image, is_snapshot
@@ -76,10 +75,17 @@ def recognised_palette(frames: NDArray[np.uint8], sampled: int = _PIXELS) -> str
     found = []
     for name in PALETTES:
         colours = palette_colours(name)
-        foreign, missing = cdist(some, colours).min(1).mean(), cdist(colours, shown).min(1).mean()
+        foreign, missing = _nearest(some, colours).mean(), _nearest(colours, shown).mean()
         found.append((float(foreign + _OF_PALETTE * missing), name))
     (best, name), (second, _) = sorted(found)[:2]
     return name if best < _KNOWN and second > _CLEARLY * best else None
+
+
+def _nearest(points: NDArray[Any], others: NDArray[Any]) -> NDArray[np.float64]:
+    """How far each of the points [N, 3] is from the nearest of the others [M, 3]."""
+    from scipy.spatial.distance import cdist  # gray frames do not wait for it
+
+    return np.asarray(cdist(points, others).min(1))
 
 
 # Mean distance of a picture's colours from the nearest palette, of 0..255. Heat maps in one of `PALETTES`, after JPEG,
@@ -110,7 +116,7 @@ def is_of_no_palette(pixels: NDArray[np.uint8]) -> bool:
     """Whether the colours of a picture uint8 [H, W, 3] (RGB) are those of no known palette."""
     found = pixels.reshape(-1, 3)
     some = found[np.linspace(0, len(found) - 1, min(1000, len(found))).astype(int)]
-    return all(cdist(some, palette_colours(name)).min(1).mean() > _OF_NO_PALETTE for name in PALETTES)
+    return all(_nearest(some, palette_colours(name)).mean() > _OF_NO_PALETTE for name in PALETTES)
 
 
 def make_snapshot(values: NDArray[Any], palette: str = DEFAULT_PALETTE, margin: float = 0.0) -> NDArray[np.uint8]:

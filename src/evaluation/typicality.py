@@ -4,8 +4,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
-from sklearn.covariance import LedoitWolf
 
 QUANTILE = 0.99
 _LEAST_GROUPS = 4  # fewer say nothing of a tail
@@ -43,6 +41,8 @@ def fit_typicality(pooled: np.ndarray, groups: Sequence[Hashable]) -> Typicality
     exp(m + t s sqrt(1 + 1/n)), with their mean m over the n groups, their standard deviation s, and Student's t of
     n - 1 degrees of freedom. None where there are fewer than 4 groups or frames do not differ.
     """
+    from scipy import stats  # predicting fits nothing, and does not wait for it
+
     pooled = np.asarray(pooled, float)
     order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     count, numbers = len(order), np.array([order[group] for group in groups])
@@ -66,6 +66,8 @@ def fit_typicality(pooled: np.ndarray, groups: Sequence[Hashable]) -> Typicality
 
 def _fit(pooled: np.ndarray) -> Typicality | None:
     """Centre and shrunk spread (Ledoit and Wolf 2004), without a limit."""
+    from sklearn.covariance import LedoitWolf
+
     spread = pooled.std(0)
     if len(pooled) < 2 or not spread.any():
         return None

@@ -11,7 +11,6 @@ import torch
 
 from src.errors import UserError, some
 from src.evaluation.predictions import read_predictions
-from src.evaluation.tested import chosen_out_of_fold
 from src.files import read_json
 from src.prediction.trained import OUT_OF_FOLD, Frame, Said, Task, Trained, load_trained
 from src.training.run_folder import RunFolder
@@ -75,6 +74,8 @@ class Ensemble(Trained):
         """
         found = super().metrics()
         if self.run is not None and not self.record.class_names:
+            from src.evaluation.tested import chosen_out_of_fold  # with scipy, scikit-learn and matplotlib: a second
+
             lines = read_predictions(self.run.results / "predictions.csv")
             found["threshold"], found["temperature"] = chosen_out_of_fold(lines)
         return found

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
 from src.errors import UserError
-from src.evaluation.calibration import apply_temperature
 from src.evaluation.decision import chosen_classes
 from src.networks.findings import FEATURES
 from src.prediction.ensemble import load_run
@@ -233,6 +232,8 @@ class Classifier:
         probabilities = outputs.logits.double().sigmoid().numpy()
         calibrated: list[float | None] = [None] * len(probabilities)
         if self.temperature is not None:
+            from src.evaluation.calibration import apply_temperature  # with scipy: half a second
+
             calibrated = apply_temperature(probabilities, self.temperature).tolist()
         known = _threshold(self.trained)
         return [

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
-from src import cli
 from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
 from src.files import NameRefusedError, atomic_write, resolved
@@ -40,7 +39,7 @@ from src.prediction.predictors import (
 )
 from src.prediction.series import Answer, carried
 from src.prediction.trained import SCRIPTS, Frame, Outputs, Task, Trained
-from src.settings import TASKS, DecoderRunSettings
+from src.settings import TASKS
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
 from src.training.stopping import StopRequests
@@ -94,16 +93,6 @@ def predict_files(
         _tell(collected, out)
         if stop.asked is not None:
             raise Stopped(stop.asked, f"interrupted: {done} of {len(frames)} frame(s) are done and lie in {out}")
-
-
-def predict_as_asked(settings: DecoderRunSettings, arguments: cli.Arguments) -> None:
-    """`predict_files` with what the command line says.
-
-    Without a run of one's own, and without a word that one is meant, the weights that ship answer.
-    """
-    assert arguments.input is not None
-    run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)
-    predict_files(run, settings.task, arguments.input, arguments.output, arguments.device, asked)
 
 
 def _collected(

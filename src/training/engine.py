@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -83,6 +82,8 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
     Raises `Stopped` after Ctrl-C or SIGTERM, with all that was done in last.pty; what is resumed from there ends as if
     it had never stopped, to the bit on a CPU.
     """
+    from torch.utils.tensorboard import SummaryWriter  # what only predicts does not wait for it
+
     if state.optimizer is not None:
         task.model.load_state_dict(state.model)
         task.optimizer.load_state_dict(state.optimizer)

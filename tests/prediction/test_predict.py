@@ -294,8 +294,16 @@ def test_measures_of_a_known_frame() -> None:
     assert (missing.area, missing.mean) == (None, None)
 
 
-@pytest.mark.parametrize(("module", "spared"), [("src", ("torch", "cv2")), ("src.datasets.prepare", ("torch",))])
-def test_what_needs_no_network_does_not_wait_for_torch(module: str, spared: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        ("src", ("torch", "cv2")),
+        ("src.datasets.prepare", ("torch",)),
+        ("src.prediction.command", ("torch", "cv2")),
+        ("src.prediction.run", ("scipy", "sklearn", "matplotlib", "tensorboard")),
+    ],
+)
+def test_what_is_not_needed_is_not_waited_for(module: str, spared: tuple[str, ...]) -> None:
     command = f"import sys, {module}; assert not sys.modules.keys() & {set(spared)}"
     subprocess.run([sys.executable, "-c", command], cwd=REPOSITORY, check=True, timeout=60)
 
