@@ -25,33 +25,40 @@ def chosen_classes(
     if decide == "argmax" and not any(least):
         return labels
     for frame, found in zip(probabilities, labels, strict=True):
-        worth = frame.copy()
+        denied = np.zeros(frame.shape, np.bool_)
         if decide == "whole":
-            _give_strays_away(found, worth, background)
+            _give_strays_away(found, frame, denied, background)
         for region, limit in enumerate(least):
             unsure = found == region
-            if unsure.any() and frame[region][unsure].mean() < limit:
-                worth[region][unsure] = -np.inf
-                found[unsure] = worth[:, unsure].argmax(0)
+            if limit and unsure.any() and frame[region][unsure].mean() < limit:
+                denied[region] |= unsure
+                found[unsure] = np.where(denied[:, unsure], -np.inf, frame[:, unsure]).argmax(0)
     return labels
 
 
-def _give_strays_away(labels: NDArray[np.uint8], worth: NDArray[np.float32], background: int) -> None:
+def _give_strays_away(
+    labels: NDArray[np.uint8], frame: NDArray[np.float32], denied: NDArray[np.bool_], background: int
+) -> None:
     """Let the regions of labels [H, W] hang together, as in a body: stray pieces go to the next best class there.
 
     A piece is stray where its probability, summed over its pixels, is below STRAY of that of the region's best piece:
-    two equal halves stay, for a person to see that something is wrong. worth [K, H, W] is changed too.
+    two equal halves stay, for a person to see that something is wrong. frame [K, H, W]: probabilities; denied, of the
+    same shape: which classes a pixel may not have, changed too.
     """
     for _ in range(_ROUNDS):
         found_any = False
-        for region in set(np.unique(labels).tolist()) - {background}:
-            count, pieces = cv2.connectedComponents((labels == region).astype(np.uint8), connectivity=8)
+        for region in set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {background}:
+            mask = (labels == region).astype(np.uint8)
+            left, top, width, height = cv2.boundingRect(mask)
+            box = slice(top, top + height), slice(left, left + width)
+            count, pieces = cv2.connectedComponents(mask[box], connectivity=8)
             if count <= 2:  # the outside, and one piece
                 continue
-            weights = np.bincount(pieces.ravel(), worth[region].ravel(), count)[1:]
+            inside, forbidden = frame[:, *box], denied[:, *box]
+            weights = np.bincount(pieces.ravel(), inside[region].ravel(), count)[1:]
             stray = np.isin(pieces, 1 + np.flatnonzero(weights < STRAY * weights.max()))
-            worth[region][stray] = -np.inf
-            labels[stray] = worth[:, stray].argmax(0)
+            forbidden[region] |= stray
+            labels[box][stray] = np.where(forbidden[:, stray], -np.inf, inside[:, stray]).argmax(0)
             found_any |= bool(stray.any())
         if not found_any:
             break
