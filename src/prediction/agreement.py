@@ -25,13 +25,8 @@ class Change:
     gain: float
 
 
-CHANGES = (
-    Change(4, 1.0, (0.02, 0.0), 1.1),
-    Change(-4, 1.0, (-0.02, 0.0), 0.9),
-    Change(0, 1.07, (0.0, 0.02), 0.9),
-    Change(0, 0.93, (0.0, -0.02), 1.1),
-)
-"""Always the same: a frame has one answer."""
+CHANGES = (Change(4, 1.07, (0.02, 0.02), 1.1), Change(-4, 0.93, (-0.02, -0.02), 0.9))
+"""Always the same: a frame has one answer. Four, each with fewer changes, find wrong regions no better."""
 
 
 def changed_views(

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from src.prediction.predictors import NOTICE, Segmentation
+from src.prediction.predictors import NOTICE
 
 
 class CocoRegions:
@@ -24,32 +25,24 @@ class CocoRegions:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, result: Segmentation) -> None:
-        """A predicted frame."""
-        self.add_labels(result.thermogram.file, result.labels, result.confidences)
-
-    def add_labels(
-        self, file: PurePath, labels: NDArray[np.uint8], scores: Sequence[float | None] | None = None
-    ) -> None:
+    def add(self, file: PurePath, labels: NDArray[np.uint8], scores: Sequence[float | None] | None = None) -> None:
         """A frame's class indices [h, w], and the mean probability of each class."""
         height, width = labels.shape
         number = len(self.images) + 1
-        name = file.as_posix()
-        self.images.append({"id": number, "file_name": name, "height": height, "width": width})
-        by_columns = np.asfortranarray(labels)  # as run lengths go: a mask of it need not be turned
-        for index in np.flatnonzero(np.bincount(labels.ravel())).tolist():
-            if index == self.background:
-                continue
-            mask = by_columns == index
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            left, top = int(columns[0]), int(rows[0])
+        self.images.append({"id": number, "file_name": file.as_posix(), "height": height, "width": width})
+        flat = labels.ravel(order="F")  # as run lengths go
+        ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size)
+        starts = np.concatenate(([0], ends[:-1]))
+        classes = flat[starts]
+        for index in sorted(set(classes.tolist()) - {self.background}):
+            own = classes == index
             annotation = {
                 "id": len(self.annotations) + 1,
                 "image_id": number,
                 "category_id": index + 1,
-                "segmentation": {"size": [height, width], "counts": run_lengths(mask)},
-                "area": int(mask.sum()),
-                "bbox": [left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
+                "segmentation": {"size": [height, width], "counts": run_lengths(starts[own], ends[own], flat.size)},
+                "area": int((ends - starts)[own].sum()),
+                "bbox": list(cv2.boundingRect((labels == index).astype(np.uint8))),
                 "iscrowd": 1,
             }
             score = None if scores is None else scores[index]
@@ -71,10 +64,8 @@ class CocoRegions:
         }
 
 
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's run lengths of a mask [h, w], by columns, beginning with a run outside of it."""
-    flat = np.concatenate(([False], mask.ravel(order="F")))
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    ends = np.concatenate(([0], changes, [mask.size]))
-    runs: list[int] = np.diff(ends).tolist()
-    return runs
+def run_lengths(starts: NDArray[np.intp], ends: NDArray[np.intp], size: int) -> list[int]:
+    """COCO's run lengths of a mask of so many pixels whose runs begin and end there, first one outside of it."""
+    inside = np.stack((starts, ends), 1).ravel()
+    runs: list[int] = np.diff(inside, prepend=0, append=size).tolist()
+    return runs if runs[-1] else runs[:-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,12 +48,14 @@ def measure(
     for index, name in enumerate(names):
         if index == background:
             continue
-        inside = labels == index
-        area = int(np.count_nonzero(inside))
+        inside = (labels == index).astype(np.uint8)
+        area = cv2.countNonZero(inside)
         if values is None or not area:
             found.append(Measure(name, area, None, None, None, None, unit))
             continue
-        pixels = values[inside].astype(np.float64)
+        left, top, width, height = cv2.boundingRect(inside)
+        box = slice(top, top + height), slice(left, left + width)
+        pixels = values[box][inside[box] > 0].astype(np.float64)
         found.append(
             Measure(
                 region=name,

@@ -125,7 +125,7 @@ class Collected:
         self.unlike += result.unlike_training is True
         self.coloured += self.trained.colours(result.thermogram)
         if isinstance(result, Segmentation) and self.coco is not None:
-            self.coco.add(result)
+            self.coco.add(result.thermogram.file, result.labels, result.confidences)
             self.doubtful += bool(result.warnings)
             self.warnings.update(warning for judged in result.plausibility for warning in judged.warnings)
             self.regions += tables.region_rows(result, known)

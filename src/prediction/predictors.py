@@ -60,7 +60,7 @@ class Segmentation(Result):
     class_names: tuple[str, ...]
     background: int
     agreement: tuple[float | None, ...] = ()
-    """Of each class, the mean Dice with the predictions of the mirror image and of four changed copies, 0 to 1; None
+    """Of each class, the mean Dice with the predictions of the mirror image and of two changed copies, 0 to 1; None
     where none of them has it."""
 
     @property

@@ -54,7 +54,7 @@ regions.csv
   mean, median, maximum, sd
                          over the region's pixels, in unit
   probability            the confidence: mean probability of the region where it was chosen
-  agreement              mean Dice, 0 to 1, with the answers for the mirror image and for four slightly changed copies
+  agreement              mean Dice, 0 to 1, with the answers for the mirror image and for two slightly changed copies
   pieces                 parts of at least 7% of the region; 0: not found
   warnings               what anatomy hardly allows, in words
 

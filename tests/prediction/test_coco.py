@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from src.datasets.annotations import read_annotations
 from src.datasets.region_targets import draw_classes
 from src.datasets.source import Skipped
-from src.prediction.coco import CocoRegions, run_lengths
+from src.prediction.coco import CocoRegions
 
 
 def opened(path: Path) -> COCO:
@@ -35,7 +35,7 @@ def test_round_trip_on_the_truth_is_exact(phantom: Path, tmp_path: Path) -> None
     drawn = [draw_classes(image, truth.background, (image.height, image.width)) for image in truth.images]
     regions = CocoRegions((truth.class_names, truth.background))
     for image, labels in zip(truth.images, drawn, strict=True):
-        regions.add_labels(PurePath(image.file_name), labels)
+        regions.add(PurePath(image.file_name), labels)
     path = tmp_path / "regions.coco.json"
     path.write_text(json.dumps(regions.content), encoding="utf-8")
     coco = opened(path)
@@ -62,12 +62,14 @@ def test_run_lengths_are_those_of_the_obvious_loop(rows: int, columns: int, seed
                 runs.append(length)
                 inside, length = not inside, 0
             length += 1
-    assert run_lengths(mask) == [*runs, length]
+    regions = CocoRegions((("region", "rest"), 1))
+    regions.add(PurePath("x.jpg"), 1 - mask.astype(np.uint8))
+    assert [each["segmentation"]["counts"] for each in regions.annotations] == [[*runs, length]] * bool(mask.any())
 
 
 def test_what_cvat_asks_for_is_there() -> None:
     regions = CocoRegions((("a", "ROI"), 1))
-    regions.add_labels(PurePath("folder/x.jpg"), np.array([[0, 1], [1, 1]], np.uint8), [0.75, None])
+    regions.add(PurePath("folder/x.jpg"), np.array([[0, 1], [1, 1]], np.uint8), [0.75, None])
     content = regions.content
     assert {"info", "licenses", "categories", "images", "annotations"} == content.keys()
     assert content["images"] == [{"id": 1, "file_name": "folder/x.jpg", "height": 2, "width": 2}]
