@@ -62,27 +62,20 @@ def _inverse(matrix: torch.Tensor) -> torch.Tensor:
     return torch.cat((turned, -turned @ matrix[:, :, 2:]), 2)
 
 
-def agreements(
-    logits: torch.Tensor,
-    views: Sequence[torch.Tensor],
-    boxes: Sequence[Letterbox],
-    decide: Decide,
-    background: int,
-    least: Sequence[float] = (),
-) -> list[tuple[float | None, ...]]:
-    """Of each frame the mean Dice of each class between its prediction and those of the views, all [B, K, H, W].
+def agreement(
+    maps: Sequence[torch.Tensor], box: Letterbox, decide: Decide, background: int, least: Sequence[float] = ()
+) -> tuple[float | None, ...]:
+    """Of a frame the mean Dice of each class between its prediction and those of its views.
 
-    None for a class that none of them has; 0 counts where only one of two has it.
+    maps: the logits of the frame and then of the views, all [K, H, W]. None for a class that none of them has; 0 counts
+    where only one of two has it.
     """
-    found = []
-    for place, box in enumerate(boxes):
-        inside = [maps[place : place + 1, :, *box.inside].softmax(1).numpy() for maps in (logits, *views)]
-        own, *others = (chosen_classes(probabilities, decide, background, least)[0] for probabilities in inside)
-        dice = np.array([_dice(own, other, logits.shape[1]) for other in others])
-        known = ~np.isnan(dice)
-        sums = np.where(known, dice, 0).sum(0)
-        found.append(tuple(float(total / n) if n else None for total, n in zip(sums, known.sum(0), strict=True)))
-    return found
+    inside = torch.stack(list(maps))[..., *box.inside].softmax(1).numpy()
+    own, *others = chosen_classes(inside, decide, background, least)
+    dice = np.array([_dice(own, other, len(maps[0])) for other in others])
+    known = ~np.isnan(dice)
+    sums = np.where(known, dice, 0).sum(0)
+    return tuple(float(total / n) if n else None for total, n in zip(sums, known.sum(0), strict=True))
 
 
 def _dice(one: NDArray[np.uint8], other: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from src.datasets.letterbox import Letterbox
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.evaluation.decision import chosen_classes
@@ -27,6 +26,7 @@ from src.prediction.trained import Outputs, Trained
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R", bound="Result")
 NOTICE = "Research software: no medical device, no diagnosis."
 
 
@@ -156,15 +156,14 @@ class Classification(Result):
         return f"{self.probability:.{digits}f} {side} the threshold {self.threshold:.{digits}f}"
 
 
-class Segmenter:
-    """A trained run of main_seg.py."""
-
+class _Predictor(ABC, Generic[R]):
     def __init__(self, trained: Trained) -> None:
         self.trained = trained
-        self.class_names, self.background = trained.record.class_names, trained.record.background
+        typicality = trained.record.typicality
+        self.distance_threshold = None if typicality is None else typicality.threshold
 
-    def predict(self, array: NDArray[Any]) -> Segmentation:
-        """The regions of one frame: uint8 [h, w] gray, uint8 [h, w, 3] RGB heat map, or temperatures float [h, w].
+    def predict(self, array: NDArray[Any]) -> R:
+        """The answer for one frame: uint8 [h, w] gray, uint8 [h, w, 3] RGB heat map, or temperatures float [h, w].
 
         Any size: it is resized with its aspect kept. Raises `UserError` for other arrays.
         """
@@ -172,44 +171,43 @@ class Segmenter:
         thermogram = from_array(array, notes)
         frame = self.trained.frame_of(thermogram, notes)
         notes.report(logger)
-        return self.results([thermogram], self.trained([frame]))[0]
+        return self.result(thermogram, self.trained([frame])[0])
 
-    def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Segmentation]:
-        """What the networks' outputs say of these frames."""
-        probabilities = outputs.logits.softmax(1).permute(0, 2, 3, 1).numpy()
-        agreed = outputs.agreements or [()] * len(thermograms)
-        rows = zip(thermograms, probabilities, outputs.boxes, outputs.distances, agreed, strict=True)
-        return [self._result(*row) for row in rows]
+    @abstractmethod
+    def result(self, thermogram: Thermogram, outputs: Outputs) -> R:
+        """What the networks' outputs say of this frame."""
 
-    def _result(
-        self,
-        thermogram: Thermogram,
-        probabilities: NDArray[np.float32],
-        box: Letterbox,
-        distance: float | None,
-        agreed: tuple[float | None, ...],
-    ) -> Segmentation:
-        on_pixels = box.restore(probabilities)
-        frame, given = on_pixels.transpose(2, 0, 1)[None], self.trained
-        labels = chosen_classes(frame, given.decide, self.background, given.least)[0]
+
+class Segmenter(_Predictor[Segmentation]):
+    """A trained run of main_seg.py, or the networks that ship."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__(trained)
+        self.class_names, self.background = trained.record.classes
+
+    def result(self, thermogram: Thermogram, outputs: Outputs) -> Segmentation:
+        """The regions on the frame's own pixels."""
+        on_pixels = outputs.box.restore(outputs.logits.softmax(0).permute(1, 2, 0).numpy())
+        how = self.trained.decide, self.background, self.trained.least
+        labels = chosen_classes(on_pixels.transpose(2, 0, 1)[None], *how)[0]
         chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
         counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
         sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
-        known = _threshold(self.trained)
-        return Segmentation(thermogram, distance, known, labels, means, self.class_names, self.background, agreed)
+        limit, classes = self.distance_threshold, (self.class_names, self.background)
+        return Segmentation(thermogram, outputs.distance, limit, labels, means, *classes, outputs.agreement)
 
 
-class Classifier:
+class Classifier(_Predictor[Classification]):
     """A trained run of main_binary.py, or the networks that ship, which have neither threshold nor temperature."""
 
     def __init__(self, trained: Trained) -> None:
-        self.trained = trained
+        super().__init__(trained)
         self.threshold: float | None = None
         self.temperature: float | None = None
         if trained.run is None:
             return
-        scores, path = trained.metrics(), trained.run and trained.run.results / "metrics.json"
+        scores, path = trained.metrics(), trained.run.results / "metrics.json"
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
             if not (math.isfinite(self.threshold) and 0 < self.temperature < math.inf):
@@ -219,58 +217,21 @@ class Classifier:
                 f"{path}: no threshold or temperature; this writes them: python main_binary.py --mode test"
             ) from None
 
-    def predict(self, array: NDArray[Any]) -> Classification:
-        """The probability for one frame; arrays as for `Segmenter.predict`."""
-        notes = Skipped()
-        thermogram = from_array(array, notes)
-        frame = self.trained.frame_of(thermogram, notes)
-        notes.report(logger)
-        return self.results([thermogram], self.trained([frame]))[0]
-
-    def results(self, thermograms: Sequence[Thermogram], outputs: Outputs) -> list[Classification]:
-        """What the networks' outputs say of these frames."""
-        probabilities = outputs.logits.double().sigmoid().numpy()
-        calibrated: list[float | None] = [None] * len(probabilities)
+    def result(self, thermogram: Thermogram, outputs: Outputs) -> Classification:
+        """The probability, and what it rests on."""
+        probability, calibrated = outputs.logits.double().sigmoid().numpy(), None
         if self.temperature is not None:
             from src.evaluation.calibration import apply_temperature  # with scipy: half a second
 
-            calibrated = apply_temperature(probabilities, self.temperature).tolist()
-        known = _threshold(self.trained)
-        return [
-            Classification(
-                thermogram,
-                outputs.distances[place],
-                known,
-                float(probabilities[place]),
-                calibrated[place],
-                self.threshold,
-                _features(outputs, place),
-                _excess(outputs, place, thermogram),
-            )
-            for place, thermogram in enumerate(thermograms)
-        ]
-
-
-def _features(outputs: Outputs, place: int) -> tuple[Feature, ...]:
-    found = outputs.explained
-    if found is None:
-        return ()
-    rows = zip(FEATURES, found.features[place].tolist(), found.shares[place].tolist(), strict=True)
-    return tuple(Feature(*row) for row in rows)
-
-
-def _excess(outputs: Outputs, place: int, thermogram: Thermogram) -> NDArray[np.float32] | None:
-    """On the frame's own pixels, in its unit."""
-    if outputs.explained is None:
-        return None
-    spread = 1.0 if thermogram.values is None else float(thermogram.values.std())
-    on_pixels = outputs.boxes[place].restore(outputs.explained.excess[place].numpy()[..., None])[..., 0]
-    return np.asarray(on_pixels * spread, np.float32)
-
-
-def _threshold(trained: Trained) -> float | None:
-    typicality = trained.record.typicality
-    return None if typicality is None else typicality.threshold
+            calibrated = float(apply_temperature(probability, self.temperature))
+        base = thermogram, outputs.distance, self.distance_threshold, float(probability), calibrated, self.threshold
+        if outputs.explained is None:
+            return Classification(*base)
+        features, shares, excess = outputs.explained
+        spread = 1.0 if thermogram.values is None else float(thermogram.values.std())
+        on_pixels = outputs.box.restore(excess.numpy()[..., None])[..., 0]
+        named = map(Feature, FEATURES, features.tolist(), shares.tolist())
+        return Classification(*base, tuple(named), np.asarray(on_pixels * spread, np.float32))
 
 
 def load_segmenter(run: str | Path | None = None, device: str = "auto") -> Segmenter:

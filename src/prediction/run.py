@@ -22,7 +22,7 @@ from src.errors import Stopped, UserError
 from src.files import NameRefusedError, atomic_write, resolved
 from src.networks import checkpoint as checkpoints
 from src.prediction.ensemble import Ensemble
-from src.prediction.identity import Identity, identities, in_order
+from src.prediction.identity import identities, in_order
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
 from src.prediction.output import LABELS, OVERLAYS, PICTURES, Collected, write_all
 from src.prediction.output_names import output_names, portable
@@ -38,7 +38,7 @@ from src.prediction.predictors import (
     load_segmenter,
 )
 from src.prediction.series import Answer, carried
-from src.prediction.trained import SCRIPTS, Frame, Outputs, Task, Trained
+from src.prediction.trained import SCRIPTS, Frame, Task, Trained
 from src.settings import TASKS
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 _STOPPING = "finishing the frames at hand, then writing the tables; the same once more ends at once, without them"
 _MOST_THREADS = 4  # a frame of 8 megapixels takes 400 MB while its regions are drawn
 _BEGUN = 4  # batches or frames: enough for each thread to have one more to begin with
-Read = tuple[Thermogram, Frame]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -103,13 +102,15 @@ def _collected(
     known, collected, names = identities(by_name), Collected(predictor), output_names(by_name)
 
     def finished(answer: Answer) -> tuple[Result, PurePosixPath | str]:
-        (result,) = predictor.results([answer.thermogram], answer.outputs)
+        result = predictor.result(answer.thermogram, answer.outputs)
         return result, _write_pictures(out, result, names[answer.thermogram.name])
 
     with _workers(predictor.trained) as pool:
-        answers = _answers(predictor, [by_name[name] for name in in_order(known)], skipped, pool, stop)
-        single = carried(_single(answers, known, isinstance(predictor, Segmenter)))
-        for result, name in _ahead(pool, finished, single):
+        # A diagnosis is carried along with no series.
+        series = {name: each.series for name, each in known.items()} if isinstance(predictor, Segmenter) else {}
+        ordered = [by_name[name] for name in in_order(known)]
+        answers = _answers(predictor.trained, ordered, series, skipped, pool, stop)
+        for result, name in _ahead(pool, finished, carried(answers)):
             frame = result.thermogram
             if isinstance(name, str):
                 skipped.add("frames whose pictures cannot be written", f"{frame.file}: {name}")
@@ -223,49 +224,37 @@ def _whole_or_absent(out: Path) -> Iterator[None]:
         raise
 
 
-Batch = tuple[Sequence[Thermogram], Outputs]
-
-
-def _single(batches: Iterable[Batch], known: Mapping[PurePath, Identity], finds_regions: bool) -> Iterator[Answer]:
-    """The answers of batches, one by one; a diagnosis is carried along with no series."""
-    for thermograms, outputs in batches:
-        for place, thermogram in enumerate(thermograms):
-            series = known[thermogram.name].series if finds_regions else ""
-            yield Answer(thermogram, series, outputs.of(place))
-
-
 def _answers(
-    predictor: Segmenter | Classifier,
+    trained: Trained,
     frames: Sequence[FrameFiles],
+    series: Mapping[PurePath, str],
     skipped: Skipped,
     pool: ThreadPoolExecutor,
     stop: StopRequests,
-) -> Iterator[Batch]:
-    """What the networks say of each batch, until asked to stop; frames that cannot be read are added to `skipped`."""
-    trained = predictor.trained
+) -> Iterator[Answer]:
+    """What the networks say of each frame, until asked to stop; those that cannot be read are added to `skipped`."""
     free = BoundedSemaphore(trained.side_by_side)
 
-    def answered(chunk: Sequence[FrameFiles]) -> tuple[Sequence[FrameFiles], Batch | None, Skipped]:
-        notes, usable = Skipped(), list[Read]()
-        for frame in chunk:
+    def answered(chunk: Sequence[FrameFiles]) -> tuple[int, list[Answer], Skipped]:
+        notes, thermograms, usable = Skipped(), list[Thermogram](), list[Frame]()
+        for files in chunk:
             try:
-                thermogram = read_thermogram(frame, notes)
-                usable.append((thermogram, trained.frame_of(thermogram, notes)))
+                thermogram = read_thermogram(files, notes)
+                usable.append(trained.frame_of(thermogram, notes))
+                thermograms.append(thermogram)
             except UserError as error:
-                notes.add(f"frames that cannot be read: {error}", str(frame.main))
-        if not usable:
-            return chunk, None, notes
+                notes.add(f"frames that cannot be read: {error}", str(files.main))
         with free:
-            outputs = trained([frame for _, frame in usable])
-        return chunk, ([thermogram for thermogram, _ in usable], outputs), notes
+            outputs = trained(usable) if usable else []
+        found = [Answer(each, series.get(each.name, ""), said) for each, said in zip(thermograms, outputs, strict=True)]
+        return len(chunk), found, notes
 
     chunks = (frames[start : start + trained.at_once] for start in range(0, len(frames), trained.at_once))
     with tqdm(total=len(frames), desc="predicting", unit="frame", disable=None) as bar:
-        for chunk, batch, notes in _ahead(pool, answered, takewhile(lambda _: stop.asked is None, chunks)):
+        for count, answers, notes in _ahead(pool, answered, takewhile(lambda _: stop.asked is None, chunks)):
             skipped.extend(notes)
-            if batch is not None:
-                yield batch
-            bar.update(len(chunk))
+            yield from answers
+            bar.update(count)
 
 
 def _write_pictures(out: Path, result: Result, name: PurePosixPath) -> PurePosixPath | str:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from src.datasets.letterbox import Letterbox
 from src.prediction.identity import SHORTEST
 from src.prediction.inputs import Thermogram, Unit
 from src.prediction.measures import sides
@@ -24,12 +23,6 @@ class Answer:
     thermogram: Thermogram
     series: str
     outputs: Outputs
-    """Of this frame alone."""
-
-    @property
-    def box(self) -> Letterbox:
-        """Where the frame lies in what the networks see."""
-        return self.outputs.boxes[0]
 
 
 def carried(answers: Iterable[Answer]) -> Iterator[Answer]:
@@ -47,13 +40,13 @@ def carried(answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def _belong(one: Answer, other: Answer) -> bool:
-    return bool(one.series) and one.series == other.series and one.box == other.box
+    return bool(one.series) and one.series == other.series and one.outputs.box == other.outputs.box
 
 
 def _averaged(answer: Answer, neighbours: Sequence[Answer]) -> Answer:
     if not neighbours:
         return answer
-    probabilities = torch.stack([each.outputs.logits.softmax(1) for each in (answer, *neighbours)]).mean(0)
+    probabilities = torch.stack([each.outputs.logits.softmax(0) for each in (answer, *neighbours)]).mean(0)
     logits = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
     return replace(answer, outputs=replace(answer.outputs, logits=logits))
 

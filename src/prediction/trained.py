@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,7 +24,7 @@ from src.networks import checkpoint as checkpoints
 from src.networks.build import network_settings, trained_networks
 from src.networks.findings import FrameFeatures
 from src.networks.precision import compute_dtype, computing_in
-from src.prediction.agreement import agreements, changed_views
+from src.prediction.agreement import agreement, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
 from src.prediction.record import Record, of_picture, pooled, read_record
@@ -42,7 +42,7 @@ SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": 
 
 @dataclass(frozen=True)
 class Explained:
-    """What a diagnosis through features rests on."""
+    """What diagnoses of a batch of frames rest on, through features."""
 
     features: torch.Tensor
     """[B, 8], as `src.networks.findings.FEATURES` names them."""
@@ -50,29 +50,6 @@ class Explained:
     """[B, 8], what each adds to the logit."""
     excess: torch.Tensor
     """[B, H, W], how much warmer than anatomy explains each pixel is, in standard deviations of the frame."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What the networks say of a batch of frames."""
-
-    logits: torch.Tensor
-    """[B] or [B, K, H, W]"""
-    boxes: list[Letterbox]
-    distances: list[float | None]
-    """How far each frame is from those of training; None where the run had too few to tell."""
-    agreements: list[tuple[float | None, ...]] = field(default_factory=list)
-    """Of each frame and class (`src.prediction.agreement`); none for a diagnosis."""
-    explained: Explained | None = None
-    """Of a diagnosis through features."""
-
-    def of(self, place: int) -> Outputs:
-        """What they say of one frame."""
-        one = slice(place, place + 1)
-        explained = self.explained and Explained(
-            self.explained.features[one], self.explained.shares[one], self.explained.excess[one]
-        )
-        return Outputs(self.logits[one], self.boxes[one], self.distances[one], self.agreements[one], explained)
 
 
 @dataclass(frozen=True)
@@ -85,7 +62,23 @@ class Said:
     """Those of mirrored and changed frames, mapped back; none for a diagnosis."""
     boxes: list[Letterbox]
     distances: list[float | None]
+    """How far each frame is from those of training; None where the run had too few to tell."""
     explained: Explained | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the networks say of one frame."""
+
+    logits: torch.Tensor
+    """[] or [K, H, W]"""
+    box: Letterbox
+    distance: float | None
+    """As in `Said`."""
+    agreement: tuple[float | None, ...] = ()
+    """Of each class (`src.prediction.agreement`); none for a diagnosis."""
+    explained: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+    """Features, shares and excess, as in `Explained`."""
 
 
 OUT_OF_FOLD = "patient, by the models of k-fold that had not seen the patient"
@@ -168,13 +161,15 @@ class Trained:
             return as_levels(thermogram, self.size, self.palette if trained_on_colours else None, notes)
         return as_frame(thermogram, self.modality, self.size, self.palette)
 
-    def __call__(self, frames: Sequence[Frame]) -> Outputs:
-        """The networks' answer to frames that `frame_of` made."""
-        said, agreed = self.say(frames), list[tuple[float | None, ...]]()
-        if said.views:
-            how = self.decide, self.record.background, self.least
-            agreed = agreements(said.logits, said.views, said.boxes, *how)
-        return Outputs(said.logits, said.boxes, said.distances, agreed, said.explained)
+    def __call__(self, frames: Sequence[Frame]) -> list[Outputs]:
+        """The networks' answer to each of the frames that `frame_of` made."""
+        said, found = self.say(frames), []
+        for place, (logits, box, distance) in enumerate(zip(said.logits, said.boxes, said.distances, strict=True)):
+            maps, of = [logits, *(view[place] for view in said.views)], said.explained
+            agreed = agreement(maps, box, self.decide, self.record.background, self.least) if said.views else ()
+            explained = None if of is None else (of.features[place], of.shares[place], of.excess[place])
+            found.append(Outputs(logits, box, distance, agreed, explained))
+        return found
 
     @torch.inference_mode()
     def say(self, frames: Sequence[Frame]) -> Said:

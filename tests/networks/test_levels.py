@@ -89,8 +89,8 @@ def test_testing_and_the_exported_network_see_what_prediction_sees(run: Path, ph
     frames = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None].float()
     with torch.no_grad():
         exported = Exported(trained.model)(frames)
-    outputs = trained([trained.frame_of(from_array(picture))])
-    torch.testing.assert_close(outputs.logits.softmax(1), exported, atol=1e-4, rtol=1e-3)
+    (outputs,) = trained([trained.frame_of(from_array(picture))])
+    torch.testing.assert_close(outputs.logits.softmax(0), exported[0], atol=1e-4, rtol=1e-3)
 
 
 def test_gray_frames_and_heat_maps_are_predicted_alike(drawn: Path) -> None:

@@ -115,8 +115,8 @@ def test_testing_resuming_predicting_and_exporting_agree(root: Path, phantom: Pa
     picture = np.array(Image.open(sorted(phantom.rglob("*_snap.jpg"))[0]).convert("RGB").resize((64, 48)))
     with torch.no_grad():
         exported = Exported(trained.model)(torch.from_numpy(picture.transpose(2, 0, 1).copy())[None].float())
-    outputs = trained([trained.frame_of(from_array(picture))])
-    torch.testing.assert_close(outputs.logits.softmax(1), exported, atol=1e-4, rtol=1e-3)
+    (outputs,) = trained([trained.frame_of(from_array(picture))])
+    torch.testing.assert_close(outputs.logits.softmax(0), exported[0], atol=1e-4, rtol=1e-3)
 
 
 def test_an_encoder_of_the_other_kind_is_one_line(

@@ -234,15 +234,15 @@ def test_regions_are_carried_along_within_a_series_alone() -> None:
 
     def answer(series: str, rows: int = 6) -> Answer:
         logits = torch.randn(3, 4, 5, generator=generator)
-        return Answer(thermogram, series, Outputs(logits[None], [letterbox((rows, 10), (4, 5))], [None], [()]))
+        return Answer(thermogram, series, Outputs(logits, letterbox((rows, 10), (4, 5)), None))
 
     given = [answer("a"), answer("a"), answer("a"), answer("b"), answer(""), answer(""), answer("c"), answer("c", 9)]
     means = [{0, 1}, {0, 1, 2}, {1, 2}, {3}, {4}, {5}, {6}, {7}]
     found = list(carried(iter(given)))
     assert len(found) == len(given)
     for each, places in zip(found, means, strict=True):
-        expected = sum(given[place].outputs.logits.softmax(1) for place in places) / len(places)
-        torch.testing.assert_close(each.outputs.logits.softmax(1), expected)
+        expected = sum(given[place].outputs.logits.softmax(0) for place in places) / len(places)
+        torch.testing.assert_close(each.outputs.logits.softmax(0), expected)
     assert all(found[place] is given[place] for place in range(3, 8))
 
 
