@@ -51,14 +51,14 @@ class CocoRegions:
     @property
     def content(self) -> dict[str, Any]:
         """The whole file."""
-        categories = [
-            {"id": number, "name": name, "supercategory": ""} for number, name in enumerate(self.names, start=1)
-        ]
-        info = {"description": NOTICE, "contributor": "", "date_created": "", "url": "", "version": "", "year": 0}
         return {
-            "info": info,
+            "info": {
+                "description": NOTICE,
+                **dict.fromkeys(("contributor", "date_created", "url", "version"), ""),
+                "year": 0,
+            },
             "licenses": [{"id": 0, "name": "", "url": ""}],
-            "categories": categories,
+            "categories": [{"id": id, "name": name, "supercategory": ""} for id, name in enumerate(self.names, 1)],
             "images": self.images,
             "annotations": self.annotations,
         }

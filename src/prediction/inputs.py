@@ -27,7 +27,8 @@ from src.settings import Modality
 
 Unit = Literal["C", "gray level", "none"]
 """Degrees Celsius; 0..255 of the picture; none where a frame came in colours alone, which have no order."""
-_FRAME_ROLES: tuple[Role, ...] = ("gray", "heat", "matrix", "radiometric")
+_ROLES: tuple[Role, ...] = ("gray", "radiometric", "heat", "matrix")
+"""Of a frame's files; the first one that is there stands for it."""
 _SAME_ASPECT = 0.02
 
 
@@ -41,11 +42,8 @@ class FrameFiles:
 
     @property
     def main(self) -> PurePath:
-        """The file that stands for the frame: a picture where there is one."""
-        return next(self.files[role] for role in _ORDER if role in self.files)
-
-
-_ORDER: tuple[Role, ...] = ("gray", "radiometric", "heat", "matrix")
+        """The file that stands for the frame."""
+        return next(self.files[role] for role in _ROLES if role in self.files)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def find_frames(path: Path, skipped: Skipped) -> list[FrameFiles]:
         raise UserError(f"{path}: no such file or folder")
     groups: dict[PurePath, FrameFiles] = {}
     for file in found:
-        if file.role not in _FRAME_ROLES:
+        if file.role not in _ROLES:
             skipped.add(about_frames(file.role), file.path.as_posix())
             continue
         name = file.path.parent / frame_stem(file.path)

@@ -49,24 +49,13 @@ def measure(
         if index == background:
             continue
         inside = (labels == index).astype(np.uint8)
-        area = cv2.countNonZero(inside)
-        if values is None or not area:
-            found.append(Measure(name, area, None, None, None, None, unit))
-            continue
         left, top, width, height = cv2.boundingRect(inside)
-        box = slice(top, top + height), slice(left, left + width)
-        pixels = values[box][inside[box] > 0].astype(np.float64)
-        found.append(
-            Measure(
-                region=name,
-                area=area,
-                mean=float(pixels.mean()),
-                median=float(np.median(pixels)),
-                maximum=float(pixels.max()),
-                sd=float(pixels.std()),
-                unit=unit,
-            )
-        )
+        mean = median = maximum = sd = None
+        if values is not None and width:
+            box = slice(top, top + height), slice(left, left + width)
+            pixels = values[box][inside[box] > 0].astype(np.float64)
+            mean, median, maximum, sd = [float(of(pixels)) for of in (np.mean, np.median, np.max, np.std)]
+        found.append(Measure(name, cv2.countNonZero(inside), mean, median, maximum, sd, unit))
     return found
 
 
@@ -89,18 +78,13 @@ def differences(measures: Sequence[Measure]) -> list[Difference]:
         if pair is None or name != pair[0]:
             continue
         right = by_name[pair[1]]
-        result.append(
-            Difference(
-                pair=name.lower().removeprefix("left_"),
-                area=left.area - right.area if left.area and right.area else None,
-                mean=_minus(left.mean, right.mean),
-                median=_minus(left.median, right.median),
-                maximum=_minus(left.maximum, right.maximum),
-                unit=left.unit,
-            )
-        )
+        area = left.area - right.area if left.area and right.area else None
+        pairs = (left.mean, right.mean), (left.median, right.median), (left.maximum, right.maximum)
+        mean, median, maximum = (minus(*both) for both in pairs)
+        result.append(Difference(name.lower().removeprefix("left_"), area, mean, median, maximum, left.unit))
     return result
 
 
-def _minus(left: float | None, right: float | None) -> float | None:
+def minus(left: float | None, right: float | None) -> float | None:
+    """Left minus right; None where one of them is."""
     return None if left is None or right is None else left - right

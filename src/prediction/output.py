@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -79,15 +79,11 @@ class Collected:
     predictor: Segmenter | Classifier
     coco: CocoRegions | None = None
     cards: list[Card] = field(default_factory=list)
-    frames: list[tables.Row] = field(default_factory=list)
-    regions: list[tables.Row] = field(default_factory=list)
-    differences: list[tables.Row] = field(default_factory=list)
-    features: list[tables.Row] = field(default_factory=list)
-    series: list[tables.Row] = field(default_factory=list)
+    rows: defaultdict[str, list[tables.Row]] = field(default_factory=lambda: defaultdict(list))
+    """Of the tables, by the names of their files."""
     followed: dict[str, _Followed] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
     """How many regions have each warning."""
-    legend: list[tables.Row] = field(default_factory=list)
     unlike: int = 0
     doubtful: int = 0
     """Frames with a region that is implausible."""
@@ -97,8 +93,17 @@ class Collected:
     """Frames of patients that a model was trained or chosen on."""
 
     def __post_init__(self) -> None:
+        self.rows["frames.csv"] = []
         if isinstance(self.predictor, Segmenter):
-            self.coco = CocoRegions((self.predictor.class_names, self.predictor.background))
+            classes = self.predictor.trained.record.classes
+            self.coco = CocoRegions(classes)
+            self.rows |= {"regions.csv": [], "differences.csv": []}
+            self.rows["legend.csv"] = tables.legend_rows(*classes, label_values(*classes))
+
+    @property
+    def done(self) -> int:
+        """How many frames are predicted."""
+        return len(self.rows["frames.csv"])
 
     @property
     def trained(self) -> Trained:
@@ -112,7 +117,7 @@ class Collected:
             pictures |= {"with regions": OVERLAYS.of(name), "labels": LABELS.of(name)}
         if isinstance(result, Classification) and result.excess is not None:
             pictures |= {"excess": OVERLAYS.of(name)}
-            self.features += tables.feature_rows(result, known)
+            self.rows["features.csv"] += tables.feature_rows(result, known)
         row, note = tables.frame_row(result, known), ""
         if self.trained.run is not None:
             of, models = self.trained.models_taught_on(known.patient), self.trained.models
@@ -120,7 +125,7 @@ class Collected:
             self.taught += of > 0
             who = "The model" if models == 1 else f"{of} of {models} models"
             note = f"{who} {'was' if of == 1 else 'were'} trained or chosen on this patient." if of else ""
-        self.frames.append(row)
+        self.rows["frames.csv"].append(row)
         self.cards.append(card(result, pictures, note))
         self.unlike += result.unlike_training is True
         self.coloured += self.trained.colours(result.thermogram)
@@ -128,13 +133,11 @@ class Collected:
             self.coco.add(result.thermogram.file, result.labels, result.confidences)
             self.doubtful += bool(result.warnings)
             self.warnings.update(warning for judged in result.plausibility for warning in judged.warnings)
-            self.regions += tables.region_rows(result, known)
-            self.differences += tables.difference_rows(result, known)
-            self.series += tables.series_rows(result, known)
+            self.rows["regions.csv"] += tables.region_rows(result, known)
+            self.rows["differences.csv"] += tables.difference_rows(result, known)
             if known.series and known.frame_number is not None:
+                self.rows["series.csv"] += tables.series_rows(result, known)
                 self.followed.setdefault(known.series, _Followed(known)).add(result, known.frame_number)
-            if not self.legend:
-                self.legend = tables.legend_rows(result.class_names, label_values(result), result.background)
 
     @property
     def colouring(self) -> str:
@@ -159,36 +162,25 @@ class Collected:
         if not self.warnings:
             return "no warnings: all regions are where and as large as anatomy has them"
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.warnings.most_common())
-        return f"{self.doubtful} of {len(self.frames)} frame(s) have regions with a warning: {kinds}"
+        return f"{self.doubtful} of {self.done} frame(s) have regions with a warning: {kinds}"
 
 
 def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, given: int | None = None) -> None:
     """Write the tables, the notes and the page; `given`: how many frames there were, where it was interrupted."""
-    written = {"frames.csv": collected.frames} | ({"features.csv": collected.features} if collected.features else {})
-    if collected.coco is not None:
-        written |= {"regions.csv": collected.regions, "differences.csv": collected.differences}
-        written |= {"legend.csv": collected.legend}
-        if collected.followed:
-            found = [
-                row
-                for name, each in collected.followed.items()
-                for row in tables.rate_rows(name, each.rates, each.known)
-            ]
-            written |= {"series.csv": collected.series, "rates.csv": found}
-        write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
+    written, classes = collected.rows, collected.trained.record.classes
+    for name, each in collected.followed.items():
+        written["rates.csv"] += tables.rate_rows(name, each.rates, each.known)
     for name, rows in written.items():
         tables.write_table(out / name, rows)
+    if collected.coco is not None:
+        write_text(out / "regions.coco.json", json.dumps(collected.coco.content))
     write_text(out / "README.txt", tables.README)
     write_json(out / "prediction.json", _record(source, collected, skipped, given))
-    regions = []
-    if isinstance(collected.predictor, Segmenter):
-        names, background = collected.predictor.class_names, collected.predictor.background
-        regions = [(index, name.replace("_", " ")) for index, name in enumerate(names) if index != background]
     page = Page(
         title=f"Predictions for {source.name or source}",
         facts=_facts(collected, given),
         files=[*written, *(["regions.coco.json"] if collected.coco is not None else []), "README.txt"],
-        regions=regions,
+        regions=[(index, name.replace("_", " ")) for index, name in enumerate(classes[0]) if index != classes[1]],
         cards=collected.cards,
         series=[_part(name, each, collected) for name, each in collected.followed.items()],
         left_out=skipped.reasons,
@@ -209,7 +201,7 @@ def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
 
 
 def _facts(collected: Collected, given: int | None) -> list[str]:
-    trained, done = collected.trained, len(collected.frames)
+    trained, done = collected.trained, collected.done
     known = trained.record.typicality
     untold = "the weights saw drawn torsos alone" if trained.run is None else "the run had too few frames"
     facts = [
@@ -256,18 +248,21 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
 def _record(source: Path, collected: Collected, skipped: Skipped, given: int | None) -> dict[str, Any]:
     """prediction.json."""
     trained = collected.trained
-    run = None if trained.run is None else str(trained.run.root)
-    record: dict[str, Any] = {"notice": NOTICE, "input": str(source), "run": run, "by": trained.name}
-    record |= {"task": "classification" if isinstance(collected.predictor, Classifier) else "segmentation"}
-    record |= {
+    of_regions = {"doubtful": collected.doubtful, "warnings": dict(collected.warnings)}
+    return {
+        "notice": NOTICE,
+        "input": str(source),
+        "run": None if trained.run is None else str(trained.run.root),
+        "by": trained.name,
+        "task": "segmentation" if collected.coco is not None else "classification",
         "models": trained.models,
         "epoch": trained.best_epoch,
-        "frames": len(collected.frames),
+        "frames": collected.done,
         "interrupted_of": given,
+        "unlike_training": collected.unlike,
+        **(of_regions if collected.coco is not None else {}),
+        "coloured": collected.coloured,
+        "palette": trained.palette if collected.coloured else None,
+        "palette_of_training": trained.record.palette,
+        "left_out_or_changed": skipped.reasons,
     }
-    record |= {"unlike_training": collected.unlike}
-    if collected.coco is not None:
-        record |= {"doubtful": collected.doubtful, "warnings": dict(collected.warnings)}
-    record |= {"coloured": collected.coloured, "palette": trained.palette if collected.coloured else None}
-    record |= {"palette_of_training": trained.record.palette, "left_out_or_changed": skipped.reasons}
-    return record

@@ -189,14 +189,11 @@ def rate_lines(found: Sequence[Rate]) -> list[tuple[str, list[tuple[str, list[st
 
     A line is the name, and left, right and their difference, or the one region.
     """
-    return (
-        [
-            (f"cooling until frame {found[0].coldest}", _rates(found, "cooling")),
-            (f"rewarming from frame {found[0].coldest} on", _rates(found, "rewarming")),
-        ]
-        if found
-        else []
-    )
+    if not found:
+        return []
+    turn = found[0].coldest
+    cooling, rewarming = _rates(found, "cooling"), _rates(found, "rewarming")
+    return [(f"cooling until frame {turn}", cooling), (f"rewarming from frame {turn} on", rewarming)]
 
 
 def _rates(found: Sequence[Rate], kind: Literal["cooling", "rewarming"]) -> list[tuple[str, list[str]]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -69,15 +71,10 @@ def picture(result: Result) -> bytes:
     return encode_jpeg(np.take(palette_colours(COLOUR_MAP), levels.clip(0, 255).astype(np.uint8), axis=0))
 
 
-def overlay(result: Result) -> Image.Image:
-    """The gray frame, its regions coloured where there are some; frames below `WIDTH` pixels are enlarged."""
-    thermogram = result.thermogram
-    enlarged = max(1, -(-WIDTH // thermogram.size[1]))
-    size = (thermogram.size[0] * enlarged, thermogram.size[1] * enlarged)
-    gray = np.asarray(cv2.resize(thermogram.gray_picture(), size[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
-    if not isinstance(result, Segmentation):
-        return Image.fromarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB))
-    labels = np.asarray(cv2.resize(result.labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+def overlay(result: Segmentation) -> Image.Image:
+    """The gray frame, its regions coloured; frames below `WIDTH` pixels are enlarged."""
+    gray = _enlarged(result.thermogram.gray_picture())
+    labels = _enlarged(result.labels, cv2.INTER_NEAREST)
     return Image.fromarray(_tinted(gray, labels, result.background, _colours(result.class_names)))
 
 
@@ -86,12 +83,16 @@ def excess_picture(result: Classification) -> Image.Image:
     gray, excess = result.thermogram.gray_picture(), result.excess
     assert excess is not None
     spread = 1.0 if result.thermogram.values is None else float(result.thermogram.values.std())
-    enlarged = max(1, -(-WIDTH // gray.shape[1]))
-    size = (gray.shape[1] * enlarged, gray.shape[0] * enlarged)
-    tint = cv2.resize(np.clip(excess / max(spread, 1e-6) / FULL_TINT, 0, 1), size, interpolation=cv2.INTER_LINEAR)
-    shown = np.repeat(cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR)[..., None], 3, 2).astype(np.float32)
-    share = 0.8 * np.asarray(tint, np.float32)[..., None]
+    share = 0.8 * _enlarged(np.clip(excess / max(spread, 1e-6) / FULL_TINT, 0, 1))[..., None]
+    shown = np.repeat(_enlarged(gray)[..., None], 3, 2).astype(np.float32)
     return Image.fromarray(np.asarray((1 - share) * shown + share * np.array(_TINT, np.float32), np.uint8))
+
+
+def _enlarged(pixels: NDArray[Any], how: int = cv2.INTER_LINEAR) -> NDArray[Any]:
+    """Pixels [h, w], a whole number of times as wide and high where they are fewer than `WIDTH`."""
+    times = max(1, -(-WIDTH // pixels.shape[1]))
+    found = cv2.resize(pixels, (pixels.shape[1] * times, pixels.shape[0] * times), interpolation=how)
+    return np.asarray(found, pixels.dtype)
 
 
 def _tinted(
@@ -137,9 +138,9 @@ def _path(points: NDArray[np.int32]) -> str:
     return f"M{points[0][0]},{points[0][1]}" + (f"l{steps}" if steps else "h.1") + "z"
 
 
-def label_values(result: Segmentation) -> list[int]:
+def label_values(names: Sequence[str], background: int) -> list[int]:
     """The value of each class in the label pictures: 0 for the background, else its number in the COCO file."""
-    return [0 if index == result.background else index + 1 for index in range(len(result.class_names))]
+    return [0 if index == background else index + 1 for index in range(len(names))]
 
 
 def label_picture(result: Segmentation) -> bytes:
@@ -147,7 +148,7 @@ def label_picture(result: Segmentation) -> bytes:
 
     Its text fields hold the class names and the notice.
     """
-    values = label_values(result)
+    values = label_values(*result.classes)
     pixels = np.array(values, np.uint8)[result.labels]
     image = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
     # A region's value is one above its class index.

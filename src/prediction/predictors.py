@@ -146,14 +146,11 @@ class Classification(Result):
         if self.threshold is None:
             return f"{self.probability:.3f}, uncalibrated, without a threshold: no patient's diagnosis was ever seen"
         side = "reaches" if self.reaches_threshold else "is below"
-        digits = 3
-        while (
-            digits < 9
-            and self.probability != self.threshold
-            and f"{self.probability:.{digits}f}" == (f"{self.threshold:.{digits}f}")
-        ):
-            digits += 1
-        return f"{self.probability:.{digits}f} {side} the threshold {self.threshold:.{digits}f}"
+        for digits in range(3, 10):
+            own, limit = f"{self.probability:.{digits}f}", f"{self.threshold:.{digits}f}"
+            if own != limit or self.probability == self.threshold:
+                break
+        return f"{own} {side} the threshold {limit}"
 
 
 class _Predictor(ABC, Generic[R]):

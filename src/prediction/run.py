@@ -81,7 +81,7 @@ def predict_files(
         with _whole_or_absent(out):
             collected = _collected(predictor, frames, out, skipped, stop)
             skipped.report(logger)
-            done = len(collected.frames)
+            done = collected.done
             if stop.asked is not None and not done:
                 raise Stopped(stop.asked, "interrupted: no frame is done, nothing is written")
             if not done:
@@ -150,7 +150,7 @@ def _ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T])
 
 def _tell(collected: Collected, out: Path) -> None:
     unlike = f", {collected.unlike} unlike the training data" * (collected.trained.record.typicality is not None)
-    logger.info("%d frame(s)%s: %s", len(collected.frames), unlike, out)
+    logger.info("%d frame(s)%s: %s", collected.done, unlike, out)
     if collected.coloured and collected.trained.record.palette is None:
         logger.warning(collected.colouring)
     if collected.taught:

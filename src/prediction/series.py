@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from src.prediction.identity import SHORTEST
 from src.prediction.inputs import Thermogram, Unit
-from src.prediction.measures import sides
+from src.prediction.measures import minus, sides
 from src.prediction.trained import Outputs
 
 
@@ -125,7 +125,4 @@ def _slope(numbers: NDArray[np.float64], values: NDArray[np.float64]) -> float |
 
 def _difference(name: str, slopes: Mapping[str, float | None]) -> float | None:
     pair = sides(name, slopes)
-    if pair is None:
-        return None
-    left, right = slopes[pair[0]], slopes[pair[1]]
-    return None if left is None or right is None else left - right
+    return None if pair is None else minus(slopes[pair[0]], slopes[pair[1]])

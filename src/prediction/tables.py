@@ -150,9 +150,7 @@ _OF_SERIES = ("series", "frame_number", "region", "mean", "median", "maximum", "
 
 
 def series_rows(result: Segmentation, known: Identity) -> list[Row]:
-    """The lines of series.csv of one frame, none where it is of no series."""
-    if not known.series:
-        return []
+    """The lines of series.csv of one frame."""
     sure = {found.pair: found.mean for found in result.differences if not result.doubts(found.pair)}
     return [
         {name: row[name] for name in _OF_SERIES}
@@ -168,7 +166,7 @@ def rate_rows(name: str, found: Sequence[Rate], known: Identity) -> list[Row]:
     return [{"series": name, **asdict(rate), "unit": f"{rate.unit} a frame", **whose} for rate in found]
 
 
-def legend_rows(names: Sequence[str], values: Sequence[int], background: int) -> list[Row]:
+def legend_rows(names: Sequence[str], background: int, values: Sequence[int]) -> list[Row]:
     """The lines of legend.csv: the values of label pictures."""
     rows = [
         {"value": value, "name": name, "colour": "#000000" if index == background else region_colour(index, name)}
