@@ -151,10 +151,8 @@ class Collected:
     @property
     def known_patients(self) -> str:
         """How many frames say nothing of how good the models are."""
-        who = "the model" if self.trained.models == 1 else f"some of the {self.trained.models} models"
-        return f"{self.taught} frame(s) are of patients that {who} was trained or chosen on: they test nothing".replace(
-            "models was", "models were"
-        )
+        who = "the model was" if self.trained.models == 1 else f"some of the {self.trained.models} models were"
+        return f"{self.taught} frame(s) are of patients that {who} trained or chosen on: they test nothing"
 
     @property
     def warned(self) -> str:

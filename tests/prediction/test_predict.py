@@ -1,6 +1,7 @@
 """A folder in, everything out: for both scripts' tasks, with damaged files among the good ones."""
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from src.files import NameRefusedError, atomic_write
 from src.prediction import run as run_module
 from src.prediction.inputs import as_frame, from_array
 from src.prediction.measures import differences, measure
-from src.prediction.pictures import overlay
+from src.prediction.pictures import overlay, png
 from src.prediction.predictors import NOTICE, Classification, Segmentation
 from src.prediction.record import read_record, save_record
 from src.prediction.run import predict_files
@@ -220,9 +221,9 @@ def test_an_overlay_shows_each_pixel_in_its_place() -> None:
     border[40:90, 380:460] = True
     border[41:89, 381:459] = False
     result = Segmentation(from_array(gray), 0.5, 1.0, labels, (0.9, 0.9), ("left_breast", "ROI"), 1)
-    picture = np.asarray(overlay(result))
-    shown = picture
-    assert picture.shape == (300, 500, 3)
+    shown = overlay(result)
+    assert shown.shape == (300, 500, 3)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(shown)))), shown)
     assert np.array_equal(shown[~inside], np.repeat(gray[~inside][:, None], 3, axis=1))
     colour = np.array(ImageColor.getrgb(region_colour(0)))
     assert np.array_equal(shown[border], np.broadcast_to(colour, (border.sum(), 3)))
