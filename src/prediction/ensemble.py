@@ -53,7 +53,7 @@ class Ensemble(Trained):
         explained = [one.explained for one in said if one.explained is not None]
         together = None
         if explained:  # the features are the same, whatever each member makes of them
-            together = replace(explained[0], shares=torch.stack([each.shares for each in explained]).mean(0))
+            together = explained[0]._replace(shares=torch.stack([each.shares for each in explained]).mean(0))
         return Said(_together([one.logits for one in said]), views, said[0].boxes, distances, together)
 
     def _distance(self, distances: Sequence[float | None]) -> float | None:

@@ -142,11 +142,11 @@ class Collected:
     @property
     def colouring(self) -> str:
         """How frames came to the heat maps that the run reads."""
-        trained = self.trained
-        begin = f"{self.coloured} frame(s) came without a heat map and were coloured with the palette {trained.palette}"
-        if trained.record.palette is None:
-            return f"{begin}, which is ASSUMED: that of the run's training data is not known."
-        return f"{begin}, that of the run's training data."
+        of_training = "that of the run's training data"
+        if self.trained.record.palette is None:
+            of_training = f"which is ASSUMED: {of_training} is not known"
+        begin = f"{self.coloured} frame(s) came without a heat map and were coloured with the palette"
+        return f"{begin} {self.trained.palette}, {of_training}."
 
     @property
     def known_patients(self) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from model.heads import FeatureHead, LatentModel, RegionDecoder
 from src.datasets.labels import patient_number
@@ -35,21 +34,19 @@ from src.training.run_folder import RunFolder
 
 Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]
 """What the networks take, [C, H, W] in 0..255, and where the picture lies in it."""
-N = TypeVar("N", bound=nn.Module)
 Task = Literal["classification", "segmentation"]
 SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": "main_seg.py"}
 
 
-@dataclass(frozen=True)
-class Explained:
-    """What diagnoses of a batch of frames rest on, through features."""
+class Explained(NamedTuple):
+    """What a diagnosis through features rests on; of a batch of frames, each has B in front."""
 
     features: torch.Tensor
-    """[B, 8], as `src.networks.findings.FEATURES` names them."""
+    """[8], as `src.networks.findings.FEATURES` names them."""
     shares: torch.Tensor
-    """[B, 8], what each adds to the logit."""
+    """[8], what each adds to the logit."""
     excess: torch.Tensor
-    """[B, H, W], how much warmer than anatomy explains each pixel is, in standard deviations of the frame."""
+    """[H, W], how much warmer than anatomy explains each pixel is, in standard deviations of the frame."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ class Outputs:
     """As in `Said`."""
     agreement: tuple[float | None, ...] = ()
     """Of each class (`src.prediction.agreement`); none for a diagnosis."""
-    explained: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
-    """Features, shares and excess, as in `Explained`."""
+    explained: Explained | None = None
 
 
 OUT_OF_FOLD = "patient, by the models of k-fold that had not seen the patient"
@@ -165,9 +161,9 @@ class Trained:
         """The networks' answer to each of the frames that `frame_of` made."""
         said, found = self.say(frames), []
         for place, (logits, box, distance) in enumerate(zip(said.logits, said.boxes, said.distances, strict=True)):
-            maps, of = [logits, *(view[place] for view in said.views)], said.explained
+            maps = [logits, *(view[place] for view in said.views)]
             agreed = agreement(maps, box, self.decide, self.record.background, self.least) if said.views else ()
-            explained = None if of is None else (of.features[place], of.shares[place], of.excess[place])
+            explained = said.explained and Explained(*(each[place] for each in said.explained))
             found.append(Outputs(logits, box, distance, agreed, explained))
         return found
 
