@@ -17,7 +17,7 @@ from src.evaluation.region_colours import region_colour
 from src.prediction.charts import Panel
 from src.prediction.inputs import Unit
 from src.prediction.measures import sides
-from src.prediction.pictures import COLOUR_MAP, WIDTH, outlines, scale
+from src.prediction.pictures import COLOUR_MAP, WIDTH, outlines
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 from src.prediction.series import Rate
 
@@ -80,7 +80,7 @@ class Card:
 
 def card(result: Result, pictures: Mapping[str, PurePosixPath], note: str = "") -> Card:
     """What the page shows of a result; `note`: what else is to be said of the frame."""
-    thermogram, shown = result.thermogram, scale(result)
+    thermogram, shown = result.thermogram, result.scale
     unlike, digits = result.unlike_training is True, DIGITS[thermogram.unit] - 1
     words = f"Unlike the training data: distance {_number(result.distance)}, threshold "
     words += _number(result.distance_threshold)

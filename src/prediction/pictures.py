@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -23,9 +22,6 @@ from src.prediction.predictors import NOTICE, Classification, Result, Segmentati
 WIDTH = 480
 """Pixels of a picture on the page, and the least ones of one with regions: smaller frames are enlarged."""
 COLOUR_MAP = "inferno"
-_COLDEST = (
-    0.005  # share of the regions' pixels that is colder than the colours begin: edges, where the room shows through
-)
 FULL_TINT = 0.1
 """Standard deviations of a frame from which on an excess of warmth is tinted fully."""
 _TINT = (255, 80, 0)
@@ -34,33 +30,9 @@ _HEAD = 33  # bytes of a PNG file before anything else may stand
 _SMOOTH = 1 / 700  # of the frame's width: so far an outline may leave the pixels' border
 
 
-@dataclass(frozen=True)
-class Scale:
-    """The values of the coldest and the warmest colour of a picture."""
-
-    low: float
-    high: float
-    is_cut: bool
-    """Whether there are lower values, which have the coldest colour too."""
-
-
-def scale(result: Result) -> Scale | None:
-    """Each picture has its own, up to its warmest value; None where a frame came in colours alone.
-
-    It begins where the regions do, so that a cold room takes no colours from the body; all below has the coldest one.
-    """
-    values = result.thermogram.values
-    if values is None:
-        return None
-    low = least = float(values.min())
-    if isinstance(result, Segmentation) and (inside := result.labels != result.background).any():
-        low = float(np.quantile(values[inside], _COLDEST))
-    return Scale(low, float(values.max()), low > least)
-
-
 def picture(result: Result) -> bytes:
     """A JPEG, `WIDTH` pixels wide: the values in the colour map, or the colours that the frame came in."""
-    thermogram, shown = result.thermogram, scale(result)
+    thermogram, shown = result.thermogram, result.scale
     rows, columns = thermogram.size
     size = max(1, round(rows * WIDTH / columns)), WIDTH
     if shown is None:

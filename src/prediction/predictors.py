@@ -30,6 +30,19 @@ R = TypeVar("R", bound="Result")
 NOTICE = "Research software: no medical device, no diagnosis."
 
 
+_COLDEST = 0.005  # share of the regions' pixels that is colder than colours begin: edges, where the room shows through
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values of the coldest and the warmest colour of a picture."""
+
+    low: float
+    high: float
+    is_cut: bool
+    """Whether there are lower values, which have the coldest colour too."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What is said of any frame."""
@@ -47,6 +60,24 @@ class Result:
         if self.distance is None or self.distance_threshold is None:
             return None
         return self.distance > self.distance_threshold
+
+    @property
+    def body(self) -> NDArray[np.bool_] | None:
+        """Where the regions are, [h, w]; None where none are looked for."""
+        return None
+
+    @cached_property
+    def scale(self) -> Scale | None:
+        """That of its picture, up to its warmest value; None where a frame came in colours alone.
+
+        It begins where the regions do, so that a cold room takes no colours from the body; all below has the coldest.
+        """
+        values, body = self.thermogram.values, self.body
+        if values is None:
+            return None
+        least = float(values.min())
+        low = least if body is None or not body.any() else float(np.quantile(values[body], _COLDEST))
+        return Scale(low, float(values.max()), low > least)
 
 
 @dataclass(frozen=True)
@@ -67,6 +98,11 @@ class Segmentation(Result):
     def classes(self) -> tuple[tuple[str, ...], int]:
         """The names and the background's index."""
         return self.class_names, self.background
+
+    @property
+    def body(self) -> NDArray[np.bool_]:
+        """Where the regions are, [h, w]."""
+        return np.asarray(self.labels != self.background)
 
     @cached_property
     def regions(self) -> list[Measure]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -138,6 +139,21 @@ def test_one_bad_name_does_not_end_a_prediction_of_many(
     left_out = json.loads((tmp_path / "out" / "prediction.json").read_text())["left_out_or_changed"]
     assert [item.partition(":")[0] for item in left_out["frames whose pictures cannot be written"]] == ["never.jpg"]
     assert len(left_out["frames whose pictures got another name"]) == 4
+
+
+def test_what_threads_make_comes_in_order_and_few_are_begun() -> None:
+    begun: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(40):
+            begun.append(number)
+            yield number
+
+    with ThreadPoolExecutor(3) as pool:
+        found = run_module._ahead(pool, lambda number: number**2, numbers())
+        assert next(found) == 0
+        assert len(begun) < 10
+        assert list(found) == [number**2 for number in range(1, 40)]
 
 
 @pytest.mark.parametrize("empty_before", [True, False])
