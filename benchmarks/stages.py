@@ -1,7 +1,4 @@
-"""The rows of the speed table, each measured the way a training meets it.
-
-They are compared with the obvious PyTorch (`_plain_...`), with nothing done for speed.
-"""
+"""The rows of the speed table, each measured the way a training meets it."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -9,19 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from skimage.metrics import structural_similarity
-from torch import nn
 
-from benchmarks import timing, workload
+from benchmarks import plain, timing, workload
 from benchmarks.timing import Row
 from src.datasets.build import build_frames
 from src.datasets.images import read_image
 from src.datasets.torch_datasets import as_input
 from src.encoder import CUTSEncoder
-from src.losses import pretraining_loss
 from src.networks.precision import compute_dtype, computing_in
-from src.patches import PatchSampler, windows
+from src.patches import PatchSampler
 from src.settings import REPOSITORY
 from src.settings.file import load
 
@@ -51,7 +44,7 @@ def _plain_pretraining(x: torch.Tensor) -> timing.Work:
     torch.manual_seed(0)
     encoder, generator = CUTSEncoder(x.shape[1]), torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=1e-3)
-    return lambda: _plain_pretraining_step(encoder, optimizer, x, generator)
+    return lambda: plain.pretraining_step(encoder, optimizer, x, generator)
 
 
 def sampler(data: Path, out: Path) -> Row:
@@ -59,7 +52,7 @@ def sampler(data: Path, out: Path) -> Row:
     x = as_input(workload.pretraining(data, out, "heat").parts.train.everything()["frame"][:16])
     images, rng, generator = x.numpy(), np.random.default_rng(0), torch.Generator().manual_seed(0)
     draw = PatchSampler()
-    slow, fast = timing.interleaved(lambda: _plain_places(images, rng), lambda: draw(x, generator), 5)
+    slow, fast = timing.interleaved(lambda: plain.sample_places(images, rng), lambda: draw(x, generator), 5)
     return Row("sampler with SSIM, batch 16", slow, fast, "at least 100 times faster")
 
 
@@ -72,7 +65,7 @@ def segmentation_epoch(data: Path, out: Path) -> Row:
 
     def run() -> None:
         batch = train.everything()
-        _plain_segmentation_step(encoder, decoder, optimizer, as_input(batch["frame"]), batch["target"])
+        plain.segmentation_step(encoder, decoder, optimizer, as_input(batch["frame"]), batch["target"])
 
     slow, fast = timing.interleaved(run, ours.epoch, 3)
     floor = timing.operations(ours.epoch) / timing.operations_per_second(ours.task.latents.dtype)
@@ -148,51 +141,6 @@ def prediction(data: Path, out: Path) -> Row:
     floor = timing.operations(slow) / timing.operations_per_second(dtype)
     stage = f"encoder(x) for prediction, 16 heat frames ({same:.2%} of classes the same)"
     return Row(stage, before, after, "at least 2 times faster", floor)
-
-
-def _plain_pretraining_step(
-    encoder: CUTSEncoder, optimizer: torch.optim.Optimizer, x: torch.Tensor, generator: torch.Generator
-) -> None:
-    """Latents of every pixel, then those of the places gathered from them; x [B, C, H, W]."""
-    anchors, positives = PatchSampler()(x, generator)
-    z = encoder(x).permute(0, 2, 3, 1)
-    batch = torch.arange(len(x))[:, None]
-    z_anchors, z_positives = (z[batch, hw[..., 0], hw[..., 1]] for hw in (anchors, positives))
-    patches = windows(x, anchors, encoder.patch_size // 2).flatten(2)
-    losses = pretraining_loss((z_anchors, z_positives), patches, encoder.recon(z_anchors), 0.01, 0.5)
-    optimizer.zero_grad()
-    losses["loss"].backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def _plain_places(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Positives of random anchors, one skimage call a candidate; images [B, C, H, W] in -1..1 -> int [B, 16, 2]."""
-    _, _, height, width = images.shape
-    chosen = np.zeros((len(images), 16, 2), dtype=int)
-    for number, image in enumerate(images):
-        for place in range(16):
-            anchor = rng.integers(2, (height - 2, width - 2))
-            best = 0.5
-            chosen[number, place] = anchor + np.where(anchor < (height / 2, width / 2), 1, -1)
-            for _ in range(10):
-                near = np.clip(anchor + rng.integers(-5, 6, 2), 2, (height - 3, width - 3))
-                a, b = (image[:, y - 2 : y + 3, x - 2 : x + 3] for y, x in (anchor, near))
-                similarity = structural_similarity(a, b, win_size=5, data_range=2, channel_axis=0)  # type: ignore[no-untyped-call]
-                if similarity > best:
-                    best, chosen[number, place] = similarity, near
-    return chosen
-
-
-def _plain_segmentation_step(
-    encoder: CUTSEncoder, decoder: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor
-) -> None:
-    """The frozen encoder's forward in every step, then the decoder's; x [B, C, H, W], target [B, K, H, W]."""
-    with torch.no_grad():
-        z = encoder(x)
-    loss = F.cross_entropy(decoder(z), target)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
 
 
 STAGES = (
