@@ -212,10 +212,10 @@ def _facts(collected: Collected, given: int | None) -> list[str]:
     ]
     if collected.coco is not None:
         facts.append(
-            f"{collected.doubtful} frame(s) have regions that anatomy hardly allows, each with a warning; differences "
-            "with such a region are struck out."
+            f"{collected.doubtful} frame(s) have regions with a warning, which anatomy hardly allows or changed copies "
+            "disagree on; differences with such a region are struck out."
             if collected.doubtful
-            else "No frame has a region that anatomy hardly allows."
+            else "No region has a warning."
         )
     if collected.coloured:
         facts.append(collected.colouring)

@@ -63,7 +63,7 @@ class Card:
     unit: str = ""
     unlike: str = ""
     doubts: tuple[str, ...] = ()
-    """What anatomy hardly allows, a line a region."""
+    """The warnings, a line a region."""
     kinds: tuple[str, ...] = ()
     """The warnings without their regions, each once."""
     fact: str = ""

@@ -121,7 +121,7 @@ class Segmentation(Result):
 
     @property
     def warnings(self) -> list[str]:
-        """What anatomy hardly allows of the regions, in words; none where all is as it may be."""
+        """Of each region what anatomy hardly allows or copies disagree on, in words; none where all is as it may be."""
         return [
             f"{found.region.replace('_', ' ')}: {', '.join(found.warnings)}"
             for found in self.plausibility

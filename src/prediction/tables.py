@@ -56,7 +56,7 @@ regions.csv
   probability            the confidence: mean probability of the region where it was chosen
   agreement              mean Dice, 0 to 1, with the answers for the mirror image and for two slightly changed copies
   pieces                 parts of at least 7% of the region; 0: not found
-  warnings               what anatomy hardly allows, in words
+  warnings               what anatomy hardly allows, or copies disagree on, in words
 
 differences.csv          left minus right
   pair                   the regions left_... and right_...
