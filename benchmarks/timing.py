@@ -16,7 +16,10 @@ Work = Callable[[], Any]
 
 @dataclass
 class Row:
-    """One stage: the obvious PyTorch (None where it cannot be run), ours, and what the arithmetic alone takes."""
+    """One stage: the obvious PyTorch, ours, what the arithmetic alone takes, and the published code's operations.
+
+    None where they cannot be run.
+    """
 
     stage: str
     plain: float | None
@@ -24,11 +27,11 @@ class Row:
     target: str
     floor: float | None = None
     unit: str = "s"
+    published: float | None = None
 
-    @property
-    def ratio(self) -> float | None:
+    def times(self, other: float | None) -> float | None:
         """How many times faster ours is."""
-        return self.plain / self.ours if self.plain else None
+        return other / self.ours if other else None
 
 
 def seconds(work: Work) -> float:

@@ -1,5 +1,4 @@
-"""`python -m benchmarks.accuracy`: every arm is a possible setting, trainings are done once, draws are honest.
-And `benchmarks.tumours`: who finds what."""
+"""What benchmarks compare: arms are possible settings, trainings are done once, draws are honest, observers see."""
 
 import json
 import sys
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import accuracy, tumours
+from benchmarks import accuracy, plain, tumours
 from benchmarks.accuracy_report import draw_curves, tables
 from benchmarks.arms import CUTS, PUBLISHED, RANDOM_START, RECOMMENDED, REGIONS, TAUGHT_START
 from benchmarks.draws import annotated_parts, draw_splits, possible
@@ -185,3 +184,13 @@ def test_a_tumour_that_stands_out_is_found_by_all_observers(
 def test_detectability_is_that_of_an_auc() -> None:
     assert tumours.detectability(0.5) == 0
     assert tumours.detectability(0.7602) == pytest.approx(1, abs=1e-3)
+
+
+def test_places_read_one_by_one_are_those_gathered() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 3, 6, 7, generator=generator, requires_grad=True)
+    places = torch.stack([torch.randint(side, (2, 5), generator=generator) for side in (6, 7)], -1)
+    found = [read(z, places) for read in (plain.gathered, plain.one_by_one)]
+    gradients = [torch.autograd.grad(latents.square().sum(), z)[0] for latents in found]
+    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*gradients)
