@@ -45,11 +45,10 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, exp
     # ---------------------------------------------------------------- frames
     with distributed.writer_first():
         parts = build_regions(settings, session.tested_split)
-    classes = parts.train.class_names, parts.train.background
 
     # ---------------------------------------------------------------- model
     encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
-    task = RegionTask(encoder, settings, classes, device)
+    task = RegionTask(encoder, settings, parts.train.classes, device)
 
     # ---------------------------------------------------------------- training
     epochs = expected.epochs if expected else None
@@ -60,7 +59,7 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, exp
         return
     session.restore_best(task.model.decoder)
     scores = expected.write(run, parts.train.patients) if expected else test(task, parts, run)
-    write_record(run, task, parts, settings.palette, classes)
+    write_record(run, task, parts, settings.palette)
 
     # ---------------------------------------------------------------- results
     session.draw_curves()
@@ -69,11 +68,11 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, exp
 
 def test(task: RegionTask, parts: Parts[RegionDataset], run: RunFolder) -> dict[str, float]:
     """Scores of the validation and test frames; what was predicted, intervals and pictures go into the folder."""
-    classes = names, background = task.classes
+    classes = task.classes
     scores: dict[str, float] = {}
     evaluated = {"val": evaluate(task, parts.validation), "test": evaluate(task, parts.test)}
     for part, (loss, maps) in evaluated.items():
-        found = region_scores(confusion_matrices(maps[:, 0], maps[:, 1], len(names)).sum(0), names, background)
+        found = region_scores(confusion_matrices(maps[:, 0], maps[:, 1], len(classes.names)).sum(0), classes)
         scores |= {f"{part}/loss": loss} | {f"{part}/{name}": value for name, value in found.items()}
     maps_of_test = evaluated["test"][1]
     truth, predicted = maps_of_test[:, 0], maps_of_test[:, 1]

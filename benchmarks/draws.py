@@ -65,28 +65,27 @@ def predict_untrained(parts: Parts[RegionDataset], run: Path) -> None:
     They see each in the run's size, as training shows it, and are not told its palette. Raises `UserError` where the
     annotation file has other classes than they know.
     """
-    segmenter, (names, background) = load_segmenter(), (parts.train.class_names, parts.train.background)
+    segmenter, classes = load_segmenter(), parts.train.classes
+    names, own = classes.names, segmenter.classes
     known = {name.lower(): place for place, name in enumerate(names)}
-    theirs = [
-        known.get(name.lower(), -1) if place != segmenter.background else background
-        for place, name in enumerate(segmenter.class_names)
-    ]
+    theirs = [known.get(name.lower(), -1) for name in own.names]
+    theirs[own.background] = classes.background
     if sorted(theirs) != list(range(len(names))):
-        raise UserError(f"the weights that ship know {', '.join(segmenter.class_names)}, not {', '.join(names)}")
+        raise UserError(f"the weights that ship know {', '.join(own.names)}, not {', '.join(names)}")
     datasets = annotated_parts(parts)
     truth, predicted = [], []
     for frame in (dataset[place] for dataset in datasets for place in range(len(dataset))):
         top, left, rows, columns = frame["content"].tolist()
         inside = (slice(top, top + rows), slice(left, left + columns))
         # As in testing, what the file does not fill of a frame is background.
-        chosen = np.full(frame["target"].shape[1:], background, np.uint8)
+        chosen = np.full(frame["target"].shape[1:], classes.background, np.uint8)
         colours = np.ascontiguousarray(frame["frame"].numpy()[:, *inside].transpose(1, 2, 0))
         chosen[inside] = np.array(theirs, np.uint8)[segmenter.predict(colours).labels]
         predicted.append(chosen)
         truth.append(frame["target"].argmax(0).numpy().astype(np.uint8))
     maps = np.stack(truth), np.stack(predicted)
-    by_image = image_scores(*maps, len(names), background)
+    by_image = image_scores(*maps, classes)
     frames = [name for dataset in datasets for name in dataset.names]
     (run / "results").mkdir(parents=True, exist_ok=True)
-    rows_of = segmentation_rows("test", frames, *maps, by_image, (names, background))
+    rows_of = segmentation_rows("test", frames, *maps, by_image, classes)
     write_predictions(run / "results" / "predictions.csv", SEGMENTATION_COLUMNS, rows_of)

@@ -86,7 +86,7 @@ def segmentation(data: Path, out: Path, modality: str, *overrides: str) -> Segme
     assert isinstance(settings, SegmentationSettings)
     parts = build_regions(settings)
     encoder = encoder_of(parts.train.cache.shape[0])
-    task = RegionTask(encoder, settings, (parts.train.class_names, parts.train.background), CPU)
+    task = RegionTask(encoder, settings, parts.train.classes, CPU)
     return SegmentationWork(DecoderTrainer(task, parts, settings), task, parts)
 
 

@@ -101,7 +101,7 @@ def facts(trained: Trained) -> dict[str, str]:
         "input": f"{INPUT}: float32 [B, C, H, W], values 0..255 ({trained.modality} frames)",
         "rows_columns": list(trained.size),
         **({"palette": trained.record.palette or "not known"} if trained.modality == "heat" else {}),
-        "class_names": list(trained.record.class_names),
+        "class_names": list(trained.record.classes.names),
     }
     if isinstance(trained.model.decoder, RegionDecoder):
         said["decide"] = f"{trained.decide} (src/evaluation/decision.py, and in the script beside this file)"

@@ -42,7 +42,8 @@ def example(trained: Trained, form: Format, name: str) -> str:
     constants = [f'FILE = Path(__file__).with_name("{name}")', f"ROWS_COLUMNS = {trained.size!r}"]
     if finds_regions:
         sources += [inspect.getsource(found) for found in (decision.chosen_classes, decision._give_strays_away)]
-        constants += [f"CLASSES = {list(trained.record.class_names)!r}", f"BACKGROUND = {trained.record.background}"]
+        names, background = trained.record.classes
+        constants += [f"CLASSES = {list(names)!r}", f"BACKGROUND = {background}"]
         constants += [f"DECIDE, LEAST = {trained.decide!r}, {trained.least!r}"]
         constants += [f"STRAY, _ROUNDS = {decision.STRAY}, {decision._ROUNDS}"]
     else:

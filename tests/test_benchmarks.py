@@ -137,14 +137,14 @@ def test_the_weights_that_ship_are_scored_as_a_run_is(
     found = read_json(bench.predict_untrained() / "results" / "metrics.json", "metrics")
     parts, run = bench.parts, tmp_path / "as_trained"
     settings = bench.settings(RECOMMENDED).model_copy(update={"precision": "fp32"})
-    classes = parts.train.class_names, parts.train.background
+    classes = parts.train.classes
     settings = settings.model_copy(update={"decoder_input": "levels", "decoder": "unet", "base_channels": 24})
     frozen = frozen_input(settings, Checkpoint({}, palette="jet"), run)
     task = RegionTask(frozen, settings, classes, torch.device("cpu"))
     begin_as_taught(task.model.decoder, read_taught(), classes)
     maps = np.concatenate([evaluate(task, part)[1] for part in annotated_parts(parts)])
-    confusion = confusion_matrices(maps[:, 0], maps[:, 1], len(classes[0])).sum(0)
-    assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, *classes)["dice_macro"], abs=2e-3)
+    confusion = confusion_matrices(maps[:, 0], maps[:, 1], len(classes.names)).sum(0)
+    assert found["test/dice_macro"] == pytest.approx(region_scores(confusion, classes)["dice_macro"], abs=2e-3)
 
 
 @pytest.mark.parametrize(

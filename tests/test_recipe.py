@@ -101,7 +101,7 @@ def test_predictions_are_those_that_were_scored(root: Path, phantom: Path, name:
         for line in lines:
             if line["frame"] == frame:
                 scored = coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}).astype(bool)
-                found = labels == segmenter.trained.record.class_names.index(line["region"])
+                found = labels == segmenter.trained.record.classes.names.index(line["region"])
                 total = int(scored.sum() + found.sum())
                 assert 2 * (scored & found).sum() >= 0.95 * total
 
@@ -139,7 +139,7 @@ def test_frames_of_another_aspect_are_scored_as_they_are_predicted(
             if line["frame"] == frame:
                 scored = coco_mask.decode({"size": [48, 64], "counts": line["predicted"].encode()}).astype(bool)
                 assert not np.delete(scored, np.r_[box.inside[1]], axis=1).any()
-                of_region = found == segmenter.trained.record.class_names.index(line["region"])
+                of_region = found == segmenter.trained.record.classes.names.index(line["region"])
                 assert (scored[box.inside] != of_region).mean() < 0.01
 
     # Nor has what fills them up a say in which frames are unlike those of training.

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model.heads import ClassificationModel, SegmentationModel
+from src.classes import Classes
 from src.encoder import CUTSEncoder
 from src.evaluation.typicality import fit_typicality
 from src.networks import checkpoint as checkpoints
@@ -38,7 +39,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         checkpoints.save(run.best, Checkpoint(head.state_dict(), settings, encoder=cuts.state_dict(), best_epoch=3))
         generator = np.random.default_rng(2)
         frames = generator.normal(size=(40, 32))
-        record = Record(NAMES if task == "segmentation" else (), 4, fit_typicality(frames, range(len(frames))))
+        record = Record(Classes(NAMES if task == "segmentation" else (), 4), fit_typicality(frames, range(len(frames))))
         save_record(run.prediction, record)
         run.results.mkdir(parents=True, exist_ok=True)
         (run.results / "metrics.json").write_text(json.dumps({"threshold": 0.4, "temperature": 2.0}), encoding="utf-8")

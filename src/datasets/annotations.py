@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.classes import Classes
 from src.datasets.images import MAX_PIXELS
 from src.datasets.source import Skipped
 from src.errors import UserError, is_printable
@@ -60,10 +61,9 @@ _Images = dict[_Id, AnnotatedImage | None]
 
 @dataclass(frozen=True)
 class Annotations:
-    """The file's class names in the order of their ids, and its images that have at least one region."""
+    """The file's classes in the order of their ids, and its images that have at least one region."""
 
-    class_names: tuple[str, ...]
-    background: int
+    classes: Classes
     images: tuple[AnnotatedImage, ...]
 
 
@@ -82,11 +82,11 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
         if not isinstance(lists.get(key), list) or not all(isinstance(item, dict) for item in lists[key]):
             raise UserError(f"{path}: no COCO file: a list of objects named '{key}' is missing")
     used = {_number(annotation.get("category_id")) for annotation in lists["annotations"]}
-    names, first, background_index = _class_names(path, lists["categories"], background, used)
+    classes, first = _read_classes(path, lists["categories"], background, used)
     images = _read_images(lists["images"], skipped)
     for number, annotation in enumerate(lists["annotations"]):
         try:
-            _add_shape(images, names, first, background_index, annotation)
+            _add_shape(images, classes, first, annotation)
         except ValueError as error:
             skipped.add(str(error), f"annotation {annotation.get('id', f'number {number + 1}')}")
             _leave_out(images, annotation.get("image_id"), "annotated images with a skipped annotation", skipped)
@@ -96,7 +96,7 @@ def read_annotations(path: Path, background: str, skipped: Skipped) -> Annotatio
     annotated = [image for image in images.values() if image and image.shapes]
     for image in annotated:  # small above large: exporters lose which shape was drawn above which
         image.shapes.sort(key=_area, reverse=True)
-    return Annotations(names, background_index, tuple(annotated))
+    return Annotations(classes, tuple(annotated))
 
 
 def _area(shape: Shape) -> float:
@@ -153,10 +153,10 @@ def _identity(value: Any) -> _Id | None:
     return number
 
 
-def _class_names(
+def _read_classes(
     path: Path, categories: list[dict[str, Any]], background: str, used: Collection[int | None]
-) -> tuple[tuple[str, ...], int, int]:
-    """The class names in the order of their ids, the first id, and the place of the background among them."""
+) -> tuple[Classes, int]:
+    """The classes in the order of their ids, and the first id."""
     listed = [(_number(item.get("id")), item.get("name"), item.get("supercategory")) for item in categories]
     by_id = {number: composed(name).strip() for number, name, _ in listed if isinstance(name, str)}
     groups = [group for number, _, group in listed if number != 0]  # of any type
@@ -180,20 +180,18 @@ def _class_names(
     ]
     if len(alike) != 1:
         raise UserError(f"{path}: no category is named {background!r} (the setting 'background'); there are {names}")
-    return names, first, alike[0]
+    return Classes(names, alike[0]), first
 
 
-def _add_shape(
-    images: _Images, names: tuple[str, ...], first: int, background: int, annotation: dict[str, Any]
-) -> None:
+def _add_shape(images: _Images, classes: Classes, first: int, annotation: dict[str, Any]) -> None:
     """Check one annotation and append it to its image; ValueError gives the reason why it cannot be used."""
     number, category = _identity(annotation.get("image_id")), _number(annotation.get("category_id"))
     if number is None or number not in images:
         raise ValueError("annotations whose image id is not in the file")
-    if category is None or not first <= category < first + len(names):
+    if category is None or not first <= category < first + len(classes.names):
         raise ValueError("annotations whose category id is not in the file")
     index, declared, segmentation = category - first, images[number], annotation.get("segmentation")
-    if index == background:
+    if index == classes.background:
         return  # the background is what no region covers, not a region of its own
     if not segmentation:
         raise ValueError("annotations without a polygon or mask")

@@ -101,14 +101,14 @@ def _regions_of(collection: Collection, settings: SegmentationSettings) -> Regio
             f"{settings.annotations_path}: no annotation file there; the setting 'annotation_file' names a COCO file, "
             "relative to dataset_path; docs/training.md says how one is drawn, and --mode predict needs none"
         )
-    names, background = collection.annotations.class_names, collection.annotations.background
-    if len(settings.class_weights) != len(names):
+    classes = collection.annotations.classes
+    if len(settings.class_weights) != len(classes.names):
         raise UserError(
-            f"class_weights: {len(settings.class_weights)} weights for the {len(names)} categories of "
+            f"class_weights: {len(settings.class_weights)} weights for the {len(classes.names)} categories of "
             f"{settings.annotations_path}: one for each is accepted"
         )
     cache = collection.decode()
-    dataset = RegionDataset(cache, collection.drawn_on(cache), names, background)
+    dataset = RegionDataset(cache, collection.drawn_on(cache), classes)
     for frame, name in dataset.lost_regions():
         reason = "regions of which no pixel is left (covered, outside the frame or too small)"
         collection.skipped.add(reason, f"{frame.path}: {name}")

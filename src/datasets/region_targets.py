@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.classes import Classes
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.letterbox import Letterbox
 
@@ -22,7 +23,7 @@ def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) 
     return np.ascontiguousarray(canvas)
 
 
-def soft_target(image: AnnotatedImage, classes: int, background: int, box: Letterbox) -> np.ndarray:
+def soft_target(image: AnnotatedImage, classes: Classes, box: Letterbox) -> np.ndarray:
     """Share of each class in every pixel of the box's frame, float32 [K, H, W], summing to 1 over the classes.
 
     The shapes are drawn on a canvas that is the nearest whole multiple of the box's content to the declared size (480 x
@@ -31,12 +32,12 @@ def soft_target(image: AnnotatedImage, classes: int, background: int, box: Lette
     """
     size = box.content
     factor = max(1, round(min(image.height / size[0], image.width / size[1])))
-    drawn = draw_classes(image, background, (size[0] * factor, size[1] * factor))
+    drawn = draw_classes(image, classes.background, (size[0] * factor, size[1] * factor))
     shares = [
         cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
-        for index in range(classes)
+        for index in range(len(classes.names))
     ]
-    target = np.zeros((classes, *box.frame), np.float32)
-    target[background] = 1
+    target = np.zeros((len(classes.names), *box.frame), np.float32)
+    target[classes.background] = 1
     target[:, *box.inside] = shares
     return target

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from src.classes import NO_CLASSES, Classes
 from src.datasets import splits
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import CHANNELS, FrameCache
@@ -42,6 +43,8 @@ class FrameDataset(Dataset[Any]):
     A batch holds `frame` uint8 [B, C, H, W] and `index` int64 [B], the place in `frames`.
     """
 
+    classes = NO_CLASSES
+    """What its pixels are told apart as; none where no regions are drawn."""
     resident: Batch | None = None
     """All that batches are taken from, where it lies on a device (`on`); None: they are read a batch at a time."""
 
@@ -162,16 +165,14 @@ class RegionDataset(FrameDataset):
     It also holds `content` int64 [B, 4]: top, left, rows and columns of what the frame's file fills of it.
     """
 
-    def __init__(
-        self, cache: FrameCache, regions: Mapping[Frame, AnnotatedImage], class_names: tuple[str, ...], background: int
-    ) -> None:
+    def __init__(self, cache: FrameCache, regions: Mapping[Frame, AnnotatedImage], classes: Classes) -> None:
         super().__init__(cache, [row for row, frame in enumerate(cache.frames) if frame in regions])
-        self.regions, self.class_names, self.background = regions, class_names, background
+        self.regions, self.classes = regions, classes
 
     def lost_regions(self) -> list[tuple[Frame, str]]:
         """Frame and class of each region of which no pixel is left: covered, outside of the frame or too small."""
         return [
-            (frame, self.class_names[index])
+            (frame, self.classes.names[index])
             for row, frame in zip(self.rows, self.frames, strict=True)
             for index in sorted({index for index, _ in self.regions[frame].shapes})
             if not self._target(row)[index].any()
@@ -179,21 +180,20 @@ class RegionDataset(FrameDataset):
 
     def _labels(self) -> list[Any]:
         images = (self.regions[frame] for frame in self.frames)
-        return [self.class_names, self.background, *([one.height, one.width, one.as_plain()] for one in images)]
+        return [*self.classes, *([one.height, one.width, one.as_plain()] for one in images)]
 
     def _read(self, indices: Sequence[int]) -> Batch:
         rows = [self.rows[index] for index in indices]
         content = [(box.top, box.left, *box.content) for box in map(self.cache.box, rows)]
         targets = [self._target(row) for row in rows]
-        shape = (len(targets), len(self.class_names), *self.image_size)
+        shape = (len(targets), len(self.classes.names), *self.image_size)
         return super()._read(indices) | {
             "target": torch.from_numpy(np.array(targets, np.float32).reshape(shape)),
             "content": torch.from_numpy(np.array(content, np.int64).reshape(-1, 4)),
         }
 
     def _target(self, row: int) -> np.ndarray:
-        image = self.regions[self.cache.frames[row]]
-        return soft_target(image, len(self.class_names), self.background, self.cache.box(row))
+        return soft_target(self.regions[self.cache.frames[row]], self.classes, self.cache.box(row))
 
 
 D = TypeVar("D", bound=FrameDataset)

@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 
+from src.classes import Classes
 from src.evaluation.calibration import Reliability
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
 from src.evaluation.intervals import Interval
@@ -102,14 +103,14 @@ def segmentation_sheet(
     truth: np.ndarray,
     predicted: np.ndarray,
     captions: Sequence[str],
-    classes: tuple[tuple[str, ...], int],
+    classes: Classes,
     target: Target,
 ) -> None:
     """A row a frame: input | truth | prediction, the regions coloured over the frame, with a legend.
 
     Over the prediction, white lines are the borders of the truth; beside it stands the frame's Dice, the mean over the
     regions that truth or prediction has, and the lowest of them.
-    frames uint8 [N, C, H, W]; truth, predicted [N, H, W] class indices; classes: the names and the background's index.
+    frames uint8 [N, C, H, W]; truth, predicted [N, H, W] class indices.
     """
     names, background = classes
     figure = Figure(figsize=(9, 2.3 * len(frames) + 0.9), layout="constrained")
@@ -128,8 +129,7 @@ def segmentation_sheet(
         axes[row, 0].set_ylabel(captions[row], fontsize=8)
         axes[row, 2].yaxis.set_label_position("right")
         axes[row, 2].set_ylabel(_dice_in_words(dice[row], names), fontsize=9)
-    regions = [(index, name.replace("_", " ")) for index, name in enumerate(names) if index != background]
-    patches = [Patch(color=colours(index), label=label) for index, label in regions]
+    patches = [Patch(color=colours(index), label=name.replace("_", " ")) for index, name in classes.regions.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=4)
     _finish(figure, axes, ("input", "truth", "prediction, truth as white lines"), target)
 
@@ -229,22 +229,21 @@ def reliability_diagram(bins: Reliability, what: str, target: Target) -> None:
 
 
 @styled
-def dice_boxes(dice: np.ndarray, classes: tuple[tuple[str, ...], int], target: Target) -> None:
+def dice_boxes(dice: np.ndarray, classes: Classes, target: Target) -> None:
     """Box plot of the Dice of each image by region, every image a dot; the background is left out.
 
-    dice [N, K], NaN where an image lacks the region; classes: the names and the background's index.
+    dice [N, K], NaN where an image lacks the region.
     """
-    names, background = classes
-    regions = [index for index in range(len(names)) if index != background]
-    values = [column[~np.isnan(column)] for column in dice.T[regions]]
+    regions = classes.regions
+    values = [column[~np.isnan(column)] for column in dice.T[list(regions)]]
     figure = Figure(figsize=(5, 0.5 * len(regions) + 0.9), layout="constrained")
     axes = figure.subplots()
-    shown = zip(regions, values, strict=True)
-    labels = [f"{names[index].replace('_', ' ')}\nn = {len(found)}" for index, found in shown]
+    shown = zip(regions.values(), values, strict=True)
+    labels = [f"{name.replace('_', ' ')}\nn = {len(found)}" for name, found in shown]
     shape: dict[str, Any] = {"orientation": "horizontal", "showfliers": False, "widths": 0.6}
     drawn = axes.boxplot(values, tick_labels=labels, patch_artist=True, **shape)
-    for place, (index, box) in enumerate(zip(regions, drawn["boxes"], strict=True), start=1):
-        box.set(facecolor=mpl.colors.to_rgba(region_colour(index, names[index]), 0.45))
+    for place, (region, box) in enumerate(zip(regions.items(), drawn["boxes"], strict=True), start=1):
+        box.set(facecolor=mpl.colors.to_rgba(region_colour(*region), 0.45))
         # Dots beside each other in the order of the images, so that equal ones are seen.
         spread = place + np.linspace(-0.22, 0.22, len(values[place - 1]))
         axes.plot(values[place - 1], spread, ".", color=INK, markersize=4, alpha=0.6)

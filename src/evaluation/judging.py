@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.classes import Classes
 from src.evaluation.auc import within_strata_auc
 from src.evaluation.calibration import apply_temperature, choose_threshold, fit_temperature, reliability
 from src.evaluation.classification import by_patient, classification_intervals, classification_scores
@@ -89,18 +90,16 @@ def judge_classifier(
 
 
 def judge_segmenter(
-    patients: Sequence[str], truth: np.ndarray, predicted: np.ndarray, classes: tuple[tuple[str, ...], int], seed: int
+    patients: Sequence[str], truth: np.ndarray, predicted: np.ndarray, classes: Classes, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, Interval]]:
     """Scores of each region in each frame, [N, K] by measure, and intervals of their means and of the pooled scores.
 
-    patients: whose each frame is; truth, predicted: class indices uint8 [N, H, W]; classes: the names and the
-    background's index.
+    patients: whose each frame is; truth, predicted: class indices uint8 [N, H, W].
     """
-    names, background = classes
-    confusion = confusion_matrices(truth, predicted, len(names))
-    by_image = image_scores(truth, predicted, len(names), background)
-    intervals = patient_bootstrap(patients, pooled_statistic(confusion, names, background), seed)
-    intervals |= patient_bootstrap(patients, image_statistic(by_image, names, background), seed)
+    confusion = confusion_matrices(truth, predicted, len(classes.names))
+    by_image = image_scores(truth, predicted, classes)
+    intervals = patient_bootstrap(patients, pooled_statistic(confusion, classes), seed)
+    intervals |= patient_bootstrap(patients, image_statistic(by_image, classes), seed)
     return by_image, {f"test/{name}": found for name, found in intervals.items()}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from src.classes import Classes
 from src.datasets.annotations import is_mask
 from src.datasets.images import MAX_PIXELS
 from src.errors import UserError
@@ -40,19 +41,16 @@ def segmentation_rows(
     truth: np.ndarray,
     predicted: np.ndarray,
     by_image: Mapping[str, np.ndarray],
-    classes: tuple[tuple[str, ...], int],
+    classes: Classes,
 ) -> list[Row]:
     """part, patient, frame, then `SEGMENTATION_COLUMNS`: one line a frame and region, the background left out.
 
     truth, predicted: class indices uint8 [N, H, W], of which each line holds the region's mask run-length encoded as
     pycocotools does; by_image: measures [N, K]; a score is empty where truth and prediction both lack the region.
     """
-    names, background = classes
     rows: list[Row] = []
     for place, frame in enumerate(frames):
-        for index, name in enumerate(names):
-            if index == background:
-                continue
+        for index, name in classes.regions.items():
             masks = [_encoded(maps[place] == index) for maps in (truth, predicted)]
             scores = [by_image[measure][place, index] for measure in MEASURES]
             written: Row = ["" if np.isnan(score) else float(score) for score in scores]
@@ -128,18 +126,15 @@ def _is_prediction(row: Mapping[str, str]) -> bool:
         return False
 
 
-def class_maps(
-    rows: Sequence[Mapping[str, str]], classes: tuple[tuple[str, ...], int]
-) -> tuple[np.ndarray, np.ndarray]:
+def class_maps(rows: Sequence[Mapping[str, str]], classes: Classes) -> tuple[np.ndarray, np.ndarray]:
     """True and predicted class indices of the frames of segmentation rows, both uint8 [N, H, W], in their order."""
-    names, background = classes
-    regions = len(names) - 1
+    regions = len(classes.regions)
     shape = (len(rows) // regions, int(rows[0]["height"]), int(rows[0]["width"]))
     maps = []
     for column in ("truth", "predicted"):
-        found = np.full(shape, background, np.uint8)
+        found = np.full(shape, classes.background, np.uint8)
         for place, row in enumerate(rows):
-            found[place // regions][_decoded(row, column) > 0] = names.index(row["region"])
+            found[place // regions][_decoded(row, column) > 0] = classes.names.index(row["region"])
         maps.append(found)
     return maps[0], maps[1]
 

@@ -1,11 +1,12 @@
 """Scores of maps of regions, by pixels of all images and image by image, from arrays alone."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from src.classes import Classes
 from src.evaluation.intervals import Statistic, score
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def dice_and_iou(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return 2 * hit / total, hit / (total - hit)
 
 
-def pooled_statistic(confusion: np.ndarray, class_names: Sequence[str], background: int) -> Statistic:
+def pooled_statistic(confusion: np.ndarray, classes: Classes) -> Statistic:
     """`dice/<region>`, `iou/<region>`, their macro means and pixel accuracy, for `patient_bootstrap`.
 
     confusion: [N, K, K], a matrix a frame; the matrices are summed before anything is divided.
@@ -39,8 +40,8 @@ def pooled_statistic(confusion: np.ndarray, class_names: Sequence[str], backgrou
         pooled = (counts @ flat).reshape(-1, *confusion.shape[1:])
         scores: dict[str, np.ndarray] = {}
         for measure, values in zip(("dice", "iou"), dice_and_iou(pooled), strict=True):
-            scores |= {f"{measure}/{name}": values[:, index] for index, name in enumerate(class_names)}
-            scores[f"{measure}_macro"] = _mean_of_present(np.delete(values, background, axis=1))
+            scores |= {f"{measure}/{name}": values[:, index] for index, name in enumerate(classes.names)}
+            scores[f"{measure}_macro"] = _mean_of_present(np.delete(values, classes.background, axis=1))
         with np.errstate(invalid="ignore"):
             scores["pixel_accuracy"] = np.trace(pooled, axis1=1, axis2=2) / pooled.sum((1, 2))
         return scores
@@ -48,21 +49,20 @@ def pooled_statistic(confusion: np.ndarray, class_names: Sequence[str], backgrou
     return statistic
 
 
-def region_scores(confusion: np.ndarray, class_names: Sequence[str], background: int) -> dict[str, float]:
+def region_scores(confusion: np.ndarray, classes: Classes) -> dict[str, float]:
     """Dice and IoU of each class from one confusion matrix [K, K] summed over all frames.
 
     The macro means leave the background out, which is reported under its own name, and regions absent from truth and
     prediction.
     """
-    scores = score(pooled_statistic(confusion[None], class_names, background), 1)
-    regions = [name for index, name in enumerate(class_names) if index != background]
-    absent = [name for name in regions if np.isnan(scores[f"dice/{name}"])]
+    scores = score(pooled_statistic(confusion[None], classes), 1)
+    absent = [name for name in classes.regions.values() if np.isnan(scores[f"dice/{name}"])]
     if absent:
         logger.warning("neither in truth nor in prediction, so left out of the macro scores: %s", ", ".join(absent))
     return scores
 
 
-def image_scores(truth: np.ndarray, predicted: np.ndarray, classes: int, background: int) -> dict[str, np.ndarray]:
+def image_scores(truth: np.ndarray, predicted: np.ndarray, classes: Classes) -> dict[str, np.ndarray]:
     """`dice`, `iou`, `surface_dice` and `hausdorff95` of each region in each image, float [N, K].
 
     truth, predicted: class indices uint8 [N, H, W]. The surface Dice counts border pixels within `TOLERANCE` pixels of
@@ -72,37 +72,37 @@ def image_scores(truth: np.ndarray, predicted: np.ndarray, classes: int, backgro
     and its Hausdorff distance is the frame's diagonal. The background's column is NaN. Source: MONAI, `monai.metrics`.
     """
     count, height, width = truth.shape
-    dice, iou = dice_and_iou(confusion_matrices(truth, predicted, classes))
+    dice, iou = dice_and_iou(confusion_matrices(truth, predicted, len(classes.names)))
     surface = np.where(np.isnan(dice), np.nan, 0.0)
     distance = np.where(np.isnan(dice), np.nan, np.hypot(height, width))
-    indices = np.arange(classes)[:, None, None]
+    indices = np.arange(len(classes.names))[:, None, None]
     for image in range(count):
         of_truth, of_predicted = truth[image] == indices, predicted[image] == indices
         both = of_truth.any((1, 2)) & of_predicted.any((1, 2))
-        both[background] = False
+        both[classes.background] = False
         for index in np.flatnonzero(both):
             surface[image, index], distance[image, index] = _border_scores(of_truth[index], of_predicted[index])
     found = {"dice": dice, "iou": iou, "surface_dice": surface, "hausdorff95": distance}
     for values in found.values():
-        values[:, background] = np.nan
+        values[:, classes.background] = np.nan
     return found
 
 
-def image_statistic(scores: Mapping[str, np.ndarray], class_names: Sequence[str], background: int) -> Statistic:
+def image_statistic(scores: Mapping[str, np.ndarray], classes: Classes) -> Statistic:
     """Means over images of what `image_scores` gives, such as `image_dice/<region>` and `image_dice_macro`.
 
     For `patient_bootstrap`. Images that lack a region (NaN) are left out of its mean; the macro mean is over the means
     of the regions.
     """
+    regions = classes.regions
 
     def statistic(counts: np.ndarray) -> dict[str, np.ndarray]:
         means: dict[str, np.ndarray] = {}
         for measure, values in scores.items():
             with np.errstate(invalid="ignore"):
                 of_regions = counts @ np.nan_to_num(values) / (counts @ ~np.isnan(values))
-            regions = [index for index in range(len(class_names)) if index != background]
-            means |= {f"image_{measure}/{class_names[index]}": of_regions[:, index] for index in regions}
-            means[f"image_{measure}_macro"] = _mean_of_present(of_regions[:, regions])
+            means |= {f"image_{measure}/{name}": of_regions[:, index] for index, name in regions.items()}
+            means[f"image_{measure}_macro"] = _mean_of_present(of_regions[:, list(regions)])
         return means
 
     return statistic

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from src.classes import Classes
 from src.errors import UserError
 from src.evaluation import figures
 from src.evaluation.auc import same_stratum, wins_of
@@ -133,11 +134,11 @@ def _classified(lines: list[Line], settings: ClassificationSettings) -> Tested:
 
 def _segmented(lines: list[Line], background: str) -> Tested:
     regions = list(dict.fromkeys(line["region"] for line in lines))
-    classes = names, index = (*regions, background), len(regions)
+    classes = Classes((*regions, background), len(regions))
     truth, predicted = class_maps(lines, classes)
     by_image = {measure: _by_region(lines, measure, len(regions)) for measure in MEASURES}
-    pixels = pooled_statistic(confusion_matrices(truth, predicted, len(names)), names, index)
-    images = image_statistic(by_image, names, index)
+    pixels = pooled_statistic(confusion_matrices(truth, predicted, len(classes.names)), classes)
+    images = image_statistic(by_image, classes)
     return Tested(
         [line["patient"] for line in lines[:: len(regions)]],
         lambda counts: {**pixels(counts), **images(counts)},

@@ -14,6 +14,7 @@ from model import DECODERS
 from model.heads import ClassificationModel, Decoder, FeatureHead, LatentModel, SegmentationModel
 from model.tumours import TumourModel
 from model.unet import UNet
+from src.classes import Classes
 from src.datasets.augmentation import mirrored_classes
 from src.datasets.frame_cache import CHANNELS
 from src.datasets.snapshots import DEFAULT_PALETTE
@@ -157,7 +158,7 @@ def _kept_features(state: State, path: Path, palette: str) -> FrameFeatures:
 
     def make() -> FrameFeatures:
         shipped = read_taught()
-        weights = UNet(1, len(shipped.class_names), of_regions).state_dict()
+        weights = UNet(1, len(shipped.classes.names), of_regions).state_dict()
         regions = replace(shipped, base_channels=of_regions, state=weights)
         return FrameFeatures(TumourFinder(regions, TumourModel(of_tumours), palette))
 
@@ -171,16 +172,16 @@ def shipped_classifier() -> LatentModel:
 
 def shipped_networks(taught: Taught) -> LatentModel:
     """The taught network in eval mode on normalised levels, BatchNorms folded, averaged over mirror images."""
-    decoder = SegmentationModel(1, len(taught.class_names), taught.base_channels).eval().requires_grad_(False)
+    decoder = SegmentationModel(1, len(taught.classes.names), taught.base_channels).eval().requires_grad_(False)
     decoder.unet.load_state_dict(taught.state)
     decoder.unet.fold()
     model = LatentModel(NormalisedLevels(), decoder.to(memory_format=torch.channels_last), None).eval()
-    model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.class_names)
+    model.averages_mirrored, model.mirrored = True, mirrored_classes(taught.classes.names)
     return model
 
 
-def begin_as_taught(decoder: nn.Module, taught: Taught, classes: tuple[Sequence[str], int]) -> None:
-    """Give a UNet on levels the weights that ship; `classes`: the names and the background's index.
+def begin_as_taught(decoder: nn.Module, taught: Taught, classes: Classes) -> None:
+    """Give a UNet on levels the weights that ship.
 
     The maps of its last layer are put in the order of the names, whatever their ids are; the backgrounds of both
     count as one class. Raises `UserError` where decoder, widths or names differ.
@@ -192,13 +193,13 @@ def begin_as_taught(decoder: nn.Module, taught: Taught, classes: tuple[Sequence[
             f"init: drawn: base_channels: {decoder.unet.base_channels} here, {taught.base_channels} in {taught.path}; "
             f"say base_channels={taught.base_channels} or init=random"
         )
-    names, background = classes
-    known = [name.lower() for name in taught.class_names]
-    wanted = [known[taught.background] if place == background else name.lower() for place, name in enumerate(names)]
+    known = [name.lower() for name in taught.classes.names]
+    wanted = [name.lower() for name in classes.names]
+    wanted[classes.background] = known[taught.classes.background]
     if sorted(wanted) != sorted(known):
         raise UserError(
-            f"init: drawn: the annotation file has the classes {', '.join(names)}, {taught.path} has "
-            f"{', '.join(taught.class_names)}; call them alike, or say init=random"
+            f"init: drawn: the annotation file has the classes {', '.join(classes.names)}, {taught.path} has "
+            f"{', '.join(taught.classes.names)}; call them alike, or say init=random"
         )
     order = torch.tensor([known.index(name) for name in wanted])
     last = {name: value[order] for name, value in taught.state.items() if name.startswith("outc.")}

@@ -41,7 +41,7 @@ class TumourFinder(nn.Module):
         self.segmenter, self.size = regions.unet(), regions.image_size
         self.segmenter.fold()
         self.segmenter.to(memory_format=torch.channels_last)
-        self.seen = [regions.class_names.index(name) for name in SEEN]
+        self.seen = [regions.classes.names.index(name) for name in SEEN]
 
     def forward(self, frames: torch.Tensor) -> Findings:
         """Frames [B, 1 or 3, H, W] in -1..1."""

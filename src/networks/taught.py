@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from model.unet import UNet
+from src.classes import Classes
 from src.encoder import refuse_misfit
 from src.networks.weights_file import read_weights, write_weights
 from src.settings import REPOSITORY
@@ -26,8 +27,7 @@ class Taught:
     """What the file holds."""
 
     state: dict[str, torch.Tensor]  # of the UNet, in float32
-    class_names: tuple[str, ...]
-    background: int  # index in `class_names`
+    classes: Classes
     base_channels: int
     image_size: tuple[int, int]  # (rows, columns) of the torsos it was taught on
     taught_on: str  # in words, for people
@@ -39,7 +39,7 @@ class Taught:
 
     def unet(self) -> UNet:
         """The network with its weights, in eval mode and frozen."""
-        network = UNet(1, len(self.class_names), self.base_channels)
+        network = UNet(1, len(self.classes.names), self.base_channels)
         network.load_state_dict(self.state)
         return network.eval().requires_grad_(False)
 
@@ -58,7 +58,7 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -
     if len(set(names)) != len(names):
         raise ValueError("a class twice")
     rows, columns = (int(side) for side in said["image_size"].split(","))
-    base, background = int(said["base_channels"]), names.index(said["background"])
+    base, classes = int(said["base_channels"]), Classes(names, names.index(said["background"]))
     mean, std = state.pop(MEAN), state.pop(STD)
     with torch.device("meta"):  # what the metadata claim may need more memory than there is
         claimed = UNet(1, len(names), base)
@@ -68,15 +68,15 @@ def _checked(state: dict[str, torch.Tensor], said: dict[str, str], path: Path) -
     least = tuple(float(text) for text in said["least"].split(","))
     if len(least) != len(names) or not all(0 <= value < 1 for value in least):
         raise ValueError(f"least: {len(names)} numbers from 0 to 1 are needed")
-    return Taught(state, names, background, base, (rows, columns), said["taught_on"], mean, std, least, path)
+    return Taught(state, classes, base, (rows, columns), said["taught_on"], mean, std, least, path)
 
 
 def write_taught(taught: Taught, path: Path) -> None:
     """Write such a file, weights in float16, whole or not at all; `UserError` where the folder cannot be written."""
     tensors = taught.state | {MEAN: taught.feature_mean, STD: taught.feature_std}
     said = {
-        "classes": ",".join(taught.class_names),
-        "background": taught.class_names[taught.background],
+        "classes": ",".join(taught.classes.names),
+        "background": taught.classes.names[taught.classes.background],
         "base_channels": str(taught.base_channels),
         "image_size": ",".join(str(side) for side in taught.image_size),
         "taught_on": taught.taught_on,

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from src.evaluation.figures import segmentation_sheet
-from src.phantom.shape import BACKGROUND, CLASSES
 from src.phantom.torsos import draw_torsos
 from src.prediction.predictors import load_segmenter
 
@@ -22,7 +21,7 @@ def draw_sheet(path: Path, first: int, count: int) -> None:
     levels, truth = draw_torsos(range(first, first + count))
     found = np.stack([segmenter.predict(frame).labels for frame in levels])
     names = [f"torso {number}" for number in range(first, first + count)]
-    segmentation_sheet(levels[:, None], truth, found, names, (CLASSES, BACKGROUND), path)
+    segmentation_sheet(levels[:, None], truth, found, names, segmenter.classes, path)
 
 
 def main() -> None:

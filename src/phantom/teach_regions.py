@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from model.unet import UNet
+from src.classes import Classes
 from src.datasets.augmentation import mirrored_classes
 from src.evaluation.decision import chosen_classes
 from src.evaluation.segmentation import confusion_matrices, region_scores
@@ -68,7 +69,7 @@ def tested(subject: Regions) -> dict[str, float]:
     for levels, classes in subject.test_batches():
         found = subject.network(levels).argmax(1).cpu()
         confusion += confusion_matrices(classes.cpu().numpy(), found.numpy(), len(CLASSES)).sum(0)
-    return region_scores(confusion, CLASSES, BACKGROUND)
+    return region_scores(confusion, Classes(CLASSES, BACKGROUND))
 
 
 @torch.inference_mode()
@@ -128,7 +129,7 @@ def teach_regions(lesson: Lesson, out: Path, device: torch.device, workers: int)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     nipple = least_probability(subject)
     least = tuple(nipple if name.endswith("nipple") else 0.0 for name in CLASSES)
-    size, base = (HEIGHT, WIDTH), lesson.base_channels
+    classes, size, base = Classes(CLASSES, BACKGROUND), (HEIGHT, WIDTH), lesson.base_channels
     taught_on = lesson.in_words("drawn torsos")
-    write_taught(Taught(state, CLASSES, BACKGROUND, base, size, taught_on, mean, std, least, out), out)
+    write_taught(Taught(state, classes, base, size, taught_on, mean, std, least, out), out)
     unfinished.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from src.classes import Classes
 from src.prediction.predictors import NOTICE
 
 
@@ -20,8 +21,8 @@ class CocoRegions:
     `iscrowd` 1, which is how COCO stores masks that are no polygons.
     """
 
-    def __init__(self, classes: tuple[Sequence[str], int]) -> None:
-        self.names, self.background = classes
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
@@ -33,9 +34,9 @@ class CocoRegions:
         flat = labels.ravel(order="F")  # as run lengths go
         ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size)
         starts = np.concatenate(([0], ends[:-1]))
-        classes = flat[starts]
-        for index in sorted(set(classes.tolist()) - {self.background}):
-            own = classes == index
+        chosen = flat[starts]
+        for index in sorted(set(chosen.tolist()) - {self.classes.background}):
+            own = chosen == index
             annotation = {
                 "id": len(self.annotations) + 1,
                 "image_id": number,
@@ -58,7 +59,9 @@ class CocoRegions:
                 "year": 0,
             },
             "licenses": [{"id": 0, "name": "", "url": ""}],
-            "categories": [{"id": id, "name": name, "supercategory": ""} for id, name in enumerate(self.names, 1)],
+            "categories": [
+                {"id": id, "name": name, "supercategory": ""} for id, name in enumerate(self.classes.names, 1)
+            ],
             "images": self.images,
             "annotations": self.annotations,
         }

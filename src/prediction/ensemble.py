@@ -73,7 +73,7 @@ class Ensemble(Trained):
         These are chosen on what was said of patients by models that had not seen them.
         """
         found = super().metrics()
-        if self.run is not None and not self.record.class_names:
+        if self.run is not None and not self.record.classes.names:
             from src.evaluation.tested import chosen_out_of_fold  # with scipy, scikit-learn and matplotlib: a second
 
             lines = read_predictions(self.run.results / "predictions.csv")

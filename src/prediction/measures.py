@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from src.classes import Classes
 from src.prediction.inputs import Unit
 
 
@@ -40,14 +41,11 @@ class Difference:
 
 
 def measure(
-    labels: NDArray[np.uint8], values: NDArray[np.float32] | None, unit: Unit, classes: tuple[Sequence[str], int]
+    labels: NDArray[np.uint8], values: NDArray[np.float32] | None, unit: Unit, classes: Classes
 ) -> list[Measure]:
-    """Each region of a frame: labels [h, w] class indices, values [h, w] or None; classes: names and background."""
-    names, background = classes
+    """Each region of a frame: labels [h, w] class indices, values [h, w] or None."""
     found = []
-    for index, name in enumerate(names):
-        if index == background:
-            continue
+    for index, name in classes.regions.items():
         inside = (labels == index).astype(np.uint8)
         left, top, width, height = cv2.boundingRect(inside)
         mean = median = maximum = sd = None

@@ -16,7 +16,6 @@ from src.prediction.coco import CocoRegions
 from src.prediction.identity import Identity
 from src.prediction.inputs import Unit
 from src.prediction.page import UNITS, Card, Page, SeriesPart, card, rate_lines, render
-from src.prediction.pictures import label_values
 from src.prediction.predictors import NOTICE, Classification, Classifier, Result, Segmentation, Segmenter
 from src.prediction.series import Course, Rate, rates
 from src.prediction.trained import Trained
@@ -95,10 +94,10 @@ class Collected:
     def __post_init__(self) -> None:
         self.rows["frames.csv"] = []
         if isinstance(self.predictor, Segmenter):
-            classes = self.predictor.trained.record.classes
+            classes = self.trained.record.classes
             self.coco = CocoRegions(classes)
             self.rows |= {"regions.csv": [], "differences.csv": []}
-            self.rows["legend.csv"] = tables.legend_rows(*classes, label_values(*classes))
+            self.rows["legend.csv"] = tables.legend_rows(classes)
 
     @property
     def done(self) -> int:
@@ -165,7 +164,7 @@ class Collected:
 
 def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, given: int | None = None) -> None:
     """Write the tables, the notes and the page; `given`: how many frames there were, where it was interrupted."""
-    written, classes = collected.rows, collected.trained.record.classes
+    written, regions = collected.rows, collected.trained.record.classes.regions
     for name, each in collected.followed.items():
         written["rates.csv"] += tables.rate_rows(name, each.rates, each.known)
     for name, rows in written.items():
@@ -178,7 +177,7 @@ def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, g
         title=f"Predictions for {source.name or source}",
         facts=_facts(collected, given),
         files=[*written, *(["regions.coco.json"] if collected.coco is not None else []), "README.txt"],
-        regions=[(index, name.replace("_", " ")) for index, name in enumerate(classes[0]) if index != classes[1]],
+        regions=[(index, name.replace("_", " ")) for index, name in regions.items()],
         cards=collected.cards,
         series=[_part(name, each, collected) for name, each in collected.followed.items()],
         left_out=skipped.reasons,
@@ -193,7 +192,7 @@ def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
         date=followed.known.date or "",
         frames=len(followed.numbers),
         unit=UNITS[followed.unit],
-        panels=panels(followed.courses, collected.predictor.trained.record.class_names),
+        panels=panels(followed.courses, collected.trained.record.classes.names),
         rates=rate_lines(followed.rates),
     )
 

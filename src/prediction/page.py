@@ -126,12 +126,12 @@ def _with_regions(base: Card, result: Segmentation) -> Card:
 
 
 def _lines(result: Segmentation) -> list[RegionLine]:
-    names, digits = [measured.region for measured in result.regions], DIGITS[result.thermogram.unit]
+    regions, digits = result.classes.regions, DIGITS[result.thermogram.unit]
     by_pair = {found.pair: found for found in result.differences}
-    agreed = result.agreement or (None,) * len(result.class_names)
-    lines = []
-    for measured, judged in zip(result.regions, result.plausibility, strict=True):
-        pair, index = sides(measured.region, names), result.class_names.index(measured.region)
+    agreed = result.agreement or (None,) * len(result.classes.names)
+    lines, names = [], list(regions.values())
+    for index, measured, judged in zip(regions, result.regions, result.plausibility, strict=True):
+        pair = sides(measured.region, names)
         difference = by_pair.get(measured.region.lower().partition("_")[2]) if pair is not None else None
         lines.append(
             RegionLine(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -48,7 +47,7 @@ def overlay(result: Segmentation) -> NDArray[np.uint8]:
     """The gray frame, its regions coloured; frames below `WIDTH` pixels are enlarged."""
     gray = _enlarged(result.thermogram.gray_picture())
     labels = _enlarged(result.labels, cv2.INTER_NEAREST)
-    return _tinted(gray, labels, result.background, _colours(result.class_names))
+    return _tinted(gray, labels, result.classes.background, _colours(result.classes.names))
 
 
 def excess_picture(result: Classification) -> NDArray[np.uint8]:
@@ -96,7 +95,7 @@ def outlines(result: Segmentation) -> dict[int, str]:
     """Of each region that was found, its border as the path of an SVG, in pixels of the frame."""
     found = {}
     for index in np.flatnonzero(np.bincount(result.labels.ravel())).tolist():
-        if index == result.background:
+        if index == result.classes.background:
             continue
         mask = (result.labels == index).astype(np.uint8)
         pieces, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -111,24 +110,19 @@ def _path(points: NDArray[np.int32]) -> str:
     return f"M{points[0][0]},{points[0][1]}" + (f"l{steps}" if steps else "h.1") + "z"
 
 
-def label_values(names: Sequence[str], background: int) -> list[int]:
-    """The value of each class in the label pictures: 0 for the background, else its number in the COCO file."""
-    return [0 if index == background else index + 1 for index in range(len(names))]
-
-
 def label_picture(result: Segmentation) -> bytes:
-    """An indexed PNG of the original size, whose pixels are `label_values`; 0 is black.
+    """An indexed PNG of the original size, whose pixels are `Classes.label_values`; 0 is black.
 
     Its text fields hold the class names and the notice.
     """
-    values = label_values(*result.classes)
+    names, values = result.classes.names, result.classes.label_values
     pixels = np.array(values, np.uint8)[result.labels]
     image = Image.frombytes("P", pixels.shape[::-1], pixels.tobytes())
     # A region's value is one above its class index.
-    image.putpalette([0, 0, 0, *_colours(result.class_names)[:255].ravel().tolist()])
+    image.putpalette([0, 0, 0, *_colours(names)[:255].ravel().tolist()])
     text = PngInfo()
     text.add_text("Comment", NOTICE)
-    text.add_text("Classes", json.dumps(dict(sorted(zip(values, result.class_names, strict=True)))))
+    text.add_text("Classes", json.dumps(dict(sorted(zip(values, names, strict=True)))))
     file = io.BytesIO()
     image.save(file, format="PNG", compress_level=1, pnginfo=text)
     return file.getvalue()

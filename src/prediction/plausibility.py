@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from src.classes import Classes
+
 SHARES = {"breast": (0.04, 0.35), "nipple": (0.0005, 0.025), "armpit": (0.005, 0.15), "neck": (0.003, 0.2)}
 """Least and largest share of a frontal frame that shows the chest; a breast with the chest above it takes 4 to 25%."""
 WHOLE = 0.93
@@ -63,16 +65,16 @@ class _Shape:
 
 
 def plausibility(
-    labels: NDArray[np.uint8], classes: tuple[Sequence[str], int], agreement: Sequence[float | None] = ()
+    labels: NDArray[np.uint8], classes: Classes, agreement: Sequence[float | None] = ()
 ) -> list[Plausibility]:
-    """Judge each region of a frame: labels [h, w] class indices; classes: the names and the background's index.
+    """Judge each region of a frame: labels [h, w] class indices.
 
     `agreement` is of each class the one with the frame's changed copies, where it is known.
     """
-    names, background = classes
-    shapes = {name: _shape(labels == index) for index, name in enumerate(names) if index != background}
+    shapes = {name: _shape(labels == index) for index, name in classes.regions.items()}
     there = {name.lower(): shape for name, shape in shapes.items() if shape is not None}
-    disagreed = {name for name, agreed in zip(names, agreement, strict=False) if agreed is not None and agreed < AGREED}
+    doubted = zip(classes.names, agreement, strict=False)
+    disagreed = {name for name, agreed in doubted if agreed is not None and agreed < AGREED}
     found = []
     for name, shape in shapes.items():
         if shape is None:
@@ -83,11 +85,9 @@ def plausibility(
     return found
 
 
-def implausible_breasts(
-    labels: NDArray[np.uint8], classes: tuple[Sequence[str], int], least: float = SHARES["breast"][0]
-) -> int:
+def implausible_breasts(labels: NDArray[np.uint8], classes: Classes, least: float = SHARES["breast"][0]) -> int:
     """How many breasts are absent, take less than the share `least` of a frame's labels [h, w], or are in pieces."""
-    shapes = [_shape(labels == index) for index, name in enumerate(classes[0]) if name.lower().endswith("breast")]
+    shapes = [_shape(labels == index) for index, name in classes.regions.items() if name.lower().endswith("breast")]
     return sum(shape is None or shape.share < least or shape.pieces > 1 for shape in shapes)
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from src.classes import Classes
 from src.datasets.source import Skipped
 from src.errors import UserError
 from src.evaluation.decision import chosen_classes
@@ -88,21 +89,15 @@ class Segmentation(Result):
     """Class index of every pixel of the original frame, [h, w]."""
     confidences: tuple[float | None, ...]
     """Mean probability of each class where it was chosen; None where it was not."""
-    class_names: tuple[str, ...]
-    background: int
+    classes: Classes
     agreement: tuple[float | None, ...] = ()
     """Of each class, the mean Dice with the predictions of the mirror image and of two changed copies, 0 to 1; None
     where none of them has it."""
 
     @property
-    def classes(self) -> tuple[tuple[str, ...], int]:
-        """The names and the background's index."""
-        return self.class_names, self.background
-
-    @property
     def body(self) -> NDArray[np.bool_]:
         """Where the regions are, [h, w]."""
-        return np.asarray(self.labels != self.background)
+        return np.asarray(self.labels != self.classes.background)
 
     @cached_property
     def regions(self) -> list[Measure]:
@@ -137,9 +132,9 @@ class Segmentation(Result):
     def least_agreement(self) -> tuple[str, float] | None:
         """The region that changed copies agree on least, and how far they do."""
         known = [
-            (value, name)
-            for index, (name, value) in enumerate(zip(self.class_names, self.agreement, strict=False))
-            if value is not None and index != self.background
+            (value, self.classes.names[index])
+            for index, value in enumerate(self.agreement)
+            if value is not None and index != self.classes.background
         ]
         return (min(known)[1], min(known)[0]) if known else None
 
@@ -216,19 +211,19 @@ class Segmenter(_Predictor[Segmentation]):
 
     def __init__(self, trained: Trained) -> None:
         super().__init__(trained)
-        self.class_names, self.background = trained.record.classes
+        self.classes = trained.record.classes
 
     def result(self, thermogram: Thermogram, outputs: Outputs) -> Segmentation:
         """The regions on the frame's own pixels."""
         on_pixels = outputs.box.restore(outputs.logits.softmax(0).permute(1, 2, 0).numpy())
-        how = self.trained.decide, self.background, self.trained.least
+        how = self.trained.decide, self.classes.background, self.trained.least
         labels = chosen_classes(on_pixels.transpose(2, 0, 1)[None], *how)[0]
         chosen = np.take_along_axis(on_pixels, labels[..., None].astype(np.intp), -1)
-        counts = np.bincount(labels.ravel(), minlength=len(self.class_names))
-        sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.class_names))
+        counts = np.bincount(labels.ravel(), minlength=len(self.classes.names))
+        sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.classes.names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
-        limit, classes = self.distance_threshold, (self.class_names, self.background)
-        return Segmentation(thermogram, outputs.distance, limit, labels, means, *classes, outputs.agreement)
+        base = thermogram, outputs.distance, self.distance_threshold
+        return Segmentation(*base, labels, means, self.classes, outputs.agreement)
 
 
 class Classifier(_Predictor[Classification]):

@@ -6,7 +6,6 @@ The training scripts write it to checkpoints/prediction.pty when they test, what
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from src.classes import NO_CLASSES, Classes
 from src.datasets.build import Parts
 from src.datasets.letterbox import Letterbox
 from src.datasets.snapshots import PALETTES
@@ -36,19 +36,13 @@ _FRAMES = 200  # of each part at most, evenly spread: a gray frame takes a CPU m
 
 @dataclass(frozen=True)
 class Record:
-    """Class names in the order of the network's maps and the background's index, for regions; the typical frame."""
+    """The classes, for regions; the typical frame."""
 
-    class_names: tuple[str, ...] = ()
-    background: int = 0
+    classes: Classes = NO_CLASSES
     typicality: Typicality | None = None
     """None where the run had too few frames."""
     palette: str | None = None
     """What the heat maps of training are drawn in; None where that is not known."""
-
-    @property
-    def classes(self) -> tuple[tuple[str, ...], int]:
-        """The names and the background's index."""
-        return self.class_names, self.background
 
 
 def pooled(latents: torch.Tensor) -> np.ndarray:
@@ -68,17 +62,8 @@ def of_picture(latents: torch.Tensor, box: Letterbox) -> torch.Tensor:
     return latents if latents.shape[-2:] == (1, 1) else latents[..., *box.inside]
 
 
-def write_record(
-    run: RunFolder,
-    task: DecoderTask[Any],
-    parts: Parts[Any],
-    palette: str | None,
-    classes: tuple[Sequence[str], int] = ((), 0),
-) -> None:
-    """Write the record of a trained run.
-
-    palette: as the settings name it; `classes`: the names and the background's index, for regions.
-    """
+def write_record(run: RunFolder, task: DecoderTask[Any], parts: Parts[Any], palette: str | None) -> None:
+    """Write the record of a trained run; palette: as the settings name it."""
     rows, patients = [], []
     for part in (part for part in (parts.train, parts.validation) if len(part)):
         few = part.spread(_FRAMES)
@@ -87,7 +72,7 @@ def write_record(
     found = fit_typicality(np.concatenate(rows), patients)
     if found is None:
         logger.warning("too few different training frames to tell which frames are unlike them")
-    save_record(run.prediction, Record(tuple(classes[0]), classes[1], found, palette_of(parts.train, palette)))
+    save_record(run.prediction, Record(parts.train.classes, found, palette_of(parts.train, palette)))
 
 
 def save_record(path: Path, record: Record) -> None:
@@ -96,7 +81,8 @@ def save_record(path: Path, record: Record) -> None:
     if found is not None:
         arrays = {name: torch.from_numpy(getattr(found, name)).float() for name in ("mean", "scale", "precision")}
         typicality = arrays | {"threshold": found.threshold, "quantile": found.quantile, "frames": found.frames}
-    content = {"format": _FORMAT, "class_names": list(record.class_names), "background": record.background}
+    names, background = record.classes
+    content = {"format": _FORMAT, "class_names": list(names), "background": background}
     with atomic_write(path) as file:
         torch.save(content | {"typicality": typicality, "palette": record.palette}, file)
 
@@ -133,7 +119,7 @@ def read_record(path: Path, command: str) -> Record:
         if names and not 0 <= background < len(names):
             raise ValueError("a background that is no class")
         palette = content.get("palette")  # a run from before has none
-        return Record(tuple(names), background, typicality, palette if palette in PALETTES else None)
+        return Record(Classes(tuple(names), background), typicality, palette if palette in PALETTES else None)
     except DeviceError:
         raise
     except (UserError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):

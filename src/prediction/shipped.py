@@ -63,7 +63,7 @@ class ShippedSegmenter(Trained):
     def _decided(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Probabilities [h, w, K] -> class indices [h, w]."""
         maps = probabilities.transpose(2, 0, 1)[None]
-        found: NDArray[np.uint8] = chosen_classes(maps, self.decide, self.record.background, self.least)[0]
+        found: NDArray[np.uint8] = chosen_classes(maps, self.decide, self.record.classes.background, self.least)[0]
         return found
 
 
@@ -75,10 +75,9 @@ def load_shipped(device: str = "auto") -> ShippedSegmenter:
     """
     taught, chosen = read_taught(), choose_device(device)
     model = shipped_networks(taught).to(chosen)
-    record = Record(taught.class_names, taught.background)
     dtype = compute_dtype("fp32" if chosen.type == "cpu" else "auto", chosen)
     return ShippedSegmenter(
-        *(None, model, "gray", taught.image_size, chosen, dtype, record, 0, "whole", taught.least),
+        *(None, model, "gray", taught.image_size, chosen, dtype, Record(taught.classes), 0, "whole", taught.least),
         sees_levels=True,
         taught_on=taught.taught_on,
     )

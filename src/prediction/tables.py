@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from src.classes import Classes
 from src.evaluation.region_colours import region_colour
 from src.files import atomic_write
 from src.prediction.identity import Identity
@@ -116,8 +117,7 @@ def feature_rows(result: Classification, known: Identity) -> list[Row]:
 
 def region_rows(result: Segmentation, known: Identity) -> list[Row]:
     """The lines of regions.csv of one frame."""
-    places = [index for index in range(len(result.class_names)) if index != result.background]
-    agreed = result.agreement or (None,) * len(result.class_names)
+    agreed = result.agreement or (None,) * len(result.classes.names)
     return [
         {
             "frame": str(result.thermogram.name),
@@ -129,7 +129,7 @@ def region_rows(result: Segmentation, known: Identity) -> list[Row]:
             "warnings": "; ".join(judged.warnings),
             **asdict(known),
         }
-        for place, found, judged in zip(places, result.regions, result.plausibility, strict=True)
+        for place, found, judged in zip(result.classes.regions, result.regions, result.plausibility, strict=True)
     ]
 
 
@@ -166,11 +166,11 @@ def rate_rows(name: str, found: Sequence[Rate], known: Identity) -> list[Row]:
     return [{"series": name, **asdict(rate), "unit": f"{rate.unit} a frame", **whose} for rate in found]
 
 
-def legend_rows(names: Sequence[str], background: int, values: Sequence[int]) -> list[Row]:
+def legend_rows(classes: Classes) -> list[Row]:
     """The lines of legend.csv: the values of label pictures."""
     rows = [
-        {"value": value, "name": name, "colour": "#000000" if index == background else region_colour(index, name)}
-        for index, (name, value) in enumerate(zip(names, values, strict=True))
+        {"value": value, "name": name, "colour": region_colour(index, name) if value else "#000000"}
+        for index, (name, value) in enumerate(zip(classes.names, classes.label_values, strict=True))
     ]
     return sorted(rows, key=lambda row: int(row["value"]))
 

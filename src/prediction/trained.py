@@ -162,7 +162,7 @@ class Trained:
         said, found = self.say(frames), []
         for place, (logits, box, distance) in enumerate(zip(said.logits, said.boxes, said.distances, strict=True)):
             maps = [logits, *(view[place] for view in said.views)]
-            agreed = agreement(maps, box, self.decide, self.record.background, self.least) if said.views else ()
+            agreed = agreement(maps, box, self.decide, self.record.classes.background, self.least) if said.views else ()
             explained = said.explained and Explained(*(each[place] for each in said.explained))
             found.append(Outputs(logits, box, distance, agreed, explained))
         return found
@@ -238,9 +238,9 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     through_features = settings.decoder_input == "features"
     dtype = torch.float32 if through_features else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
-    if found.class_names not in ([], list(record.class_names)):  # older ones do not name them
+    if found.class_names not in ([], list(record.classes.names)):  # older ones do not name them
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
-    model = trained_networks(found, record.class_names, run.best).to(chosen)
+    model = trained_networks(found, record.classes.names, run.best).to(chosen)
     sees_levels = model.encoder_channels is None
     if sees_levels:
         record = replace(record, palette=found.palette or record.palette)

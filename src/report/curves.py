@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from src.classes import Classes
 from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.classification import by_patient
@@ -123,7 +124,7 @@ def dice_boxes(run: Run, names: list[str], background: str) -> Curve | None:
             of_frame[names.index(line["region"])] = _float(line.get("dice"))
     if not frames:
         return None
-    dice, classes = np.stack(list(frames.values())), (tuple(names), names.index(background))
+    dice, classes = np.stack(list(frames.values())), Classes(tuple(names), names.index(background))
     source = f"{run.name}/results/predictions.csv (part test)"
     svg = _svg(source, lambda to: figures.dice_boxes(dice, classes, to))
     return Curve("Dice by region, a dot a test frame", svg, source, "dice")

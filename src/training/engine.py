@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from src.datasets.torch_datasets import D, Parts, RegionDataset
+from src.datasets.torch_datasets import D, Parts
 from src.errors import UserError
 from src.files import without_nan, write_text
 from src.networks import checkpoint as checkpoints
@@ -188,8 +188,7 @@ def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
     """What every checkpoint of a run repeats, before the first epoch."""
     validation = sorted(set(parts.validation.patients))
     patients = sorted({*parts.train.patients, *validation})
-    names = list(parts.train.class_names) if isinstance(parts.train, RegionDataset) else []
-    recorded = settings.model_dump(mode="json")
+    recorded, names = settings.model_dump(mode="json"), list(parts.train.classes.names)
     return Checkpoint({}, recorded, patients, validation, data=parts.digests(), class_names=names)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from src.datasets.build import Parts
-from src.datasets.torch_datasets import FrameDataset, RegionDataset, assumed_palette
+from src.datasets.torch_datasets import FrameDataset, assumed_palette
 from src.errors import UserError
 from src.networks import checkpoint as checkpoints
 from src.networks.build import Frozen, frozen_input, random_encoder
@@ -52,8 +52,8 @@ def frozen_encoder(
 
 def _refuse_other_classes(trained: Checkpoint, dataset: FrameDataset, run: RunFolder) -> None:
     """`UserError` where the annotation file numbers the regions otherwise than when the run was trained."""
-    if isinstance(dataset, RegionDataset) and trained.class_names not in ([], list(dataset.class_names)):
+    if trained.class_names not in ([], list(dataset.classes.names)):
         raise UserError(
             f"{run.best}: was trained on the classes {', '.join(trained.class_names)}, in this order of their ids; the "
-            f"annotation file has {', '.join(dataset.class_names)}"
+            f"annotation file has {', '.join(dataset.classes.names)}"
         )

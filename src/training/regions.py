@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import torch
 
+from src.classes import Classes
 from src.datasets.augmentation import refuse_unpaired
 from src.datasets.torch_datasets import Batch, RegionDataset
 from src.evaluation.decision import chosen_classes
@@ -20,18 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 class RegionTask(DecoderTask[RegionDataset]):
-    """The settings' loss against soft targets; of each frame the true and the chosen class of each pixel are kept.
-
-    `classes`: the names and the background's index.
-    """
+    """The settings' loss against soft targets; of each frame the true and the chosen class of each pixel are kept."""
 
     score = "dice_macro"
 
-    def __init__(
-        self, frozen: Frozen, settings: SegmentationSettings, classes: tuple[tuple[str, ...], int], device: torch.device
-    ) -> None:
-        self.settings, self.classes = settings, classes
-        names, self.background = classes
+    def __init__(self, frozen: Frozen, settings: SegmentationSettings, classes: Classes, device: torch.device) -> None:
+        self.settings, self.classes, names = settings, classes, classes.names
         if settings.augment != "none":
             refuse_unpaired(names, settings.annotations_path)
         super().__init__(frozen, settings, names, device)
@@ -64,8 +59,8 @@ class RegionTask(DecoderTask[RegionDataset]):
 
     def summarise(self, dataset: RegionDataset, kept: np.ndarray) -> Scores:
         """The mean Dice over the regions."""
-        confusion = confusion_matrices(kept[:, 0], kept[:, 1], len(self.classes[0]))
-        return {"dice_macro": region_scores(confusion.sum(0), *self.classes)["dice_macro"]}
+        confusion = confusion_matrices(kept[:, 0], kept[:, 1], len(self.classes.names))
+        return {"dice_macro": region_scores(confusion.sum(0), self.classes)["dice_macro"]}
 
     def chosen(self, logits: torch.Tensor, batch: Batch) -> np.ndarray:
         """The class of each pixel, uint8 [B, H, W], from logits [B, K, H, W].
@@ -73,9 +68,9 @@ class RegionTask(DecoderTask[RegionDataset]):
         As in prediction, only what the file fills of a frame has a say; the rest is background, as in the truth.
         """
         probabilities, decide = logits.softmax(1).cpu().numpy(), self.settings.decide
-        found = np.full((len(logits), *logits.shape[2:]), self.background, np.uint8)
+        found = np.full((len(logits), *logits.shape[2:]), self.classes.background, np.uint8)
         for place, (top, left, rows, columns) in enumerate(batch["content"].tolist()):
             inside = (slice(top, top + rows), slice(left, left + columns))
             frame = probabilities[place : place + 1, :, *inside]
-            found[place][inside] = chosen_classes(frame, decide, self.background)[0]
+            found[place][inside] = chosen_classes(frame, decide, self.classes.background)[0]
         return found

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from pycocotools import mask as coco_mask
 
+from src.classes import Classes
 from src.datasets.annotated_frames import match_frames
 from src.datasets.annotations import AnnotatedImage, Annotations, read_annotations
 from src.datasets.letterbox import letterbox
@@ -20,7 +21,8 @@ from src.datasets.source import Frame, Skipped
 from src.errors import UserError
 from src.settings import Modality
 
-NAMES = ["left_breast", "right_breast", "left_nipple", "neck", "ROI"]
+NAMES = ("left_breast", "right_breast", "left_nipple", "neck", "ROI")
+CLASSES = Classes(NAMES, 4)
 HEIGHT, WIDTH = 480, 640
 
 
@@ -50,14 +52,13 @@ def read(folder: Path, content: Any, background: str = "ROI") -> tuple[Any, dict
 def drawn(folder: Path, content: Any, size: tuple[int, int] = (HEIGHT, WIDTH)) -> np.ndarray:
     annotations, reasons = read(folder, content)
     assert not reasons
-    return draw_classes(annotations.images[0], annotations.background, size)
+    return draw_classes(annotations.images[0], annotations.classes.background, size)
 
 
 def test_class_index_is_category_id_minus_one(tmp_path: Path) -> None:
     content = coco(shape(1, box(0, 0, 100, 100)), shape(4, box(200, 200, 300, 300)))
     annotations, reasons = read(tmp_path, content)
-    assert annotations.class_names == tuple(NAMES)
-    assert annotations.background == 4
+    assert annotations.classes == CLASSES
     assert not reasons
     classes = drawn(tmp_path, content)
     assert (classes[50, 50], classes[250, 250], classes[400, 400]) == (0, 3, 4)
@@ -65,8 +66,8 @@ def test_class_index_is_category_id_minus_one(tmp_path: Path) -> None:
 
 def test_background_may_be_any_category(tmp_path: Path) -> None:
     annotations, _ = read(tmp_path, coco(shape(1, box(0, 0, 100, 100)), shape(4, box(0, 0, 9, 9))), "neck")
-    assert annotations.background == 3
-    classes = draw_classes(annotations.images[0], annotations.background, (HEIGHT, WIDTH))
+    assert annotations.classes.background == 3
+    classes = draw_classes(annotations.images[0], annotations.classes.background, (HEIGHT, WIDTH))
     assert set(np.unique(classes)) == {0, 3}
 
 
@@ -115,7 +116,7 @@ def test_ids_and_sizes_as_exporters_write_them(
         content["categories"] = [extra, *(item | {"supercategory": "torso"} for item in content["categories"])]
     annotations, reasons = read(tmp_path, content)
     assert reasons == {}
-    assert (annotations.class_names, annotations.background) == (plain.class_names, plain.background)
+    assert annotations.classes == plain.classes
     assert [image.as_plain() for image in annotations.images] == [image.as_plain() for image in plain.images]
 
 
@@ -123,11 +124,11 @@ def test_a_class_of_id_0_that_is_drawn_or_no_exporters_own_is_a_class(tmp_path: 
     for extra, category in ((GROUP, 0), ({"id": 0, "name": "right_nipple"}, 1)):
         content = coco(shape(category, box(0, 0, 100, 100)))
         content["categories"] = [extra, *(item | {"supercategory": "torso"} for item in content["categories"])]
-        assert read(tmp_path, content)[0].class_names == (extra["name"], *NAMES)
+        assert read(tmp_path, content)[0].classes.names == (extra["name"], *NAMES)
 
 
 def test_the_background_is_found_whatever_its_letters(tmp_path: Path) -> None:
-    assert read(tmp_path, coco(GOOD), "roi")[0].background == 4
+    assert read(tmp_path, coco(GOOD), "roi")[0].classes.background == 4
     content = coco(GOOD)
     content["categories"].append({"id": 6, "name": "roi"})
     with pytest.raises(UserError, match="no category is named 'Roi'"):
@@ -190,7 +191,7 @@ def test_declared_size_scales_the_regions(tmp_path: Path) -> None:
     expected[120:240, 160:320] = 0
     assert_array_equal(classes, expected)
     annotations, _ = read(tmp_path, content)
-    share = soft_target(annotations.images[0], 5, 4, letterbox((HEIGHT, WIDTH), (120, 160)))[0]
+    share = soft_target(annotations.images[0], CLASSES, letterbox((HEIGHT, WIDTH), (120, 160)))[0]
     expected = np.zeros((120, 160))
     expected[30:60, 40:80] = 1
     assert_allclose(share, expected, atol=1e-6)
@@ -210,7 +211,7 @@ def test_declared_size_scales_the_regions(tmp_path: Path) -> None:
 def test_soft_target_is_the_mean_of_4_by_4_pixels(polygons: list[tuple[int, list[tuple[int, int]]]]) -> None:
     shapes = [(index, [np.array(points, dtype=float)]) for index, points in polygons]
     image = AnnotatedImage("a.jpg", HEIGHT, WIDTH, shapes)
-    target = soft_target(image, 5, 4, letterbox((HEIGHT, WIDTH), (120, 160)))
+    target = soft_target(image, CLASSES, letterbox((HEIGHT, WIDTH), (120, 160)))
     one_hot = draw_classes(image, 4, (HEIGHT, WIDTH)) == np.arange(5)[:, None, None]
     assert target.dtype == np.float32
     assert_allclose(target, one_hot.reshape(5, 120, 4, 160, 4).mean((2, 4)), atol=1e-6)
@@ -219,7 +220,7 @@ def test_soft_target_is_the_mean_of_4_by_4_pixels(polygons: list[tuple[int, list
 
 def test_soft_target_at_the_declared_size_is_one_hot(tmp_path: Path) -> None:
     annotations, _ = read(tmp_path, coco(shape(1, box(100, 100, 301, 303))))
-    target = soft_target(annotations.images[0], 5, 4, letterbox((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
+    target = soft_target(annotations.images[0], CLASSES, letterbox((HEIGHT, WIDTH), (HEIGHT, WIDTH)))
     assert set(np.unique(target)) == {0, 1}
     assert_array_equal(target.argmax(0), draw_classes(annotations.images[0], 4, (HEIGHT, WIDTH)))
 
@@ -338,7 +339,7 @@ def test_images_that_share_their_id_are_left_out(tmp_path: Path) -> None:
 
 def test_a_declared_size_of_another_shape_needs_no_more_memory_than_it_declares() -> None:
     image = AnnotatedImage("a.jpg", 999_999, 50, [(0, [np.array([[0.0, 0], [50, 0], [50, 999_999], [0, 999_999]])])])
-    assert_array_equal(soft_target(image, 2, 1, letterbox((HEIGHT, WIDTH), (120, 160)))[0], 1)
+    assert_array_equal(soft_target(image, Classes(("region", "ROI"), 1), letterbox((HEIGHT, WIDTH), (120, 160)))[0], 1)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +370,7 @@ def test_absent_file(tmp_path: Path) -> None:
 def matched(*file_names: str) -> tuple[dict[str, str], dict[str, list[str]]]:
     polygon = [(0, [np.zeros((3, 2))])]
     annotations = Annotations(
-        ("region", "ROI"), 1, tuple(AnnotatedImage(name, HEIGHT, WIDTH, polygon) for name in file_names)
+        Classes(("region", "ROI"), 1), tuple(AnnotatedImage(name, HEIGHT, WIDTH, polygon) for name in file_names)
     )
     gray = ["0001/one.jpg", "0001/twice.jpg", "0002/twice.jpg", "0002/1/visit.jpg", "0002/2/visit.jpg"]
     gray += ["0003/twin.jpg", "0003/twin.jpeg"]
@@ -442,7 +443,7 @@ EXPORTED = (
 @pytest.mark.parametrize("name", EXPORTED)
 def test_the_names_that_exporters_make_are_understood(name: str) -> None:
     frames = [Frame("0001", Path(f"0001/{stem}.jpg"), stem) for stem in (DATABASE, "other")]
-    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(name, 4, 4, [(0, [])]),))
+    annotated = Annotations(Classes(("region", "ROI"), 1), (AnnotatedImage(name, 4, 4, [(0, [])]),))
     skipped = Skipped()
     assert list(match_frames({"gray": frames, "heat": []}, annotated, skipped)) == frames[:1]
     assert skipped.reasons == {}
@@ -459,7 +460,7 @@ def test_the_names_that_exporters_make_are_understood(name: str) -> None:
     ],
 )
 def test_a_name_that_is_not_certain_is_not_guessed(name: str, frames: list[str]) -> None:
-    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(name, 4, 4, [(0, [])]),))
+    annotated = Annotations(Classes(("region", "ROI"), 1), (AnnotatedImage(name, 4, 4, [(0, [])]),))
     skipped = Skipped()
     listed = [Frame("0001", Path(f"0001/{stem}.jpg"), stem) for stem in frames]
     assert match_frames({"gray": listed, "heat": []}, annotated, skipped) == {}

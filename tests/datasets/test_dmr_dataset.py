@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from src.classes import Classes
 from src.datasets.annotated_frames import match_frames
 from src.datasets.annotations import AnnotatedImage, Annotations
 from src.datasets.dmr_dataset import DMRDataset
@@ -239,7 +240,7 @@ def test_names_that_look_the_same_are_the_same(dmr: Folder) -> None:
     dmr.description(wide, "Diagnosis: Healthy")
     assert source.diagnoses(skipped) == {}
     assert skipped.reasons["patients whose folders' descriptions differ"] == [narrow]
-    annotated = Annotations(("region", "ROI"), 1, (AnnotatedImage(f"{wide}/{wide}1.jpg", 4, 4, [(0, [])]),))
+    annotated = Annotations(Classes(("region", "ROI"), 1), (AnnotatedImage(f"{wide}/{wide}1.jpg", 4, 4, [(0, [])]),))
     assert len(match_frames(source.all_frames, annotated, skipped)) == 2
 
 

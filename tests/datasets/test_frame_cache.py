@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from src.classes import Classes
 from src.datasets import frame_cache, images
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import FrameCache, open_cache, read_frame
@@ -88,7 +89,7 @@ def test_a_region_lies_where_it_is_seen_in_a_frame_of_another_aspect(tmp_path: P
     cache, _ = opened(tmp_path / "data")
     outline = np.array([[32.0, 48], [80, 48], [80, 96], [32, 96]])  # drawn at twice the size
     regions = {cache.frames[0]: AnnotatedImage(path.name, 192, 144, [(0, [outline])])}
-    batch = RegionDataset(cache, regions, ("spot", "background"), 1).everything()
+    batch = RegionDataset(cache, regions, Classes(("spot", "background"), 1)).everything()
     assert_allclose(batch["target"][0, 0], batch["frame"][0, 0] / 255, atol=0.3)
     assert batch["target"][0, 0].sum() == pytest.approx(6 * 6, rel=0.05)
 

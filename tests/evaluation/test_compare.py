@@ -10,6 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from src.classes import Classes
 from src.errors import UserError
 from src.evaluation import compare
 from src.evaluation.judging import judge_segmenter
@@ -22,7 +23,7 @@ from src.evaluation.predictions import (
 )
 from src.evaluation.region_colours import region_colour
 
-CLASSES = ("left_breast", "neck", "ROI"), 2
+CLASSES = Classes(("left_breast", "neck", "ROI"), 2)
 PATIENTS = [f"{number:04d}" for number in range(8)]
 
 

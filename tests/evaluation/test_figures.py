@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.classes import Classes
 from src.evaluation import figures
 from src.evaluation.calibration import reliability
 from src.evaluation.intervals import Interval
@@ -37,5 +38,5 @@ def test_reliability_diagram_of_few_and_many(tmp_path: Path, count: int) -> None
 
 def test_dice_boxes_of_present_and_absent_regions(tmp_path: Path) -> None:
     dice = np.array([[0.9, np.nan, np.nan], [0.8, np.nan, np.nan]])
-    figures.dice_boxes(dice, (NAMES, 1), tmp_path / "dice.png")
+    figures.dice_boxes(dice, Classes(NAMES, 1), tmp_path / "dice.png")
     assert is_picture(tmp_path / "dice.png")

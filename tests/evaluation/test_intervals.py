@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from src.classes import Classes
 from src.errors import UserError
 from src.evaluation.classification import binary_statistic, by_patient
 from src.evaluation.intervals import Interval, Statistic, paired_bootstrap, patient_bootstrap
@@ -64,7 +65,7 @@ def test_95_percent_intervals_of_mean_dice_cover_it_and_those_of_frames_do_not()
         frames = rng.integers(1, 6, size=80)
         patients = np.repeat(np.arange(80), frames)
         dice = np.repeat(rng.beta(16, 2, 80), frames) * rng.beta(38, 2, frames.sum())
-        scores = image_statistic({"dice": np.stack([dice, dice], 1)}, ["breast", "ROI"], 1)
+        scores = image_statistic({"dice": np.stack([dice, dice], 1)}, Classes(("breast", "ROI"), 1))
         statistic = only("image_dice_macro", scores)
         truth = 16 / 18 * 38 / 40
         hits += covers(patient_bootstrap(patients, statistic, rng, 300)["image_dice_macro"], truth)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.classes import Classes
 from src.errors import UserError
 from src.evaluation.predictions import (
     CLASSIFICATION_COLUMNS,
@@ -19,7 +20,7 @@ from src.evaluation.predictions import (
 )
 
 FRAMES = [("0001", "0001/a.jpg"), ("0002", "0002/b.jpg")]
-CLASSES = (("left", "right", "ROI"), 2)
+CLASSES = Classes(("left", "right", "ROI"), 2)
 MAPS = np.random.default_rng(0).integers(0, 3, (2, 2, 12, 16), np.uint8)
 
 

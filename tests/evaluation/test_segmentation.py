@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import metrics as sk
 
+from src.classes import Classes
 from src.evaluation.intervals import score
 from src.evaluation.segmentation import (
     confusion_matrices,
@@ -21,23 +22,23 @@ from src.evaluation.segmentation import (
     region_scores,
 )
 
-CLASSES = 4
-NAMES = ["breast", "nipple", "neck", "ROI"]
-MAPS = arrays(np.uint8, (3, 5, 6), elements=st.integers(0, CLASSES - 1))
+CLASSES = Classes(("breast", "nipple", "neck", "ROI"), 3)
+COUNT = len(CLASSES.names)
+MAPS = arrays(np.uint8, (3, 5, 6), elements=st.integers(0, COUNT - 1))
 
 
 @settings(deadline=None, max_examples=30)
 @given(truth=MAPS, predicted=MAPS)
 def test_confusion_and_dice_against_scikit_learn_and_counting(truth: np.ndarray, predicted: np.ndarray) -> None:
-    confusion = confusion_matrices(truth, predicted, CLASSES)
-    assert confusion.shape == (len(truth), CLASSES, CLASSES)
+    confusion = confusion_matrices(truth, predicted, COUNT)
+    assert confusion.shape == (len(truth), COUNT, COUNT)
     for image in range(len(truth)):
-        expected = sk.confusion_matrix(truth[image].ravel(), predicted[image].ravel(), labels=range(CLASSES))
+        expected = sk.confusion_matrix(truth[image].ravel(), predicted[image].ravel(), labels=range(COUNT))
         assert_array_equal(confusion[image], expected)
     dice, iou = dice_and_iou(confusion)
-    assert dice.shape == iou.shape == (len(truth), CLASSES)
+    assert dice.shape == iou.shape == (len(truth), COUNT)
     for image in range(len(truth)):
-        for index in range(CLASSES):
+        for index in range(COUNT):
             a, b = truth[image] == index, predicted[image] == index
             if not (a | b).any():
                 assert np.isnan(dice[image, index])
@@ -51,7 +52,7 @@ def test_absent_region_is_left_out_of_the_macro_scores(caplog: pytest.LogCapture
     truth = np.array([[[0, 0, 1, 3], [0, 0, 3, 3]]])
     predicted = np.array([[[0, 0, 3, 3], [0, 1, 3, 3]]])
     with caplog.at_level(logging.WARNING):
-        scores = region_scores(confusion_matrices(truth, predicted, CLASSES).sum(0), NAMES, 3)
+        scores = region_scores(confusion_matrices(truth, predicted, COUNT).sum(0), CLASSES)
     assert "neck" in caplog.text
     assert np.isnan(scores["dice/neck"])
     assert np.isnan(scores["iou/neck"])
@@ -66,14 +67,14 @@ def test_absent_region_is_left_out_of_the_macro_scores(caplog: pytest.LogCapture
 def test_background_stays_out_of_the_macro_scores() -> None:
     truth = np.array([[[0, 1, 2, 3, 3, 3]]])
     predicted = np.array([[[0, 1, 2, 0, 1, 2]]])
-    scores = region_scores(confusion_matrices(truth, predicted, CLASSES).sum(0), NAMES, 3)
+    scores = region_scores(confusion_matrices(truth, predicted, COUNT).sum(0), CLASSES)
     assert scores["dice/ROI"] == 0
     assert scores["dice_macro"] == pytest.approx(2 / 3)
 
 
 def test_background_alone_has_no_macro_score() -> None:
     nothing = np.full((1, 4, 4), 3)
-    scores = region_scores(confusion_matrices(nothing, nothing, CLASSES).sum(0), NAMES, 3)
+    scores = region_scores(confusion_matrices(nothing, nothing, COUNT).sum(0), CLASSES)
     assert np.isnan(scores["dice_macro"])
     assert np.isnan(scores["iou_macro"])
     assert scores["pixel_accuracy"] == scores["dice/ROI"] == 1
@@ -84,10 +85,10 @@ def test_background_alone_has_no_macro_score() -> None:
 def test_counts_of_frames_are_repeated_frames(truth: np.ndarray, predicted: np.ndarray, seed: int) -> None:
     counts = np.random.default_rng(seed).integers(0, 3, size=(4, len(truth)))
     counts[:, 0] += 1
-    confusion = confusion_matrices(truth, predicted, CLASSES)
-    found = pooled_statistic(confusion, NAMES, 3)(counts)
+    confusion = confusion_matrices(truth, predicted, COUNT)
+    found = pooled_statistic(confusion, CLASSES)(counts)
     for row, drawn in enumerate(counts):
-        expected = region_scores(np.repeat(confusion, drawn, axis=0).sum(0), NAMES, 3)
+        expected = region_scores(np.repeat(confusion, drawn, axis=0).sum(0), CLASSES)
         for name, value in expected.items():
             assert_allclose(found[name][row], value, err_msg=name)
 
@@ -108,7 +109,7 @@ def discs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def one_hot(maps: np.ndarray) -> torch.Tensor:
-    return torch.nn.functional.one_hot(torch.from_numpy(maps.astype(np.int64)), CLASSES).movedim(-1, 1)
+    return torch.nn.functional.one_hot(torch.from_numpy(maps.astype(np.int64)), COUNT).movedim(-1, 1)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning:monai")
@@ -116,9 +117,9 @@ def test_image_scores_are_those_of_monai() -> None:
     from monai import metrics
 
     truth, predicted = discs()
-    found = image_scores(truth, predicted, CLASSES, 3)
+    found = image_scores(truth, predicted, CLASSES)
     masks = one_hot(predicted), one_hot(truth)
-    limits = [2.0] * CLASSES
+    limits = [2.0] * COUNT
     expected = {
         "dice": metrics.compute_dice(*masks),
         "iou": metrics.compute_iou(*masks),
@@ -134,7 +135,7 @@ def test_border_scores_of_squares() -> None:
     truth, predicted = np.full((2, 1, 20, 30), 3, np.uint8)
     truth[0, 5:15, 5:15] = 0
     predicted[0, 5:15, 8:18] = 0
-    found = image_scores(truth, predicted, CLASSES, 3)
+    found = image_scores(truth, predicted, CLASSES)
     border = {(row, col) for row in range(5, 15) for col in range(5, 15) if row in (5, 14) or col in (5, 14)}
     moved = {(row, col + 3) for row, col in border}
     distances = [
@@ -152,7 +153,7 @@ def test_empty_regions_follow_their_rule() -> None:
     truth[0, 2:9, 2:9] = 0  # missed
     predicted[0, 20:25, 20:25] = 1  # made up
     truth[1, 2:9, 2:9] = predicted[1, 2:9, 2:9] = 2  # found exactly
-    found = image_scores(truth, predicted, CLASSES, 3)
+    found = image_scores(truth, predicted, CLASSES)
     for name in ("dice", "iou", "surface_dice"):
         assert_array_equal(found[name], [[0, 0, np.nan, np.nan], [np.nan, np.nan, 1, np.nan]])
     assert_array_equal(found["hausdorff95"], [[50, 50, np.nan, np.nan], [np.nan, np.nan, 0, np.nan]])
@@ -160,7 +161,7 @@ def test_empty_regions_follow_their_rule() -> None:
 
 def test_means_over_images_leave_absent_regions_out() -> None:
     values = np.array([[0.5, np.nan, np.nan, np.nan], [1.0, 0.4, np.nan, np.nan], [0.0, 0.8, np.nan, np.nan]])
-    statistic = image_statistic({"dice": values}, NAMES, 3)
+    statistic = image_statistic({"dice": values}, CLASSES)
     scores = score(statistic, 3)
     assert scores["image_dice/breast"] == pytest.approx(0.5)
     assert scores["image_dice/nipple"] == pytest.approx(0.6)

@@ -224,7 +224,7 @@ def test_annotations(place: Path, content: bytes) -> None:
         frames = [Frame("0001", Path("0001", f"{NAME}.jpg"), NAME), Frame("0002", Path("0002", "a.jpg"), "a")]
         match_frames({"gray": frames, "heat": []}, found, skipped)
         for image in found.images:
-            target = soft_target(image, len(found.class_names), found.background, letterbox(SIZE, SIZE))
+            target = soft_target(image, found.classes, letterbox(SIZE, SIZE))
             assert np.allclose(target.sum(0), 1, atol=1e-3)
 
     attempt("test_annotations", read)

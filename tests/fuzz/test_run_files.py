@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from src.classes import Classes
 from src.datasets import splits
 from src.datasets.frame_cache import open_cache
 from src.datasets.source import Frame, Skipped
@@ -148,7 +149,9 @@ def predictions(place: Path) -> list[bytes]:
     scores = {measure: np.full((2, 3), 0.5) for measure in MEASURES}
     tables = {
         CLASSIFICATION_COLUMNS: classification_rows("test", frames, [0, 1], np.array([0.25, 0.5]), {"0001": "2012"}),
-        SEGMENTATION_COLUMNS: segmentation_rows("test", frames, masks, 2 - masks, scores, (("a", "b", "ROI"), 2)),
+        SEGMENTATION_COLUMNS: segmentation_rows(
+            "test", frames, masks, 2 - masks, scores, Classes(("a", "b", "ROI"), 2)
+        ),
     }
     for number, (columns, rows) in enumerate(tables.items()):
         write_predictions(place / f"valid{number}.csv", columns, rows)
@@ -178,7 +181,7 @@ def test_predictions(place: Path, data: st.DataObject) -> None:
         lines = read_predictions(path)
         if "region" in lines[0]:
             regions = tuple(dict.fromkeys(line["region"] for line in lines))
-            class_maps(lines, ((*regions, "ROI"), len(regions)))
+            class_maps(lines, Classes((*regions, "ROI"), len(regions)))
 
     attempt("test_predictions", read)
 

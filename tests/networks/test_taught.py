@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.unet import UNet
+from src.classes import Classes
 from src.datasets.snapshots import palette_colours
 from src.errors import UserError
 from src.networks.features import TaughtEncoder, maps_of
@@ -24,7 +25,7 @@ def taught() -> Taught:
     torch.manual_seed(1)
     state = UNet(1, 3, 2).state_dict()
     names = ("left_breast", "right_breast", "ROI")
-    return Taught(state, names, 2, 2, (48, 64), "nothing", torch.randn(8), torch.rand(8) + 0.5, LEAST)
+    return Taught(state, Classes(names, 2), 2, (48, 64), "nothing", torch.randn(8), torch.rand(8) + 0.5, LEAST)
 
 
 def test_what_is_written_is_read(taught: Taught, tmp_path: Path) -> None:
@@ -79,8 +80,8 @@ def test_a_missing_or_a_cut_file_is_one_line(taught: Taught, tmp_path: Path) -> 
 def test_the_file_in_the_repository_is_small_and_whole() -> None:
     found = read_taught()
     assert SHIPPED.stat().st_size < 5 * 2**20
-    assert found.class_names[found.background] == "ROI"
-    assert {"left_nipple", "right_nipple", "neck"} < set(found.class_names)
+    assert found.classes.names[found.classes.background] == "ROI"
+    assert {"left_nipple", "right_nipple", "neck"} < set(found.classes.names)
 
 
 def test_levels_know_neither_gain_nor_modality() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.classes import Classes
 from src.errors import UserError
 from src.networks.taught import Taught, read_taught, write_taught
 from src.networks.tumours import TaughtTumours, read_tumours, write_tumours
@@ -87,11 +88,11 @@ def test_what_is_taught_can_be_read_and_its_features_are_standardised(tmp_path: 
     mean, std = feature_statistics(subject)
     assert mean.shape == std.shape == (8,)
     assert (std > 0).all()
-    said = (BACKGROUND, 2, (120, 160), "a few torsos", mean, std, (0.0,) * len(CLASSES))
-    taught = Taught(network.state_dict(), CLASSES, *said)
+    said = (Classes(CLASSES, BACKGROUND), 2, (120, 160), "a few torsos", mean, std, (0.0,) * len(CLASSES))
+    taught = Taught(network.state_dict(), *said)
     write_taught(taught, tmp_path / "regions.safetensors")
     read = read_taught(tmp_path / "regions.safetensors")
-    assert (read.class_names, read.base_channels, read.taught_on) == (CLASSES, 2, "a few torsos")
+    assert (read.classes.names, read.base_channels, read.taught_on) == (CLASSES, 2, "a few torsos")
     for name, value in network.state_dict().items():
         torch.testing.assert_close(read.state[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
 

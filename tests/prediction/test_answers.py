@@ -18,6 +18,7 @@ from PIL import Image
 from test_scripts import run_here
 
 import src
+from src.classes import Classes
 from src.datasets.letterbox import letterbox
 from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
@@ -52,7 +53,9 @@ def segmentation(name: str, warmer_left: float = 0.0, split: bool = False) -> Se
     values = np.random.default_rng(len(name)).normal(31, 0.4, labels.shape).astype(np.float32)
     values[:, : COLUMNS // 2] += np.float32(warmer_left)
     thermogram = Thermogram(PurePath(name), PurePath(f"{name}.txt"), values, "C")
-    return Segmentation(thermogram, None, None, labels, (0.9, 0.8, 0.7, 0.6, 0.99), NAMES, 4, (0.95, 0.9, 0.8, 0.75, 1))
+    return Segmentation(
+        thermogram, None, None, labels, (0.9, 0.8, 0.7, 0.6, 0.99), Classes(NAMES, 4), (0.95, 0.9, 0.8, 0.75, 1)
+    )
 
 
 def written(run: Path, out: Path, results: Sequence[Segmentation | Classification]) -> Path:

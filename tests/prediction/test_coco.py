@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
+from src.classes import Classes
 from src.datasets.annotations import read_annotations
 from src.datasets.region_targets import draw_classes
 from src.datasets.source import Skipped
@@ -32,18 +33,18 @@ def masks_of(coco: COCO, image: int, shape: tuple[int, int], background: int) ->
 def test_round_trip_on_the_truth_is_exact(phantom: Path, tmp_path: Path) -> None:
     truth = read_annotations(phantom / "52_instances_default.json", "ROI", Skipped())
     assert len(truth.images) >= 5
-    drawn = [draw_classes(image, truth.background, (image.height, image.width)) for image in truth.images]
-    regions = CocoRegions((truth.class_names, truth.background))
+    drawn = [draw_classes(image, truth.classes.background, (image.height, image.width)) for image in truth.images]
+    regions = CocoRegions(truth.classes)
     for image, labels in zip(truth.images, drawn, strict=True):
         regions.add(PurePath(image.file_name), labels)
     path = tmp_path / "regions.coco.json"
     path.write_text(json.dumps(regions.content), encoding="utf-8")
     coco = opened(path)
     again = read_annotations(path, "ROI", Skipped())
-    assert again.class_names == truth.class_names
+    assert again.classes == truth.classes
     for number, (labels, image) in enumerate(zip(drawn, again.images, strict=True), start=1):
-        assert np.array_equal(masks_of(coco, number, labels.shape, truth.background), labels)
-        assert np.array_equal(draw_classes(image, again.background, labels.shape), labels)
+        assert np.array_equal(masks_of(coco, number, labels.shape, truth.classes.background), labels)
+        assert np.array_equal(draw_classes(image, again.classes.background, labels.shape), labels)
     for annotation in coco.loadAnns(coco.getAnnIds()):
         mask = coco.annToMask(annotation).astype(bool)
         left, top, width, height = annotation["bbox"]
@@ -62,13 +63,13 @@ def test_run_lengths_are_those_of_the_obvious_loop(rows: int, columns: int, seed
                 runs.append(length)
                 inside, length = not inside, 0
             length += 1
-    regions = CocoRegions((("region", "rest"), 1))
+    regions = CocoRegions(Classes(("region", "rest"), 1))
     regions.add(PurePath("x.jpg"), 1 - mask.astype(np.uint8))
     assert [each["segmentation"]["counts"] for each in regions.annotations] == [[*runs, length]] * bool(mask.any())
 
 
 def test_what_cvat_asks_for_is_there() -> None:
-    regions = CocoRegions((("a", "ROI"), 1))
+    regions = CocoRegions(Classes(("a", "ROI"), 1))
     regions.add(PurePath("folder/x.jpg"), np.array([[0, 1], [1, 1]], np.uint8), [0.75, None])
     content = regions.content
     assert {"info", "licenses", "categories", "images", "annotations"} == content.keys()

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from src.classes import Classes
 from src.prediction.plausibility import AGREED, plausibility
 
 NAMES = ("left_breast", "right_breast", "left_nipple", "right_nipple", "left_armpit", "right_armpit", "ROI", "neck")
-CLASSES = (NAMES, 6)
+CLASSES = Classes(NAMES, 6)
 Places = dict[str, tuple[int, int, int]]
 TORSO: Places = {
     "left_armpit": (25, 35, 12),
@@ -74,9 +75,9 @@ def test_breasts_on_the_belly_and_exchanged_sides_are_asked_about() -> None:
 def test_crumbs_are_several_pieces_and_unknown_names_are_only_counted() -> None:
     labels = np.ones((60, 80), np.uint8)
     labels[::4, ::4] = 0
-    (found,) = plausibility(labels, (("a hand", "ROI"), 1))
+    (found,) = plausibility(labels, Classes(("a hand", "ROI"), 1))
     assert (found.pieces, found.warnings) == (2, ("in two pieces",))
-    (found,) = plausibility(labels * 0 + 1, (("a hand", "ROI"), 1))
+    (found,) = plausibility(labels * 0 + 1, Classes(("a hand", "ROI"), 1))
     assert (found.pieces, found.share, found.warnings) == (0, 0.0, ("not found",))
 
 

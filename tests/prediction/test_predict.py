@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageColor
 
 import src
+from src.classes import Classes
 from src.errors import UserError
 from src.evaluation.region_colours import region_colour
 from src.files import NameRefusedError, atomic_write
@@ -236,7 +237,7 @@ def test_an_overlay_shows_each_pixel_in_its_place() -> None:
     inside, border = labels == 0, np.zeros(gray.shape, bool)
     border[40:90, 380:460] = True
     border[41:89, 381:459] = False
-    result = Segmentation(from_array(gray), 0.5, 1.0, labels, (0.9, 0.9), ("left_breast", "ROI"), 1)
+    result = Segmentation(from_array(gray), 0.5, 1.0, labels, (0.9, 0.9), Classes(("left_breast", "ROI"), 1))
     shown = overlay(result)
     assert shown.shape == (300, 500, 3)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png(shown)))), shown)
@@ -303,11 +304,11 @@ def test_folded_networks_say_what_the_trained_ones_say(make_run: MakeRun) -> Non
 def test_measures_of_a_known_frame() -> None:
     labels = np.array([[0, 0, 1], [2, 2, 1]], np.uint8)
     values = np.array([[30, 32, 33], [0, 0, 35]], np.float32)
-    left, right = measure(labels, values, "C", (("left_breast", "right_breast", "ROI"), 2))
+    left, right = measure(labels, values, "C", Classes(("left_breast", "right_breast", "ROI"), 2))
     assert (left.area, left.mean, left.median, left.maximum, left.sd, left.unit) == (2, 31, 31, 32, 1, "C")
     (found,) = differences([left, right])
     assert (found.pair, found.area, found.mean, found.median, found.maximum) == ("breast", 0, -3, -3, -3)
-    (missing,) = differences(measure(labels * 0, values, "C", (("left_breast", "right_breast", "ROI"), 2)))
+    (missing,) = differences(measure(labels * 0, values, "C", Classes(("left_breast", "right_breast", "ROI"), 2)))
     assert (missing.area, missing.mean) == (None, None)
 
 

@@ -35,7 +35,7 @@ def test_one_torso_has_one_answer_whatever_it_comes_as(frame: np.ndarray) -> Non
     segmenter = src.load_segmenter(device="cpu")
     gray = segmenter.predict(frame)
     assert gray.labels.shape == frame.shape
-    assert (gray.labels != gray.background).mean() > 0.1
+    assert (gray.labels != gray.classes.background).mean() > 0.1
     degrees = 22 + frame.astype(np.float64) * 0.05
     colours = palette_colours("inferno")[frame]
     larger = cv2.resize(frame, (960, 720), interpolation=cv2.INTER_LINEAR)
@@ -119,7 +119,7 @@ def test_the_script_answers_on_a_fresh_clone(
         if row["warnings"]:
             assert f"{row['region'].replace('_', ' ')}: {row['warnings'].replace(';', ',')}" in page
     names = {category["name"] for category in json.loads((out / "regions.coco.json").read_text())["categories"]}
-    assert names == set(read_taught().class_names)
+    assert names == set(read_taught().classes.names)
     monkeypatch.undo()
     with pytest.raises(SystemExit):
         run_here("main_seg.py", "--mode", "predict", "--input", str(source), "--set", f"output_root={tmp_path}")

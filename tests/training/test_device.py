@@ -28,7 +28,7 @@ DECODER = {"decoder_modality": "heat", "encoder_modality": "heat", "base_channel
 def segmenter(places: dict[str, Path], frozen: Any, **fields: Any) -> Trainable:
     settings = SegmentationSettings(task="segmentation", **places, **COMMON, **DECODER, **fields)
     parts = build_regions(settings)
-    task = RegionTask(frozen, settings, (parts.train.class_names, parts.train.background), META)
+    task = RegionTask(frozen, settings, parts.train.classes, META)
     return DecoderTrainer(task, parts, settings)
 
 
