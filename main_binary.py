@@ -55,12 +55,12 @@ def train_and_test(
         shortcuts.record(run.results / "audit.json")
 
     # ---------------------------------------------------------------- model
-    encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
+    encoder, start = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
     task = DiagnosisTask(encoder, settings, device)
 
     # ---------------------------------------------------------------- training
     epochs = expected.epochs if expected else None
-    session.train(lambda: DecoderTrainer(task, parts, settings), blank, parts, task.latents.dtype, epochs)
+    session.train(lambda: DecoderTrainer(task, parts, settings), start, parts, task.latents.dtype, epochs)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

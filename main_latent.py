@@ -15,7 +15,7 @@ from src.networks import checkpoint as checkpoints
 from src.networks.build import new_encoder
 from src.settings import LatentSettings
 from src.training import distributed
-from src.training.engine import blank_checkpoint
+from src.training.engine import start_checkpoint
 from src.training.latent_export import show_latents
 from src.training.pretraining import EncoderTrainer, Pretraining
 from src.training.session import Session
@@ -48,9 +48,9 @@ def pretrain(settings: LatentSettings, arguments: cli.Arguments) -> None:
     if arguments.mode == "test":
         checkpoints.refuse_other_networks(checkpoints.load(run.best).settings, settings, run.best)
     else:
-        blank = blank_checkpoint(settings, parts)
+        start = start_checkpoint(settings, parts)
         trainer = partial(EncoderTrainer, pretraining, parts.train, parts.validation)
-        session.train(trainer, blank, parts, pretraining.dtype)
+        session.train(trainer, start, parts, pretraining.dtype)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

@@ -47,12 +47,12 @@ def train_and_test(settings: SegmentationSettings, arguments: cli.Arguments, exp
         parts = build_regions(settings, session.tested_split)
 
     # ---------------------------------------------------------------- model
-    encoder, blank = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
+    encoder, start = frozen_encoder(arguments.mode, arguments.encoder_ckpt_root, settings, parts, run)
     task = RegionTask(encoder, settings, parts.train.classes, device)
 
     # ---------------------------------------------------------------- training
     epochs = expected.epochs if expected else None
-    session.train(lambda: DecoderTrainer(task, parts, settings), blank, parts, task.latents.dtype, epochs)
+    session.train(lambda: DecoderTrainer(task, parts, settings), start, parts, task.latents.dtype, epochs)
 
     # ---------------------------------------------------------------- test
     if not distributed.writes():

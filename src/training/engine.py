@@ -76,7 +76,7 @@ def fit(task: Trainable, run: RunFolder, settings: RunSettings, state: Checkpoin
     """Train until `max_epochs` or until `patience` epochs brought none that is better on validation.
 
     Each epoch ends with checkpoints/last.pty and metrics.jsonl written, and dmr_run.pty when it is the best so far; a
-    long epoch also writes last.pty in between. `state` is what `resumed` found, or a blank one with what every
+    long epoch also writes last.pty in between. `state` is what `resumed` found, or the start, which holds what every
     checkpoint repeats: settings, patients, encoder.
 
     Raises `Stopped` after Ctrl-C or SIGTERM, with all that was done in last.pty; what is resumed from there ends as if
@@ -184,7 +184,7 @@ def _write_copies(state: Checkpoint, run: RunFolder) -> None:
     write_text(run.logs / "metrics.jsonl", "".join(lines))
 
 
-def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
+def start_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
     """What every checkpoint of a run repeats, before the first epoch."""
     validation = sorted(set(parts.validation.patients))
     patients = sorted({*parts.train.patients, *validation})
@@ -192,8 +192,8 @@ def blank_checkpoint(settings: Settings, parts: Parts[D]) -> Checkpoint:
     return Checkpoint({}, recorded, patients, validation, data=parts.digests(), class_names=names)
 
 
-def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
-    """Where the run stopped; `blank` where it has not begun, which is logged.
+def resumed(run: RunFolder, start: Checkpoint) -> Checkpoint:
+    """Where the run stopped; `start` where it has not begun, which is logged.
 
     Raises `UserError` where what the run is made of has changed since: settings, patients, frames, labels or encoder,
     and where its checkpoint of the best epoch is gone.
@@ -204,12 +204,12 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
                 f"{run.last}: gone, and {run.best.name} beside it is no state to go on from; --overwrite starts afresh"
             )
         logger.warning("%s: nothing to resume there, starting afresh", run.last)
-        return blank
+        return start
     state = checkpoints.load(run.last)
     is_copied = state.best_epoch == state.epoch and state.begun is None  # then `fit` writes the best one again
     if state.best_epoch and not is_copied and checkpoints.load(run.best).epoch != state.best_epoch:
         raise UserError(f"{run.best}: not of epoch {state.best_epoch}, which was the best; --overwrite starts afresh")
-    changed = _changed(state, blank)
+    changed = _changed(state, start)
     if changed or state.optimizer is None:
         raise UserError(
             f"{run.last}: cannot resume, changed are: {'; '.join(changed) or 'no optimizer state'}; "
@@ -217,31 +217,31 @@ def resumed(run: RunFolder, blank: Checkpoint) -> Checkpoint:
         )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return replace(state, settings=blank.settings, data=blank.data, class_names=blank.class_names)
+    return replace(state, settings=start.settings, data=start.data, class_names=start.class_names)
 
 
-def _changed(state: Checkpoint, blank: Checkpoint) -> list[str]:
+def _changed(state: Checkpoint, start: Checkpoint) -> list[str]:
     """In words, what of a run's making is otherwise than when its checkpoint was written."""
     then_settings = with_defaults(state.settings)
     # A schedule is spread over all epochs, those before too.
-    kinds = (Kind.MACHINE, Kind.LENGTH) if blank.settings.get("schedule", "constant") == "constant" else (Kind.MACHINE,)
-    may_change = fields_of(TASKS[blank.settings["task"]], *kinds)
+    kinds = (Kind.MACHINE, Kind.LENGTH) if start.settings.get("schedule", "constant") == "constant" else (Kind.MACHINE,)
+    may_change = fields_of(TASKS[start.settings["task"]], *kinds)
     changed = [
         f"{key}: {then_settings.get(key)} then, {value} now"
-        for key, value in blank.settings.items()
+        for key, value in start.settings.items()
         if key not in may_change and then_settings.get(key) != value
     ]
     changed += [f"{found}, which {WAS_REMOVED}" for found in removed(state.settings, of_training=True)]
-    trained = [set(of.patients) - set(of.validation) for of in (state, blank)]
-    validated = [set(of.validation) for of in (state, blank)]
+    trained = [set(of.patients) - set(of.validation) for of in (state, start)]
+    validated = [set(of.validation) for of in (state, start)]
     for what, (then, now) in (("patients trained on", trained), ("validation patients", validated)):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
     if state.data:  # older checkpoints have none
-        changed += [f"{what}: others now" for what, digest in blank.data.items() if state.data.get(what) != digest]
-    if state.class_names not in ([], blank.class_names):
-        changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(blank.class_names)} now")
-    if not checkpoints.same_weights(state.encoder, blank.encoder):
+        changed += [f"{what}: others now" for what, digest in start.data.items() if state.data.get(what) != digest]
+    if state.class_names not in ([], start.class_names):
+        changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(start.class_names)} now")
+    if not checkpoints.same_weights(state.encoder, start.encoder):
         changed.append("encoder: another one now")
     return changed
 

@@ -12,7 +12,7 @@ from src.networks.build import Frozen, frozen_input, random_encoder
 from src.networks.checkpoint import Checkpoint
 from src.networks.features import TaughtEncoder
 from src.settings import DecoderSettings
-from src.training.engine import blank_checkpoint
+from src.training.engine import start_checkpoint
 from src.training.run_folder import RunFolder
 
 
@@ -29,25 +29,25 @@ def frozen_encoder(
         checkpoints.refuse_other_networks(trained.settings, settings, run.best)
         _refuse_other_classes(trained, parts.train, run)
         return frozen_input(settings, trained, run.best), trained
-    blank = blank_checkpoint(settings, parts)
+    start = start_checkpoint(settings, parts)
     if not settings.needs_encoder:
         if settings.decoder_input in ("levels", "features"):
-            blank.palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
-        frozen = frozen_input(settings, blank, run.best)
+            start.palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
+        frozen = frozen_input(settings, start, run.best)
         if settings.decoder_input == "features":  # kept with the run: those that ship may become better
-            blank.encoder = frozen.state_dict()
-        return frozen, blank
+            start.encoder = frozen.state_dict()
+        return frozen, start
     folder = root or settings.output_root
     encoder, pretrained = checkpoints.load_encoder(folder, settings.encoder_modality, settings.encoder)
     if isinstance(encoder, TaughtEncoder):  # which saw no patient's frame: no split is asked for
         palette = assumed_palette(parts.train, parts.test.patients, settings.palette)
-        blank = replace(blank, encoder=encoder.state_dict(), palette=palette)
-        return frozen_input(settings, blank, run.best), blank
+        start = replace(start, encoder=encoder.state_dict(), palette=palette)
+        return frozen_input(settings, start, run.best), start
     if settings.decoder_input == "random":
         encoder = random_encoder(encoder)
-        return encoder, replace(blank, encoder=encoder.state_dict())
+        return encoder, replace(start, encoder=encoder.state_dict())
     checkpoints.refuse_leak(pretrained, set(parts.test.patients), settings.transductive)
-    return encoder, replace(blank, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
+    return encoder, replace(start, encoder=encoder.state_dict(), encoder_patients=pretrained.patients)
 
 
 def _refuse_other_classes(trained: Checkpoint, dataset: FrameDataset, run: RunFolder) -> None:

@@ -48,21 +48,21 @@ class Session:
     def train(
         self,
         make: Callable[[], Trainable],
-        blank: Checkpoint,
+        start: Checkpoint,
         parts: Parts[Any],
         dtype: torch.dtype,
         epochs: int | None = None,
     ) -> None:
-        """Train what `make` makes, from `blank` or, with `--resume`, from where the run stopped; nothing in a test.
+        """Train what `make` makes, from `start` or, with `--resume`, from where the run stopped; nothing in a test.
 
         It ends after `epochs` where they are given; a schedule stays that of all `max_epochs`.
         """
         if self.arguments.mode != "train":
             return
-        state = resumed(self.run, blank) if self.arguments.resume else blank
+        state = resumed(self.run, start) if self.arguments.resume else start
         trainable = make()  # which may refuse its settings: before an earlier run is removed
         if distributed.writes():
-            self.run.begin(self.settings, sys.argv, state is blank, dtype)
+            self.run.begin(self.settings, sys.argv, state is start, dtype)
             parts.save_split(self.run.split)
         until = self.settings if epochs is None else self.settings.model_copy(update={"max_epochs": epochs})
         fit(trainable, self.run, until, state)

@@ -16,7 +16,7 @@ from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.settings import LatentSettings
 from src.training import distributed
-from src.training.engine import blank_checkpoint
+from src.training.engine import start_checkpoint
 from src.training.latent_export import show_latents
 from src.training.memory import peak_memory_mb
 from src.training.session import Session
@@ -45,7 +45,7 @@ def take_taught(session: Session, settings: LatentSettings, parts: Parts[FrameDa
                 "encoder: taught: knows frames of %d x %d, not of %d x %d; consider image_size",
                 *(*taught.image_size, *parts.train.image_size),
             )
-        state = replace(blank_checkpoint(settings, parts), model=TaughtEncoder.from_taught(taught).state_dict())
+        state = replace(start_checkpoint(settings, parts), model=TaughtEncoder.from_taught(taught).state_dict())
         state = replace(state, patients=[], validation=[], palette=palette)
         run.begin(settings, sys.argv, True, torch.float32)
         parts.save_split(run.split)
