@@ -41,7 +41,7 @@ def changed_views(
         changed, matrix = _changed(x)
     logits = torch.cat([logits_of(part).float().cpu() for part in torch.split(changed, at_once)])
     with torch.autocast("cpu", enabled=False):
-        back = sampled(logits, grid_of(_inverse(matrix).cpu(), logits))
+        back = sampled(logits, grid_of(_inverse(matrix.cpu()), logits))
     return list(torch.split(back, len(x)))
 
 

@@ -143,7 +143,12 @@ class Trained:
 
     @property
     def side_by_side(self) -> int:
-        """Batches that may be computed at a time, for the memory that they take."""
+        """Batches that may be computed at a time: on a CPU for the memory that they take, on a GPU one.
+
+        Threads that compute on Apple's at once end the process, and CUDA's linear algebra cannot be begun by several.
+        """
+        if self.device.type != "cpu":
+            return 1
         return max(1, PIXELS_AT_ONCE // (self.at_once * self.size[0] * self.size[1]))
 
     def frame_of(self, thermogram: Thermogram, notes: Skipped | None = None) -> Frame:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,12 @@ def test_one_torso_has_one_answer_whatever_it_comes_as(frame: np.ndarray) -> Non
         assert (segmenter.predict(other).labels == gray.labels).mean() > 0.98
     shrunk = cv2.resize(segmenter.predict(larger).labels, (640, 480), interpolation=cv2.INTER_NEAREST)
     assert (shrunk == gray.labels).mean() > 0.98
+
+
+def test_threads_share_a_cpu_and_take_turns_on_a_gpu() -> None:
+    trained = load_shipped("cpu")
+    assert trained.side_by_side > 1
+    assert [replace(trained, device=torch.device(kind)).side_by_side for kind in ("cuda", "mps")] == [1, 1]
 
 
 def test_a_mirrored_frame_has_the_mirrored_answer(frame: np.ndarray) -> None:
