@@ -152,7 +152,7 @@ def main() -> None:
     run_help = "a run folder of main_binary.py or main_seg.py (default: the segmenter that ships)"
     parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help=run_help)
     parser.add_argument("--format", choices=tuple(SUFFIXES), required=True, dest="form")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run's folder export")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: in the run's folder export, or here")
     flags = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for library in ("torch.onnx", "onnxscript", "onnx_ir"):
