@@ -26,7 +26,7 @@ _SYSTEM = re.compile(
 _SECOND_LENS = re.compile(r"dc[_-]\d+.*|(.*[ _.-])?(visible|visual|daylight)([ _.-].*)?", re.IGNORECASE)
 
 _MASKS = re.compile(r"mask|segment|ground.?truth", re.IGNORECASE)
-_WRITTEN = ("prediction.json", "legend.csv")  # beside pictures of frames, by every prediction
+_WRITTEN = ("prediction.json", "frames.csv")  # beside pictures of frames, by every prediction
 
 
 def foreign(path: PurePath, root: Path) -> tuple[str, PurePath] | None:

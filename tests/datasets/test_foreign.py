@@ -68,7 +68,7 @@ def folder_of_a_nas(dmr: Folder) -> Path:
     (dmr.root / "0001" / "masks").mkdir()
     (dmr.root / "0001" / "masks" / "T0001.1.1.S.2012-10-01.01.jpg").write_bytes(picture.read_bytes())
     earlier = dmr.root / "predictions"
-    for name in ("prediction.json", "legend.csv", "pictures/T0001.1.1.S.2012-10-01.00.jpg", "overlays/T0001.png"):
+    for name in ("prediction.json", "frames.csv", "pictures/T0001.1.1.S.2012-10-01.00.jpg", "overlays/T0001.png"):
         (earlier / name).parent.mkdir(parents=True, exist_ok=True)
         (earlier / name).write_bytes(picture.read_bytes())
     return picture

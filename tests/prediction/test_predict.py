@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO
 from urllib.parse import unquote
 
@@ -21,6 +21,7 @@ from PIL import Image, ImageColor
 
 import src
 from src.classes import Classes
+from src.datasets.foreign import PREDICTIONS, foreign
 from src.errors import UserError
 from src.evaluation.region_colours import region_colour
 from src.files import NameRefusedError, atomic_write
@@ -201,6 +202,7 @@ def test_classification_tells_probability_calibration_and_threshold(
         assert row["reaches_threshold"] == ("yes" if probability >= 0.4 else "no")
     record = json.loads((tmp_path / "out" / "prediction.json").read_text(encoding="utf-8"))
     assert any("false colours" in reason for reason in record["left_out_or_changed"])
+    assert foreign(PurePath("out", "pictures"), tmp_path) == (PREDICTIONS, PurePath("out"))  # no frames of a later one
 
 
 def test_one_file_and_the_default_output(make_run: MakeRun, folder: Path) -> None:
