@@ -217,7 +217,7 @@ def _whole_or_absent(out: Path) -> Iterator[None]:
     was_there = out.exists()
     try:
         yield
-    except (UserError, OSError):
+    except Exception:  # whatever it was, a GPU without memory among it
         shutil.rmtree(out, ignore_errors=True)  # a second error would hide why
         if was_there:
             out.mkdir(exist_ok=True)

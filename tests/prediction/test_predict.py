@@ -158,14 +158,21 @@ def test_what_threads_make_comes_in_order_and_few_are_begun() -> None:
         assert list(found) == [number**2 for number in range(1, 40)]
 
 
-@pytest.mark.parametrize("empty_before", [True, False])
-def test_a_full_disk_leaves_no_half_prediction(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_before: bool
+@pytest.mark.parametrize(
+    ("error", "empty_before"),
+    [
+        (UserError("No space left on device"), True),
+        (UserError("No space left on device"), False),
+        (torch.OutOfMemoryError("CUDA out of memory"), False),
+    ],
+)
+def test_what_fails_half_way_leaves_no_half_prediction(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, empty_before: bool
 ) -> None:
     @contextmanager
     def full(path: Path) -> Iterator[BinaryIO]:
         if path.parent.name == "labels":
-            raise UserError(f"{path}: cannot write: No space left on device")
+            raise error
         with atomic_write(path) as file:
             yield file
 
@@ -175,7 +182,7 @@ def test_a_full_disk_leaves_no_half_prediction(
     monkeypatch.setattr(run_module, "atomic_write", full)
     (tmp_path / "in").mkdir()
     Image.fromarray(np.full((48, 64), 9, np.uint8)).save(tmp_path / "in" / "a.jpg")
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(type(error), match=str(error)):
         predict_files(make_run("segmentation"), "segmentation", tmp_path / "in", out, "cpu")
     assert out.exists() == empty_before
     assert not list(out.glob("*"))
