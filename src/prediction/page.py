@@ -116,6 +116,7 @@ def _with_regions(base: Card, result: Segmentation) -> Card:
     sure = {each.pair: each.mean for each in result.differences if not result.doubts(each.pair)}
     return replace(
         base,
+        fact=f"{base.fact} Found at a second look, at the negative too.".strip() if result.second else base.fact,
         doubts=tuple(result.warnings),
         kinds=tuple(dict.fromkeys((*base.kinds, *warnings))),
         agreement=None if least is None else round(least[1], 4),

@@ -93,6 +93,8 @@ class Segmentation(Result):
     agreement: tuple[float | None, ...] = ()
     """Of each class, the mean Dice with the predictions of the mirror image and of two changed copies, 0 to 1; None
     where none of them has it."""
+    second: bool = False
+    """Whether it is the answer of a second look, at the frame's negative too (`src.prediction.shipped`)."""
 
     @property
     def body(self) -> NDArray[np.bool_]:
@@ -223,7 +225,7 @@ class Segmenter(_Predictor[Segmentation]):
         sums = np.bincount(labels.ravel(), weights=chosen.ravel(), minlength=len(self.classes.names))
         means = tuple(float(total / n) if n else None for total, n in zip(sums, counts, strict=True))
         base = thermogram, outputs.distance, self.distance_threshold
-        return Segmentation(*base, labels, means, self.classes, outputs.agreement)
+        return Segmentation(*base, labels, means, self.classes, outputs.agreement, outputs.second)
 
 
 class Classifier(_Predictor[Classification]):

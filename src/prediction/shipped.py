@@ -46,11 +46,12 @@ class ShippedSegmenter(Trained):
         own = first.logits[doubted]
         looks = [own, *(view[doubted] for view in first.views), negative.logits, *negative.views]
         answers = own, (own + negative.logits) / 2, torch.stack(looks).mean(0)
-        logits = first.logits.clone()
+        logits, second = first.logits.clone(), [False] * len(before)
         for index, place in enumerate(doubted):
             counts = [self.implausible(answer[index], first.boxes[place]) for answer in answers]
-            logits[place] = answers[counts.index(min(counts))][index]  # of equally good ones the first
-        return replace(first, logits=logits)
+            best = counts.index(min(counts))  # of equally good ones the first
+            logits[place], second[place] = answers[best][index], best > 0
+        return replace(first, logits=logits, second=tuple(second))
 
     def implausible(self, logits: torch.Tensor, box: Letterbox) -> int:
         """How many breasts are not as anatomy allows, by logits [K, H, W] of one frame, on its own pixels."""

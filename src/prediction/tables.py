@@ -39,6 +39,7 @@ frames.csv
   warnings               those of its regions
   distance, distance_threshold, unlike_training
                          how far it is from the training data, and whether that is further than 99% of such frames are
+  second_look            of the weights that ship: whether the answer is that of a second look, at the negative too
   models_taught          of a trained run: how many of its models were trained or chosen on the patient, where the path
                          tells who it is; what these say of the frame is no test of them
 
@@ -107,7 +108,8 @@ def frame_row(result: Result, known: Identity) -> Row:
         "distance_threshold": result.distance_threshold,
         "unlike_training": _word(result.unlike_training),
     }
-    return row | asdict(known)
+    row |= asdict(known)
+    return row | {"second_look": _word(result.second)} if isinstance(result, Segmentation) else row
 
 
 def feature_rows(result: Classification, known: Identity) -> list[Row]:

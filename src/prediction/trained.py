@@ -61,6 +61,8 @@ class Said:
     distances: list[float | None]
     """How far each frame is from those of training; None where the run had too few to tell."""
     explained: Explained | None = None
+    second: tuple[bool, ...] = ()
+    """Of each frame, whether it is the answer of a second look; () where none is taken."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Outputs:
     agreement: tuple[float | None, ...] = ()
     """Of each class (`src.prediction.agreement`); none for a diagnosis."""
     explained: Explained | None = None
+    second: bool = False
+    """As in `Said`."""
 
 
 OUT_OF_FOLD = "patient, by the models of k-fold that had not seen the patient"
@@ -169,7 +173,7 @@ class Trained:
             maps = [logits, *(view[place] for view in said.views)]
             agreed = agreement(maps, box, self.decide, self.record.classes.background, self.least) if said.views else ()
             explained = said.explained and Explained(*(each[place] for each in said.explained))
-            found.append(Outputs(logits, box, distance, agreed, explained))
+            found.append(Outputs(logits, box, distance, agreed, explained, bool(said.second) and said.second[place]))
         return found
 
     @torch.inference_mode()

@@ -76,6 +76,7 @@ def test_a_missed_breast_is_found_at_the_second_look_and_none_is_invented(
     frame = segmenter.frame_of(from_array(levels))
     once, twice = Trained.say(segmenter, [frame]), segmenter.say([frame])
     assert torch.equal(once.logits, twice.logits) != mended
+    assert any(twice.second) == mended
     found = [segmenter.implausible(said.logits[0], frame[1]) for said in (once, twice)]
     assert found == [2 - breasts + mended, 2 - breasts]
 
