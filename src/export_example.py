@@ -51,7 +51,8 @@ def example(trained: Trained, form: Format, name: str) -> str:
         constants += [f"THRESHOLD, TEMPERATURE = {scores.get('threshold')!r}, {scores.get('temperature')!r}"]
     looks = " at its first look" if trained.run is None else ""  # a second one takes more than the file
     parts = [
-        f'"""Answers as --mode predict does{looks}: python {{this file}} {arguments}. Needs numpy, opencv and {library}.\n\n'
+        f'"""Answers as --mode predict does{looks}: python {{this file}} {arguments}.\n\n'
+        f"Needs numpy, opencv and {library}. "
         'Research software: no medical device, no diagnosis. Left is left in the picture.\n"""\n',
         "from __future__ import annotations\n",
         "import sys\nfrom dataclasses import dataclass\nfrom pathlib import Path\n",
