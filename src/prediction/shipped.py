@@ -45,12 +45,13 @@ class ShippedSegmenter(Trained):
         negative = super().say([(255 - frames[place][0], first.boxes[place]) for place in doubted])
         own = first.logits[doubted]
         looks = [own, *(view[doubted] for view in first.views), negative.logits, *negative.views]
-        answers = own, (own + negative.logits) / 2, torch.stack(looks).mean(0)
+        answers = (own + negative.logits) / 2, torch.stack(looks).mean(0)
         logits, second = first.logits.clone(), [False] * len(before)
         for index, place in enumerate(doubted):
-            counts = [self.implausible(answer[index], first.boxes[place]) for answer in answers]
-            best = counts.index(min(counts))  # of equally good ones the first
-            logits[place], second[place] = answers[best][index], best > 0
+            least = before[place]
+            for answer in answers:
+                if (count := self.implausible(answer[index], first.boxes[place])) < least:
+                    logits[place], second[place], least = answer[index], True, count
         return replace(first, logits=logits, second=tuple(second))
 
     def implausible(self, logits: torch.Tensor, box: Letterbox) -> int:
