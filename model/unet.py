@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.checkpoint import checkpoint
+
+from model.frugal import convolved, normalised
 
 
 class DoubleConv(nn.Module):
@@ -34,10 +36,10 @@ class DoubleConv(nn.Module):
         if not (self.frugal and self.training and torch.is_grad_enabled()):
             y: torch.Tensor = self.double_conv(join(*maps))
             return y
-        conv, norm, relu, conv_2, norm_2, relu_2 = self.double_conv
-        y = _frame_by_frame(lambda *frame: conv(join(*frame)), *maps)
-        y = _computed_again(lambda y: _frame_by_frame(conv_2, relu(norm(y))), norm, y)
-        return _computed_again(lambda y: relu_2(norm_2(y)), norm_2, y)
+        conv, norm, _, conv_2, norm_2, _ = cast(Any, self.double_conv)
+        y = convolved(join, maps, conv.weight)
+        y = normalised(norm, F.relu, y, conv_2.weight)
+        return normalised(norm_2, F.relu, y)
 
 
 class Down(nn.Module):
@@ -169,12 +171,6 @@ def _computed_again(run: Callable[..., torch.Tensor], owner: nn.Module, *maps: t
 
     y: torch.Tensor = checkpoint(run, *maps, use_reentrant=False, context_fn=contexts)
     return y
-
-
-def _frame_by_frame(run: Callable[..., torch.Tensor], *maps: torch.Tensor) -> torch.Tensor:
-    """`run(*maps)` of each frame by itself, computed again in the backward pass: for layers that do not mix frames."""
-    frames = zip(*(torch.split(values, 1) for values in maps), strict=True)
-    return torch.cat([checkpoint(run, *frame, use_reentrant=False) for frame in frames])
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
+import torch.distributed.nn.functional  # before `join`: imported after it, its defaults would hold the group for good
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.frugal import normalised
 from src.datasets.torch_datasets import Batch
 
 Losses = dict[str, torch.Tensor]  # scalars by name, means over the batch; 'loss' is the one that is minimised
@@ -147,29 +148,10 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         """x [B, C, H, W], B may be 0 -> normalised [B, C, H, W]."""
         if not self.training:
             return super().forward(x)
-        values = x.float()
-        count = torch.tensor([float(x.numel() // x.shape[1])], device=x.device)
-        sums = _sum_over_all(torch.cat((values.sum((0, 2, 3)), count)))
-        mean = sums[:-1] / sums[-1]
-        centred = values - mean[:, None, None]
-        variance = _sum_over_all(centred.square().sum((0, 2, 3))) / sums[-1]
-        self._track(mean.detach(), variance.detach() * (sums[-1] / (sums[-1] - 1)).detach())
-        scale = self.weight * (variance + self.eps).rsqrt()
-        normalised: torch.Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
-        return normalised.to(x.dtype)
+        return normalised(self, nn.Identity(), x)
 
-    @torch.no_grad()
-    def _track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-
-
-def _sum_over_all(values: torch.Tensor) -> torch.Tensor:
-    """The sum over all processes; its gradient is that of every process's use of it."""
-    total: torch.Tensor = differentiable.all_reduce(values)  # type: ignore[no-untyped-call]
-    return total
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes."""
+        values = values.clone()
+        dist.all_reduce(values)
+        return values
