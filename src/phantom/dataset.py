@@ -228,6 +228,7 @@ def write_phantom(
     }
     write_json(out / RECORD_FILE, {"arguments": arguments, "patients": record})
     (out / PARTIAL_FILE).unlink()
+    log.info("%s: %d patients, regions of %d in %s", out, patients, len(labelled), ANNOTATION_FILE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
