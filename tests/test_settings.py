@@ -254,6 +254,13 @@ def test_numbers_are_those_of_yaml_1_2(write_yaml: Writer, latent: list[str]) ->
     assert settings.train_share == pytest.approx(0.7)
 
 
+@pytest.mark.parametrize("word", ["on", "off", "auto"])
+def test_words_that_yaml_has_for_true_and_false_are_those_that_are_accepted(tmp_path: Path, word: str) -> None:
+    base = REPOSITORY / "config" / "dmr_seg_h_enc_h_dec.yaml"
+    found = load(base, [f"dataset_path={tmp_path}", f"checkpoint_activations={word}"])
+    assert found.model_dump()["checkpoint_activations"] == word
+
+
 def test_overrides_win(write_yaml: Writer, latent: list[str]) -> None:
     path = write_yaml(*latent, "seed: 1", "batch_size: nonsense")
     overrides = ["seed=5", "batch_size=4", "learning_rate=1e-2", "train_val_ratio=6:4", "views=[1, 2]", "seed=6"]

@@ -1,9 +1,9 @@
 """The settings of the two decoders: healthy or sick, and seven regions."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from src.settings.common import Modality, Settings
 from src.settings.fields import DecoderName, LossName, Names, OfData, OfLoss, OfMachine, OfNetwork, OfTraining, Weights
@@ -69,6 +69,12 @@ class DecoderSettings(Settings):
     checkpoint_activations: OfMachine[Literal["auto", "on", "off"]] = "auto"
     """Compute the UNet's activations twice instead of keeping them: auto where a batch would not fit into memory, or
     take more than 10 GB of a GPU."""
+
+    @field_validator("checkpoint_activations", mode="before")
+    @classmethod
+    def _as_word(cls, value: Any) -> Any:
+        """YAML reads on and off as true and false."""
+        return {True: "on", False: "off"}[value] if type(value) is bool else value
 
     @model_validator(mode="after")
     def _go_together(self) -> "DecoderSettings":

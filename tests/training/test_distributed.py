@@ -69,13 +69,15 @@ def test_two_processes_pretrain_as_one(encoders: dict[int, Path]) -> None:
 
 
 def test_two_processes_train_a_decoder_as_one(encoders: dict[int, Path], phantom: Path, tmp_path: Path) -> None:
+    """Though the two compute activations again, a frame at a time."""
     found = []
     for processes in (1, 2):
         root = tmp_path / str(processes)
         root.mkdir()
         (root / "split.json").write_bytes((encoders[1] / "split.json").read_bytes())
         places = ["--encoder-ckpt-root", str(encoders[1]), "--set", f"dataset_path={phantom}", f"output_root={root}"]
-        train("main_seg.py", processes, [*places, *DECODER], tmp_path)
+        again = f"checkpoint_activations={'on' if processes == 2 else 'off'}"
+        train("main_seg.py", processes, [*places, *DECODER, again], tmp_path)
         (run,) = root.glob("dmr_runs_*")
         found.append(losses(run, "train/loss") + losses(run, "val/loss"))
         assert len((run / "results" / "predictions.csv").read_text(encoding="utf-8").splitlines()) > 1
