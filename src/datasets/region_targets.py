@@ -23,18 +23,26 @@ def draw_classes(image: AnnotatedImage, background: int, size: tuple[int, int]) 
     return np.ascontiguousarray(canvas)
 
 
+def draw_for(image: AnnotatedImage, classes: Classes, box: Letterbox) -> np.ndarray:
+    """`draw_classes` on a canvas for `soft_target`, of whose pixels each has a share in one of the box's frame.
+
+    It is the nearest whole multiple of the box's content to the declared size: 480 x 640 for a heat frame of 120 x 160,
+    as the paper draws them.
+    """
+    rows, columns = box.content
+    factor = max(1, round(min(image.height / rows, image.width / columns)))
+    return draw_classes(image, classes.background, (rows * factor, columns * factor))
+
+
 def soft_target(image: AnnotatedImage, classes: Classes, box: Letterbox) -> np.ndarray:
     """Share of each class in every pixel of the box's frame, float32 [K, H, W], summing to 1 over the classes.
 
-    The shapes are drawn on a canvas that is the nearest whole multiple of the box's content to the declared size (480 x
-    640 for a heat frame of 120 x 160, as the paper draws them) and averaged in floating point. What the frame was
-    filled up with is background: a region that reaches the border ends there.
+    What is drawn is averaged in floating point. What the frame was filled up with is background: a region that reaches
+    the border ends there.
     """
-    size = box.content
-    factor = max(1, round(min(image.height / size[0], image.width / size[1])))
-    drawn = draw_classes(image, classes.background, (size[0] * factor, size[1] * factor))
+    drawn = draw_for(image, classes, box)
     shares = [
-        cv2.resize((drawn == index).astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        cv2.resize((drawn == index).astype(np.float32), box.content[::-1], interpolation=cv2.INTER_AREA)
         for index in range(len(classes.names))
     ]
     target = np.zeros((len(classes.names), *box.frame), np.float32)

@@ -20,7 +20,7 @@ from src.classes import NO_CLASSES, Classes
 from src.datasets import splits
 from src.datasets.annotations import AnnotatedImage
 from src.datasets.frame_cache import CHANNELS, FrameCache
-from src.datasets.region_targets import soft_target
+from src.datasets.region_targets import draw_for, soft_target
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name, recognised_palette
 from src.datasets.source import Frame, Unit
 from src.datasets.splits import Division, Split
@@ -171,12 +171,13 @@ class RegionDataset(FrameDataset):
 
     def lost_regions(self) -> list[tuple[Frame, str]]:
         """Frame and class of each region of which no pixel is left: covered, outside of the frame or too small."""
-        return [
-            (frame, self.classes.names[index])
-            for row, frame in zip(self.rows, self.frames, strict=True)
-            for index in sorted({index for index, _ in self.regions[frame].shapes})
-            if not self._target(row)[index].any()
-        ]
+        found = []
+        for row, frame in zip(self.rows, self.frames, strict=True):
+            image = self.regions[frame]
+            drawn = draw_for(image, self.classes, self.cache.box(row))
+            indices = sorted({index for index, _ in image.shapes})
+            found += [(frame, self.classes.names[index]) for index in indices if not (drawn == index).any()]
+        return found
 
     def _labels(self) -> list[Any]:
         images = (self.regions[frame] for frame in self.frames)

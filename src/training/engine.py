@@ -49,7 +49,7 @@ def choose_device(name: str) -> torch.device:
 def make_repeatable(seed: int) -> None:
     """Seed torch's global generator, which draws initial weights, and take deterministic kernels where they exist."""
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a tenth of a step
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,64 +29,8 @@ DECODER = [
 ]
 
 
-def by_two(script: str, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script in two processes under torchrun."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *torchrun, str(REPOSITORY / script), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150)
-
-
-def train(script: str, processes: int, arguments: list[str], cwd: Path) -> None:
-    """Train in this process or in two."""
-    if processes == 1:
-        run_here(script, *arguments)
-    else:
-        done = by_two(script, arguments, cwd)
-        assert done.returncode == 0, done.stderr
-
-
-def losses(run: Path, key: str) -> list[float]:
-    lines = (run / "logs" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)[key] for line in lines]
-
-
-@pytest.fixture(scope="module")
-def encoders(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
-    """Output roots of a pretraining by 1 and by 2 processes: batches of 7 and 1 frames, so shares of 4, 3, 1 and 0."""
-    roots = {}
-    for processes in (1, 2):
-        roots[processes] = tmp_path_factory.mktemp(f"by{processes}")
-        places = [f"dataset_path={phantom}", f"output_root={roots[processes]}", "train_val_ratio=8:2"]
-        places.append("min_steps_per_epoch=1")
-        train("main_latent.py", processes, ["--set", *places, *ENCODER], roots[processes])
-    return roots
-
-
-def test_two_processes_pretrain_as_one(encoders: dict[int, Path]) -> None:
-    one, two = (encoders[processes] / "dmr_runs" for processes in (1, 2))
-    assert losses(two, "train/loss") == pytest.approx(losses(one, "train/loss"), rel=1e-4)
-    # A bias before BatchNorm has no gradient but rounding, which AdamW makes whole steps of: validation drifts by it.
-    assert losses(two, "val/loss") == pytest.approx(losses(one, "val/loss"), rel=1e-3)
-
-
-def test_two_processes_train_a_decoder_as_one(encoders: dict[int, Path], phantom: Path, tmp_path: Path) -> None:
-    """Though the two compute activations again, a frame at a time."""
-    found = []
-    for processes in (1, 2):
-        root = tmp_path / str(processes)
-        root.mkdir()
-        (root / "split.json").write_bytes((encoders[1] / "split.json").read_bytes())
-        places = ["--encoder-ckpt-root", str(encoders[1]), "--set", f"dataset_path={phantom}", f"output_root={root}"]
-        again = f"checkpoint_activations={'on' if processes == 2 else 'off'}"
-        train("main_seg.py", processes, [*places, *DECODER, again], tmp_path)
-        (run,) = root.glob("dmr_runs_*")
-        found.append(losses(run, "train/loss") + losses(run, "val/loss"))
-        assert len((run / "results" / "predictions.csv").read_text(encoding="utf-8").splitlines()) > 1
-    assert found[1] == pytest.approx(found[0], rel=1e-4)
-
-
-LEAVES_A_CYCLE = """
-import atexit, sys
+SCRIPTS = """
+import atexit, json, runpy, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
@@ -93,11 +38,15 @@ from src.training import distributed
 
 @atexit.register  # before the processes join, so that it runs after they left
 def left_running():
-    names = [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    tasks = Path("/proc/self/task")
+    names = [task.joinpath("comm").read_text().strip() for task in tasks.iterdir()] if tasks.is_dir() else []
     print([name for name in names if "gloo" in name])
 
-distributed.join(torch.device("cpu"))
-model = torch.nn.Linear(2, 1)
+for sys.argv in json.loads(sys.argv[2]):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+assert distributed.processes() == 2
+
+model = torch.nn.Linear(2, 1)  # what outlives the script
 step = distributed.share_work(model, lambda batch: {"loss": model(batch["x"]).mean()})
 step({"x": torch.ones(2, 2), "frame": [0, 1], "total": 4})["loss"].backward()
 cycle = [step]
@@ -106,13 +55,71 @@ del step, cycle
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed on Linux only")
-def test_no_thread_of_the_group_outlives_the_script(tmp_path: Path) -> None:
-    script = tmp_path / "leaves_a_cycle.py"
-    script.write_text(LEAVES_A_CYCLE, encoding="utf-8")
-    done = by_two(str(script), [str(REPOSITORY)], tmp_path)
+def by_two(script: str, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in two processes under torchrun."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [sys.executable, *torchrun, str(REPOSITORY / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=150)
+
+
+def losses(run: Path, key: str) -> list[float]:
+    lines = (run / "logs" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)[key] for line in lines]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Output roots of trainings by one process and by two, and what the two said."""
+
+    one: Path
+    two: Path
+    said: str
+
+
+@pytest.fixture(scope="module")
+def trained(phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """An encoder, and a decoder on that of one process: batches of 7 and 1 frames, so shares of 4, 3, 1 and 0.
+
+    Two processes do one after the other, as each start of them takes seconds.
+    """
+    one, two = (tmp_path_factory.mktemp(f"by{processes}") for processes in (1, 2))
+
+    def commands(root: Path) -> list[list[str]]:
+        places = ["--set", f"dataset_path={phantom}", f"output_root={root}"]
+        split = ["train_val_ratio=8:2", "min_steps_per_epoch=1"]
+        again = f"checkpoint_activations={'on' if root == two else 'off'}"
+        decoder = ["--encoder-ckpt-root", str(one), *places, *DECODER, again]
+        return [["main_latent.py", *places, *split, *ENCODER], ["main_seg.py", *decoder]]
+
+    for command in commands(one):
+        run_here(*command)
+    script = two / "scripts.py"
+    script.write_text(SCRIPTS, encoding="utf-8")
+    listed = json.dumps([[str(REPOSITORY / name), *arguments] for name, *arguments in commands(two)])
+    done = by_two(str(script), [str(REPOSITORY), listed], two)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("[]") == 2, done.stdout
+    return Trained(one, two, done.stdout)
+
+
+def test_two_processes_pretrain_as_one(trained: Trained) -> None:
+    one, two = (root / "dmr_runs" for root in (trained.one, trained.two))
+    assert losses(two, "train/loss") == pytest.approx(losses(one, "train/loss"), rel=1e-4)
+    # A bias before BatchNorm has no gradient but rounding, which AdamW makes whole steps of: validation drifts by it.
+    assert losses(two, "val/loss") == pytest.approx(losses(one, "val/loss"), rel=1e-3)
+
+
+def test_two_processes_train_a_decoder_as_one(trained: Trained) -> None:
+    """Though the two compute activations again, a frame at a time."""
+    one, two = (root / "dmr_runs_seg_h_enc_h_dec" for root in (trained.one, trained.two))
+    for key in ("train/loss", "val/loss"):
+        assert losses(two, key) == pytest.approx(losses(one, key), rel=1e-4)
+    for run in (one, two):
+        assert len((run / "results" / "predictions.csv").read_text(encoding="utf-8").splitlines()) > 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed on Linux only")
+def test_no_thread_of_the_group_outlives_the_script(trained: Trained) -> None:
+    assert trained.said.count("[]") == 2, trained.said
 
 
 def test_a_process_that_dies_ends_the_run_with_its_error(phantom: Path, tmp_path: Path) -> None:
