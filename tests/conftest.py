@@ -12,10 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 from PIL import Image
-from undrawn import draw_nothing
 
 from src.networks import precision
-from src.phantom.dataset import write_phantom
 
 pytest_plugins = ["trained_runs"]
 
@@ -33,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Force what `precision: auto` finds, in this process and in those of --numprocesses, which get the option too."""
+    config.option.loadscopereorder = False  # of pytest-xdist, which would begin with the files of most tests
     forced, detected = config.getoption("--bfloat16"), precision._multiplies_bf16
     if forced is not None:
         found = forced == "on" if forced != "other" else not detected(torch.device("cpu"))
@@ -42,6 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
             return found
 
         precision._multiplies_bf16 = multiplies_bf16
+
+
+LONGEST = ("test_scripts", "test_distributed", "test_benchmarks", "test_report", "test_export", "test_recipe")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no process of --numprocesses is left with one of them alone."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -69,6 +76,8 @@ def _figures_are_drawn_in_a_few_files(request: pytest.FixtureRequest) -> Iterato
     """They take most of a tiny training: those of the files above, of all kinds of runs, are enough."""
     with pytest.MonkeyPatch.context() as patch:
         if request.module.__name__.rpartition(".")[2] not in DRAWING:
+            from undrawn import draw_nothing  # with matplotlib: a second of the process that only starts the others
+
             draw_nothing(patch)
         yield
 
@@ -162,6 +171,8 @@ def write_yaml(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A phantom of twelve patients, written once; read it, never write to it."""
+    from src.phantom.dataset import write_phantom
+
     folder = tmp_path_factory.mktemp("phantom") / "data"
     write_phantom(folder, 12, seed=3, annotated=0.6)
     return folder
