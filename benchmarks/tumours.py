@@ -62,14 +62,19 @@ def as_frames(levels: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def pictures_of(finder: TumourFinder, frames: torch.Tensor, others: torch.Tensor | None = None) -> torch.Tensor:
-    """Both breasts [N, 2, OF_A_SIDE, SIDE, SIDE] as the network sees them; of `others`, where those of `frames` lie."""
+def regions_of(finder: TumourFinder, frames: torch.Tensor) -> torch.Tensor:
+    """Where the network sees the regions of frames, as `TumourFinder.regions`."""
+    return torch.cat([finder.regions(finder.levels(batch)) for batch in torch.split(frames, AT_ONCE)])
+
+
+@torch.inference_mode()
+def pictures_of(finder: TumourFinder, frames: torch.Tensor, regions: torch.Tensor | None = None) -> torch.Tensor:
+    """Both breasts [N, 2, OF_A_SIDE, SIDE, SIDE] as the network sees them; those of `regions`, where they are given."""
     found = []
-    for batch, shown in zip(
-        torch.split(frames, AT_ONCE), torch.split(frames if others is None else others, AT_ONCE), strict=True
-    ):
-        regions = finder.regions(finder.levels(batch))
-        found.append(finder.tumours.pictures(finder.levels(shown), regions).seen)
+    for start in range(0, len(frames), AT_ONCE):
+        levels = finder.levels(frames[start : start + AT_ONCE])
+        where = finder.regions(levels) if regions is None else regions[start : start + AT_ONCE]
+        found.append(finder.tumours.pictures(levels, where).seen)
     return torch.cat(found)
 
 
@@ -138,7 +143,7 @@ def detectability(auc: float) -> float:
 class Healthy:
     """The patients to test on, before they get a tumour."""
 
-    frames: torch.Tensor
+    regions: torch.Tensor
     pictures: torch.Tensor
     evidence: np.ndarray
     of_runs: Mapping[str, np.ndarray]  # what each run says of them
@@ -163,12 +168,12 @@ def row(
     runs: Mapping[str, Classifier],
 ) -> list[str]:
     """What is found of tumours of one depth and diameter, as COLUMNS say, and by each run."""
-    count = len(healthy.frames)
+    count = len(healthy.regions)
     levels = [
         gray_levels(SEED, index, cell) for index in tqdm(range(count), desc="{:g} mm deep, {:g} mm".format(*cell))
     ]
     sick = as_frames(levels)
-    warmer = pictures_of(finder, healthy.frames, sick) - healthy.pictures
+    warmer = pictures_of(finder, sick, healthy.regions) - healthy.pictures
     height = float(warmer[:, :, WIDE].flatten(1).amax(1).median()) / healthy.texture
     linear = linear_auc(healthy.pictures, warmer, covariance)
     found = evidence(finder, sick)
@@ -203,7 +208,8 @@ def main() -> None:
     levels = [gray_levels(SEED, index, None) for index in tqdm(range(flags.patients), desc="healthy")]
     frames = as_frames(levels)
     of_runs = {name: probabilities(run, levels) for name, run in runs.items()}
-    healthy = Healthy(frames, pictures_of(finder, frames), evidence(finder, frames), of_runs)
+    regions = regions_of(finder, frames)
+    healthy = Healthy(regions, pictures_of(finder, frames, regions), evidence(finder, frames), of_runs)
     print(f"texture of {flags.patients} phantom patients: median {healthy.texture:.2f}")
     if flags.frames is not None:
         low, median, high = np.nanquantile(texture(pictures_of(finder, real_frames(flags.frames))), (0.1, 0.5, 0.9))

@@ -172,7 +172,7 @@ def test_a_tumour_that_stands_out_is_found_by_all_observers(
 ) -> None:
     monkeypatch.setattr(tumours, "DEPTHS", (5.0,))
     monkeypatch.setattr(tumours, "DIAMETERS", (30.0,))
-    monkeypatch.setattr("sys.argv", ["tumours", "--patients", "20", "--known", "40"])
+    monkeypatch.setattr("sys.argv", ["tumours", "--patients", "20", "--known", "20"])
     tumours.main()
     cells = [cell.strip() for cell in capsys.readouterr().out.strip().splitlines()[-1].split("|")]
     assert cells[1:4] == ["5", "30", "1.08"]
