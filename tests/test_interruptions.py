@@ -7,8 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from soak import compare
@@ -17,7 +19,7 @@ from test_scripts import TINY_DECODER, TINY_ENCODER, run_here
 
 from src.networks import checkpoint as checkpoints
 from src.settings import REPOSITORY
-from src.training import engine, memory
+from src.training import decoder_trainer, engine, memory
 from src.training.epoch import Progress
 from src.training.run_folder import RunFolder
 
@@ -141,36 +143,38 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one_with_any_number_of_worker
     assert compare(undisturbed[script], run.root.parent) == []
 
 
-STOPPED_IN_VALIDATION = """
-import os, runpy, signal, sys
-from src.training import decoder_trainer
-evaluate, times = decoder_trainer.evaluate, 0
-def counted(*arguments, **named):
-    global times
-    times += 1
-    if times == 2:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return evaluate(*arguments, **named)
-decoder_trainer.evaluate = counted
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
 def test_a_stop_in_validation_saves_the_weights_that_training_goes_on_with(
     undisturbed: dict[str, Path], train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(*arguments: str) -> None:  # such a signal ends the process
-        command = [sys.executable, "-c", STOPPED_IN_VALIDATION, *arguments]
-        found = subprocess.run(command, cwd=REPOSITORY, timeout=120, capture_output=True, text=True)
-        assert found.returncode == 128 + signal.SIGTERM, found.stderr
+    evaluate, times = decoder_trainer.evaluate, 0
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules[__name__], "run_here", stopped)
-        root = train(SEGMENTER, "validating")
+        patched.setattr(decoder_trainer, "evaluate", counted)
+        assert in_a_copy(lambda: train(SEGMENTER, "validating")) == 128 + signal.SIGTERM
+    root = run_of(undisturbed[SEGMENTER]).root.parents[2] / "validating" / SEGMENTER
     assert checkpoints.load(run_of(root).last).begun is not None
     train(SEGMENTER, "validating", ("--resume",))
     assert compare(undisturbed[SEGMENTER], root) == []
+
+
+def in_a_copy(run: Callable[[], object]) -> int:
+    """What a copy of this process ends with, for what ends it: a new one would need seconds to import torch."""
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    try:
+        run()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)  # nothing of pytest's goes on here
 
 
 def interrupt(*_: object) -> None:
