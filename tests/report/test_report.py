@@ -2,10 +2,14 @@
 
 import base64
 import csv
+import inspect
+import io
 import json
+import pickle
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ import yaml
 
 from src.audit.audit import audit
 from src.errors import UserError
+from src.evaluation import figures
 from src.files import write_json
 from src.report import page
 from src.report.curves import PAGE_COLOURS
@@ -135,6 +140,29 @@ def segmenter(run: Path, regions: tuple[str, ...] = ("left_breast", "neck")) -> 
     write_csv(run / "results" / "predictions.csv", rows)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _figures_of_the_same_values_are_drawn_once() -> Iterator[None]:
+    """Drawing takes most of a page, and nearly all pages here show the same few values."""
+    drawn: dict[tuple[str, bytes], bytes] = {}
+
+    def once(function: Callable[..., None], known: inspect.Signature, *values: Any) -> None:
+        arguments = known.bind(*values).arguments
+        target = arguments.pop("target")
+        key = function.__name__, pickle.dumps(arguments)
+        if key not in drawn:
+            function(**arguments, target=(stream := io.BytesIO()))
+            drawn[key] = stream.getvalue()
+        target.write(drawn[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in list(vars(figures).items()):
+            if inspect.isfunction(function) and not name.startswith("_"):
+                known = inspect.signature(function)
+                if "target" in known.parameters:
+                    patch.setattr(figures, name, partial(once, function, known))
+        yield
+
+
 def parsed(root: Path) -> Parsed:
     return Parsed(page.report(root, COMMANDS))
 
@@ -200,9 +228,9 @@ def test_a_missing_interval_and_a_missing_score_say_why(tmp_path: Path) -> None:
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     classifier(tmp_path / H_H, annotation_file=HOSTILE)
     segmenter(tmp_path / SEG, (HOSTILE, "neck"))
-    figures = tmp_path / H_H / "results" / "figures"
-    figures.mkdir()
-    (figures / '"><script>alert(1)<.png').write_bytes(PIXEL)
+    pictures = tmp_path / H_H / "results" / "figures"
+    pictures.mkdir()
+    (pictures / '"><script>alert(1)<.png').write_bytes(PIXEL)
     traits = [{"trait": HOSTILE, "warns": True, "auc": {"interval": {"reason": HOSTILE}}}]
     audit = {"traits": traits, "warnings": [HOSTILE], "strata": [HOSTILE], "same_in_all": [HOSTILE], "reason": HOSTILE}
     write(tmp_path / H_H / "results" / "audit.json", audit)
