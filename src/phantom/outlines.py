@@ -11,6 +11,7 @@ from src.phantom.shape import BACKGROUND, CLASSES, HEIGHT, WIDTH, Mask, Shape
 SCALE = 4
 FRAME_HEIGHT, FRAME_WIDTH = HEIGHT * SCALE, WIDTH * SCALE
 SMALLEST = 600  # pixels of a frame: of a smaller region too little is seen to draw it
+_NEAR, _STEP = 6 * SCALE, 32  # pixels of a frame: further from a region nothing of it is left once it is blurred
 
 Polygon = NDArray[np.float64]  # [P, 2] as (x, y) in the frame
 Frame = NDArray[np.float32]  # [FRAME_HEIGHT, FRAME_WIDTH], in C unless said otherwise
@@ -42,9 +43,19 @@ def _interest(shape: Shape) -> Mask:
 
 def _trace(mask: Mask) -> Polygon | None:
     """The outline of a mask's largest piece, within a pixel of the frame; None where hardly anything of it is seen."""
-    smooth = cv2.GaussianBlur(enlarged(mask), (0, 0), 0.75 * SCALE) > 0.5
-    contours, _ = cv2.findContours(smooth.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not mask.any():
+        return None
+    (top, bottom), (left, right) = (_around(np.flatnonzero(mask.any(axis=axis)) * SCALE) for axis in (1, 0))
+    smooth = cv2.GaussianBlur(enlarged(mask)[top:bottom, left:right], (0, 0), 0.75 * SCALE) > 0.5
+    seen = smooth.astype(np.uint8)
+    contours, _ = cv2.findContours(seen, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(left, top))
     largest = max(contours, key=cv2.contourArea, default=None)
     if largest is None or cv2.contourArea(largest) < SMALLEST:
         return None
     return np.asarray(cv2.approxPolyDP(largest, 0.8, True)[:, 0], np.float64)
+
+
+def _around(places: NDArray[np.intp]) -> tuple[int, int]:
+    """From where to where a frame has something near these places, in the steps in which a processor adds them up."""
+    first, last = int(places[0]) - _NEAR, int(places[-1]) + SCALE + _NEAR
+    return max(first // _STEP * _STEP, 0), -(-last // _STEP) * _STEP

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from fuzzing import ODD_VALUES, attempt, damaged, damaged_json, fuzzed, mutated
@@ -127,13 +128,22 @@ def test_checkpoint(place: Path, content: bytes) -> None:
         assert found[0](torch.zeros(1, 1, 8, 8)).shape[-2:] == (8, 8)
 
 
+@pytest.fixture
+def whole_runs(make_run: Callable[..., Path]) -> dict[str, tuple[RunFolder, dict[Path, bytes]]]:
+    """A run of each task, and its files' content."""
+    runs = {task: RunFolder(make_run(task)) for task in ("segmentation", "classification")}
+    return {task: (run, {path: path.read_bytes() for path in (run.best, run.prediction)}) for task, run in runs.items()}
+
+
 @fuzzed(40)
 @given(data=st.data())
-def test_trained_run(make_run: Callable[..., Path], data: st.DataObject) -> None:
-    run = RunFolder(make_run(data.draw(st.sampled_from(("segmentation", "classification")))))
+def test_trained_run(whole_runs: dict[str, tuple[RunFolder, dict[Path, bytes]]], data: st.DataObject) -> None:
+    run, files = whole_runs[data.draw(st.sampled_from(("segmentation", "classification")))]
     path = data.draw(st.sampled_from((run.best, run.prediction)))
-    content = torch.load(path, weights_only=True)
-    path.write_bytes(saved(data.draw(mutated([content], ODD_TENSORS))))
+    for each, content in files.items():
+        each.write_bytes(content)
+    whole = torch.load(path, weights_only=True)
+    path.write_bytes(saved(data.draw(mutated([whole], ODD_TENSORS))))
 
     def read() -> None:
         read_prediction_record(run.prediction, "a command")
