@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _ABSENT = re.compile(r"[-+]?(nan|inf|ol|-*)|#?n/?a|null|none|\*+|[<>].*", re.IGNORECASE)
 _NOT_MEASURED = re.compile(r"[-+]?(nan|inf|ol)", re.IGNORECASE)  # of these, what is no name before a row's numbers
 _UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
+_IN_UNITS = "°º℃℉CFK"  # of these each has one
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
 _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
@@ -82,7 +83,10 @@ def plain_text(raw: bytes) -> str:
         text = text.translate({0x2212: "-", 0xA0: " ", 0x202F: " "})  # a minus sign, blanks that do not break
     if '"' in text:
         text = re.sub(r'"([^"\r\n]*)"', lambda cell: cell[1].replace(",", "."), text)
-    return _UNIT.sub("", re.sub(r"\r*\n|\r", "\n", text))
+    # Looking for what is not there at all takes most of the time, but for single characters.
+    if "\r" in text:
+        text = re.sub(r"\r*\n|\r", "\n", text)
+    return _UNIT.sub("", text) if any(sign in text for sign in _IN_UNITS) else text
 
 
 def begins_with_matrix(text: str) -> bool:

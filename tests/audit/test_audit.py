@@ -31,7 +31,7 @@ def settings_for(data: Path, **more: object) -> ClassificationSettings:
 
 
 def test_every_planted_shortcut_is_found(tmp_path: Path) -> None:
-    write_phantom(tmp_path / "data", 48, seed=5, annotated=0.0, plants=PLANTS)
+    write_phantom(tmp_path / "data", 32, seed=5, annotated=0.0, plants=PLANTS)
     result = run_audit(settings_for(tmp_path / "data"))
     assert {SHOWS[plant] for plant in PLANTS} <= warned(result)
     assert len(result.warnings) == len(warned(result))
