@@ -132,6 +132,9 @@ FORMS = {
     "a unit in each cell": [";".join(f"{value} \N{DEGREE SIGN}C" for value in row) for row in BODY],
     "statistics below": [*written(), "", "Max;33,0", "Mean;26,1"],
     "lines with names": [f"Line {n};{row}" for n, row in enumerate(written(), 1)],
+} | {
+    f"{sign} behind each number": [";".join(f"{value}{sign}" for value in row) for row in BODY]
+    for sign in ("C", "F", "K", "\N{MASCULINE ORDINAL INDICATOR}", "\N{DEGREE FAHRENHEIT}")
 }
 
 
