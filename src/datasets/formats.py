@@ -1,11 +1,11 @@
-"""The files of a folder to import: what each one is, and which of them hold the same bytes."""
+"""The files of a folder: what each one is, whose temperatures count, and which of them hold the same bytes."""
 
 import hashlib
 import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -22,11 +22,11 @@ from src.datasets.dmr_dataset import DESCRIPTION, is_snapshot
 from src.datasets.foreign import FOLDER, foreign
 from src.datasets.images import LOSSY, SUFFIXES, is_colour, read_image, read_numbers
 from src.datasets.layouts import UNKNOWN_DATE
-from src.datasets.matrices import TEXTS, looks_like_matrix
-from src.datasets.radiometric import is_radiometric
+from src.datasets.matrices import TEXTS, looks_like_matrix, read_temperatures
+from src.datasets.radiometric import is_radiometric, read_radiometric
 from src.datasets.snapshots import PHOTOGRAPHS, is_photograph
 from src.datasets.source import Skipped, walk
-from src.datasets.temperatures import celsius
+from src.datasets.temperatures import Temperatures, celsius
 from src.errors import RefusedError, UserError, refuse_failing_device
 from src.files import open_plain
 
@@ -116,6 +116,15 @@ def inspect_file(path: Path) -> tuple[Role, str]:
     if suffix in Image.registered_extensions():
         raise ValueError(f"pictures of a format that is not read ({', '.join(SUFFIXES)} are)")
     raise ValueError("files of another kind")
+
+
+def temperatures_of(files: Mapping[Role, Path]) -> tuple[Role, Temperatures] | None:
+    """Which of a frame's files its temperatures come from, and themselves; UserError where it cannot be read."""
+    if "matrix" in files:
+        return "matrix", read_temperatures(files["matrix"])
+    if "radiometric" in files:  # cameras resolve some hundredths
+        return "radiometric", Temperatures(np.round(read_radiometric(files["radiometric"]), 3))
+    return None
 
 
 def about_frames(role: Role) -> str:

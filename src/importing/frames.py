@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.datasets.dmr_dataset import SNAP, is_snapshot
-from src.datasets.formats import Role
+from src.datasets.formats import Role, temperatures_of
 from src.datasets.images import picture_bytes, read_image
-from src.datasets.matrices import gray_levels, matrix_bytes, read_temperatures
-from src.datasets.radiometric import read_radiometric
+from src.datasets.matrices import gray_levels, matrix_bytes
 from src.datasets.snapshots import encode_jpeg, is_of_no_palette, make_snapshot, read_gray
-from src.datasets.temperatures import Temperatures
 from src.errors import UserError
 from src.files import atomic_write
 from src.importing.plan import Plan, PlannedFrame
@@ -98,7 +96,7 @@ def _outputs(
     files = {role: source / path for role, path in frame.files.items()}
     temperatures = None
     try:
-        temperatures = _temperatures(files)
+        temperatures = temperatures_of(files)
     except UserError as error:
         if not {"gray", "heat"} & files.keys():
             raise
@@ -128,16 +126,6 @@ def _outputs(
         if not is_snapshot(files["heat"]) and is_of_no_palette(np.asarray(read_image(files["heat"]).convert("RGB"))):
             remarks.append("pictures in colours of no known palette, taken for heat maps")
         yield _Output(f"{SNAP}.jpg", picture_bytes(files["heat"]), "heat")
-
-
-def _temperatures(files: dict[Role, Path]) -> tuple[Role, Temperatures] | None:
-    """Where the temperatures come from, and themselves."""
-    if "matrix" in files:
-        return "matrix", read_temperatures(files["matrix"])
-    if "radiometric" not in files:
-        return None
-    degrees = np.round(read_radiometric(files["radiometric"]), 3)  # cameras resolve some hundredths
-    return "radiometric", Temperatures(degrees)
 
 
 def _follows(gray: NDArray[np.float32], degrees: NDArray[np.float32]) -> bool:

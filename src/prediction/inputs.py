@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from src.datasets.arrays import settled
-from src.datasets.formats import Role, SourceFile, about_frames, inspect_file, scan
+from src.datasets.formats import Role, SourceFile, about_frames, inspect_file, scan, temperatures_of
 from src.datasets.images import is_colour, levels_of, read_image
 from src.datasets.layouts import frame_stem
 from src.datasets.letterbox import Letterbox, letterbox, resized
-from src.datasets.matrices import gray_levels, read_temperatures
-from src.datasets.radiometric import read_radiometric
+from src.datasets.matrices import gray_levels
 from src.datasets.snapshots import DEFAULT_PALETTE, encode_jpeg, make_snapshot, read_gray
 from src.datasets.source import Skipped
 from src.datasets.temperatures import can_be_temperatures, celsius
@@ -131,7 +130,7 @@ def read_thermogram(frame: FrameFiles, notes: Skipped) -> Thermogram:
         elif not _same_aspect(levels.shape, values.shape):
             notes.add("pictures of another shape than their temperatures, drawn from these", str(frame.files["gray"]))
             levels = None
-    colours = _colours(files["heat"]) if "heat" in files else None
+    colours = np.asarray(read_image(files["heat"]).convert("RGB")) if "heat" in files else None
     if colours is not None and values is not None and not _same_aspect(colours.shape, values.shape):
         notes.add("heat maps of another shape than their frame, drawn anew", str(frame.files["heat"]))
         colours = None
@@ -141,27 +140,20 @@ def read_thermogram(frame: FrameFiles, notes: Skipped) -> Thermogram:
 
 def _temperatures(files: dict[Role, Path], frame: FrameFiles, notes: Skipped) -> NDArray[np.float32] | None:
     try:
-        if "matrix" in files:
-            found = read_temperatures(files["matrix"])
-            for remark in found.remarks:
-                notes.add(remark, str(frame.files["matrix"]))
-            return found.degrees
-        if "radiometric" in files:
-            return np.round(read_radiometric(files["radiometric"]), 3)  # as the import writes them
+        found = temperatures_of(files)
     except UserError as error:
         if not {"gray", "heat"} & files.keys():
             raise
         notes.add(
             f"frames whose temperatures cannot be read, so that the picture alone is used: {error}", str(frame.name)
         )
-    return None
-
-
-def _colours(path: Path) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(read_image(path).convert("RGB"))
-    except ValueError as error:
-        raise UserError(str(error)) from None
+        return None
+    if found is None:
+        return None
+    role, temperatures = found
+    for remark in temperatures.remarks:
+        notes.add(remark, str(frame.files[role]))
+    return temperatures.degrees
 
 
 def _same_aspect(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

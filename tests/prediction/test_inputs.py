@@ -138,7 +138,7 @@ def test_colours_alone_are_heat_and_never_gray(tmp_path: Path) -> None:
 def test_flir_files_are_temperatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     degrees = np.linspace(20, 36, 60 * 80, dtype=np.float32).reshape(60, 80)
     monkeypatch.setattr("src.datasets.formats.is_radiometric", lambda image: True)
-    monkeypatch.setattr("src.prediction.inputs.read_radiometric", lambda path: degrees)
+    monkeypatch.setattr("src.datasets.formats.read_radiometric", lambda path: degrees)
     pixels = np.zeros((240, 320), np.uint8)
     found = only(picture(tmp_path / "IR_1.jpg", pixels), Skipped())
     assert found.unit == "C"
