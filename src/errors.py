@@ -67,8 +67,8 @@ def refuse_failing_device(error: OSError, path: object) -> None:
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first few of many names, for a message."""
-    return ", ".join(names[:limit]) + (" ..." if len(names) > limit else "")
+    """The first few of many names, and how many more there are, for a message."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def run(main: Callable[[], None], advice: str = "", applies: Callable[[], bool] = lambda: True) -> None:

@@ -1,16 +1,18 @@
 """Files that are whole or absent, read without waiting or filling the memory; folders with one writer at a time."""
 
 import codecs
+import csv
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import logging
 import math
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -203,6 +205,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; a score that does not exist is null, never NaN."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV file atomically: None is an empty cell, numbers are written to the last digit."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    with atomic_write(path) as file:
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
 
 
 def without_nan(scores: Mapping[str, Any]) -> dict[str, Any]:

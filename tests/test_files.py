@@ -30,6 +30,7 @@ from src.files import (
     read_json,
     read_plain,
     unlock,
+    write_csv,
     write_text,
 )
 from src.settings import REPOSITORY
@@ -220,3 +221,11 @@ def test_text_in_no_known_encoding_is_refused_or_read_otherwise() -> None:
 )
 def test_every_text_with_a_mark_is_read_back(text: str, encoding: str) -> None:
     assert decoded(text.encode(encoding)) == text
+
+
+def test_a_table_keeps_names_that_are_no_text_and_numbers_to_the_last_digit(tmp_path: Path) -> None:
+    name = b"b\xe4se"  # latin-1, as an old camera or disk has it
+    rows = [[os.fsdecode(name), 0.1 + 0.2, None], ['a "b", c', 1, ""]]
+    write_csv(tmp_path / "a.csv", ["frame", "value", "warnings"], rows)
+    lines = [b"frame,value,warnings", name + b",0.30000000000000004,", b'"a ""b"", c",1,', b""]
+    assert (tmp_path / "a.csv").read_bytes() == b"\n".join(lines)

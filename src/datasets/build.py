@@ -74,7 +74,7 @@ def _collected(settings: RunSettings) -> Iterator[Collection]:
             raise UserError(
                 f"{settings.dataset_path}: no frames in the layout of data/README.md there; other files are imported "
                 f"first: python -m src.datasets.prepare import {settings.dataset_path} NEW_FOLDER"
-                f"{collection.source.left_out.summary()}"
+                f"{collection.source.left_out.summary('; ')}"
             )
         yield collection
     except UserError:

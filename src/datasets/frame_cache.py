@@ -117,7 +117,7 @@ def open_cache(
     usable = set(index.usable)
     kept = tuple(frame for frame in frames if str(frame.path) in usable)
     if not kept:
-        reasons = "; ".join(f"{reason}: {len(names)}" for reason, names in index.notes.items())
+        reasons = Skipped(index.notes).summary()
         raise UserError(f"{root}: none of {len(frames)} {modality} frames can be decoded ({reasons})")
     return FrameCache(data_path, kept, shape, tuple(index.originals), tuple(index.digests))
 

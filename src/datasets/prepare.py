@@ -1,6 +1,6 @@
 """Prepares a data folder: `import` turns other layouts into DMR's, `snaps` derives missing heat snapshots."""
 
-from src.errors import SIGNALS, UserError, end_at_once, run
+from src.errors import SIGNALS, UserError, end_at_once, run, some
 
 if __name__ == "__main__":  # what it needs takes seconds to be imported, and Ctrl-C may come in them
     end_at_once()
@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 
 from src.datasets.snapshots import DEFAULT_PALETTE, derive_snapshots
 from src.importing.folder import ImportOptions, import_folder
-from src.importing.labels import shortened
 from src.importing.plan import LAYOUTS
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,7 @@ def _derive(folder: Path, palette: str) -> None:
     counts = derive_snapshots(folder, palette)
     log.info("snapshots: %d made, %d there already", counts.made, counts.existed)
     for reason, frames in sorted(counts.skipped.reasons.items()):
-        names = shortened([PurePath(frame).name for frame in frames], 10)
+        names = some(sorted(PurePath(frame).name for frame in frames), 10)
         log.warning("skipped %d frame(s), %s: %s", len(frames), reason, names)
     if not counts.made and not counts.existed:
         raise UserError(f"none of the gray frames in {folder} could be read")

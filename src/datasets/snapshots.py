@@ -184,7 +184,7 @@ def derive_snapshots(folder: Path, palette: str = DEFAULT_PALETTE) -> SnapshotCo
     pictures = [folder / path for path in _pictures(folder, counts.skipped)]
     frames = [path for path in pictures if not is_snapshot(path) and path.is_file()]
     if not frames:
-        left_out = counts.skipped.summary()
+        left_out = counts.skipped.summary("; ")
         raise UserError(f"no gray frame (*.jpg other than *{SNAP}.jpg) in {folder} or its subfolders{left_out}")
     shown = {(path.parent, frame_name(path)) for path in pictures if is_snapshot(path) and path.exists()}
     for frame in tqdm(frames, desc="snapshots", unit="frame"):

@@ -55,9 +55,13 @@ class Skipped:
         """Note that `what` (a file, a patient, an annotation) met `reason`."""
         self.reasons.setdefault(reason, []).append(what)
 
-    def summary(self) -> str:
-        """The reasons and how many met each, as the end of a message; empty where nothing was left out."""
-        return "".join(f"; {reason}: {len(items)}" for reason, items in self.reasons.items())
+    def summary(self, lead: str = "", names: int = 0) -> str:
+        """The reasons, how many met each and the first `names` of these; empty, `lead` too, where there are none."""
+        told = "; ".join(
+            f"{reason}: {len(items)}" + (f" ({some(sorted(items), names)})" if names else "")
+            for reason, items in sorted(self.reasons.items())
+        )
+        return told and lead + told
 
     def extend(self, others: "Skipped") -> None:
         """Note all that others noted."""
@@ -72,8 +76,7 @@ class Skipped:
                 continue
             self._told[reason] = len(items)
             logger.warning("%s: %d", one_line(reason), len(items))
-            shown = ", ".join(one_line(item, 200) for item in items[:_LOGGED])
-            logger.debug("%s: %s%s", reason, shown, " ..." if len(items) > _LOGGED else "")
+            logger.debug("%s: %s", reason, some([one_line(item, 200) for item in items], _LOGGED))
 
 
 def walk(root: Path, left_out: Skipped) -> Iterator[tuple[PurePath, bool]]:
@@ -180,7 +183,7 @@ class Source(ABC):
         if not found:
             raise UserError(
                 f"{self.root}: no {modality} frames; looked for {self.looked_for[modality]} (layout: data/README.md)"
-                f"{self.left_out.summary()}"
+                f"{self.left_out.summary('; ')}"
             )
         having = {frame.patient for frame in found}
         for patient in self.patients:

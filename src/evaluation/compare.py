@@ -10,9 +10,7 @@ if __name__ == "__main__":  # drawing takes seconds to be imported, and Ctrl-C m
     end_at_once()
 
 import argparse
-import csv
-import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from src.evaluation.intervals import Interval, paired_bootstrap, score
 from src.evaluation.region_colours import region_colour
 from src.evaluation.summary import one_run
 from src.evaluation.tested import Line, Tested, by_seed, mean_of, means_by_patient, read_tested
-from src.files import write_json, write_text
+from src.files import write_csv, write_json
 from src.settings import TASKS, ClassificationSettings, DecoderRunSettings, SegmentationSettings, with_defaults
 from src.settings.file import read_record
 
@@ -173,15 +171,9 @@ def table(found: Comparison) -> str:
 
 def write(found: Comparison, folder: Path) -> None:
     """Write comparison.csv, comparison.json and comparison.png."""
-    rows = [
-        {"score": name, "a": found.scores[0][name], "b": found.scores[1][name], **asdict(interval)}
-        for name, interval in found.differences.items()
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
-    write_text(folder / "comparison.csv", text.getvalue())
+    columns = ["score", "a", "b", *(each.name for each in fields(Interval))]
+    rows = [(name, *(of[name] for of in found.scores), *astuple(ends)) for name, ends in found.differences.items()]
+    write_csv(folder / "comparison.csv", columns, rows)
     plain = {name: asdict(interval) for name, interval in found.differences.items()}
     content = {"a": found.names[0], "b": found.names[1], "patients": found.patients, "frames": found.frames}
     write_json(folder / "comparison.json", content | {"differences": plain})

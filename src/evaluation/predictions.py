@@ -14,7 +14,7 @@ from src.classes import Classes
 from src.datasets.annotations import is_mask
 from src.datasets.images import MAX_PIXELS
 from src.errors import UserError
-from src.files import MEGABYTE, decoded, read_plain, write_text
+from src.files import MEGABYTE, decoded, read_plain, write_csv
 
 Row = Sequence[str | int | float]
 _MOST_BYTES, _MOST_LINES, _MOST_PIXELS = 256 * MEGABYTE, 1_000_000, 2_000_000_000
@@ -141,8 +141,4 @@ def class_maps(rows: Sequence[Mapping[str, str]], classes: Classes) -> tuple[np.
 
 def write_predictions(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a header and the rows; numbers are written to the last digit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["part", "patient", "frame", *columns])
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_csv(path, ["part", "patient", "frame", *columns], rows)

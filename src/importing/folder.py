@@ -1,8 +1,6 @@
 """Turns folders of thermograms in other layouts into DMR's, and writes down what became of each file."""
 
-import csv
 import hashlib
-import io
 import json
 import logging
 import math
@@ -10,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from operator import eq
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
@@ -23,7 +21,17 @@ from src.datasets.layouts import frame_stem, read_clues
 from src.datasets.radiometric import require_flyr
 from src.datasets.snapshots import DEFAULT_PALETTE, palette_name
 from src.errors import UserError
-from src.files import atomic_write, composed, is_complete, read_json, remove_partial, resolved, write_json, write_text
+from src.files import (
+    atomic_write,
+    composed,
+    is_complete,
+    read_json,
+    remove_partial,
+    resolved,
+    write_csv,
+    write_json,
+    write_text,
+)
 from src.importing.frames import Row, Window, write_frame
 from src.importing.plan import PARTIAL_FILE, RECORD_FILE, Layout, Plan, PlannedFrame, describe, make_plan
 
@@ -102,12 +110,8 @@ def _write(plan: Plan, out: Path, options: ImportOptions) -> None:
     rows += _write_descriptions(plan, out, {frame.patient for frame in made})
     rows += [_write_annotations(plan, path, out, made) for path in plan.annotations]
     rows += _rows_without_file(plan, {row.original for row in rows})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in sorted(rows, key=lambda row: (row.original, row.new)))
-    with atomic_write(out / "import.csv") as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
+    rows.sort(key=lambda row: (row.original, row.new))
+    write_csv(out / "import.csv", [each.name for each in fields(Row)], map(astuple, rows))
     log.info("made %d frame(s) of %d patient(s) in %s", len(made), len({frame.patient for frame in made}), out)
 
 

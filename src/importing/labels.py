@@ -10,7 +10,7 @@ from src.datasets.formats import SourceFile
 from src.datasets.labels import Label, label_of, read_label_table, table_key
 from src.datasets.layouts import Clues, folder_labels, frame_stem
 from src.datasets.source import Skipped
-from src.errors import UserError
+from src.errors import UserError, some
 
 
 @dataclass
@@ -106,10 +106,10 @@ def _read_table(path: Path, named: Mapping[str, str], labels: Labels) -> None:
     if table.meaning:
         labels.notes.append(f"{path.name}: {table.meaning}")
     if absent := {patient for patient, _ in table.rows} - set(found):
-        labels.notes.append(f"{path.name}: {len(absent)} patient(s) without a frame: {shortened(absent)}")
+        labels.notes.append(f"{path.name}: {len(absent)} patient(s) without a frame: {some(sorted(absent))}")
     if table.unknown:
         counts = [f"{value!r} {count}" for value, count in Counter(table.unknown).items()]
-        labels.notes.append(f"{path.name}: values that are neither healthy nor sick: {shortened(counts)}")
+        labels.notes.append(f"{path.name}: values that are neither healthy nor sick: {some(sorted(counts))}")
 
 
 def _decide(labels: Labels) -> None:
@@ -127,10 +127,3 @@ def _decide(labels: Labels) -> None:
         for label, where in merged.items():
             if label != "Benign":
                 labels.of[patient], labels.origin[patient] = label, where
-
-
-def shortened(names: Mapping[str, object] | set[str] | list[str], limit: int = 5) -> str:
-    """The first names of a long list, and how many more there are."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(ordered[:limit]) + more

@@ -11,9 +11,9 @@ from src.datasets.dmr_dataset import is_snapshot
 from src.datasets.formats import Role, SourceFile, about_frames, identical, scan
 from src.datasets.layouts import NAMELESS, UNKNOWN_DATE, Clues, folder_labels, frame_stem, read_clues
 from src.datasets.source import Skipped
-from src.errors import UserError
+from src.errors import UserError, some
 from src.files import read_json
-from src.importing.labels import Labels, gather, shortened
+from src.importing.labels import Labels, gather
 
 Layout = Literal["auto", "matrices", "class-folders", "flir", "dmr"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -84,7 +84,7 @@ def make_plan(
         for file in files:
             if file.role not in _FRAME_ROLES:
                 left_out.add(about_frames(file.role), file.path.as_posix())
-        reasons = "; ".join(f"{why}: {len(items)} ({shortened(items, 3)})" for why, items in left_out.reasons.items())
+        reasons = left_out.summary(names=3)
         hint = f"; {_EACH_FILE}" if NAMELESS in left_out.reasons else ""
         raise UserError(f"{source}: no frame can be imported ({reasons or 'the folder is empty'}){hint}")
     labels = gather(source, files, clues, table, left_out)  # of copies as well: theirs may contradict
@@ -236,15 +236,15 @@ def describe(plan: Plan) -> list[str]:
         f"  such as {example}",
         f"patients: {len(folders)}",
         *(f"  told by {rule}: {len(paths)} file(s), e.g. {paths[0]}" for rule, paths in sorted(plan.rules.items())),
-        *([f"  told by several rules and taken for one: {shortened(plan.shared)}"] if plan.shared else []),
-        *([f"  numbered anew: {shortened(renumbered)}"] if renumbered else []),
+        *([f"  told by several rules and taken for one: {some(sorted(plan.shared))}"] if plan.shared else []),
+        *([f"  numbered anew: {some(sorted(renumbered))}"] if renumbered else []),
         f"labels: {', '.join(f'{count} {word}' for word, count in sorted(words.items())) or 'none'}",
         *(f"  {note}" for note in labels.notes),
-        *([f"  patients without a label: {len(none)} ({shortened(none)})"] if none else []),
+        *([f"  patients without a label: {len(none)} ({some(sorted(none))})"] if none else []),
         *(f"  CONTRADICTION, no label for patient {patient}: {text}" for patient, text in sorted(clash.items())),
         *([f"  if these are different people: {_TWO_PEOPLE}"] if alike else []),
     ]
     lines += [f"annotation file: {path}" for path in plan.annotations]
     for reason, items in sorted(plan.left_out.reasons.items()):
-        lines.append(f"left out, {reason}: {len(items)} ({shortened(items)})")
+        lines.append(f"left out, {reason}: {len(items)} ({some(sorted(items))})")
     return lines

@@ -101,8 +101,7 @@ def find_frames(path: Path, skipped: Skipped) -> list[FrameFiles]:
             name = file.path.parent / file.path.name.replace(".", "_")
         groups.setdefault(name, FrameFiles(root, name)).files[file.role] = file.path
     if not groups:
-        reasons = "; ".join(f"{reason}: {len(items)}" for reason, items in sorted(skipped.reasons.items()))
-        raise UserError(f"{path}: no frame there ({reasons or 'the folder is empty'})")
+        raise UserError(f"{path}: no frame there ({skipped.summary() or 'the folder is empty'})")
     return sorted(groups.values(), key=lambda frame: frame.name.as_posix())
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from src.classes import Classes
 from src.evaluation.region_colours import region_colour
-from src.files import atomic_write
+from src.files import write_csv
 from src.prediction.identity import Identity
 from src.prediction.predictors import NOTICE, Classification, Result, Segmentation
 from src.prediction.series import Rate
@@ -179,16 +177,8 @@ def legend_rows(classes: Classes) -> list[Row]:
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows as CSV, numbers to six digits, what is not known as an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0] if rows else ["frame"])
-    writer.writerows(_cells(row.values()) for row in rows)
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))  # file names are bytes, not always text
-
-
-def _cells(values: Iterable[Any]) -> list[str]:
-    return ["" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value) for value in values]
+    cells = ([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows)
+    write_csv(path, rows[0] if rows else ["frame"], cells)
 
 
 def _word(value: bool | None) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from src.errors import some
 from src.report.reading import mapping
 from src.report.runs import Run, number
-from src.report.tables import ABSENT, Cell, Table, as_list, digits, plain, plural, score_cell, some
+from src.report.tables import ABSENT, Cell, Table, as_list, digits, plain, plural, score_cell
 
 _TOLD = "the diagnosis can be told from what is not anatomy: "
 _FRAMES = {"heat": "heat maps", "gray": "gray frames"}
@@ -106,7 +107,7 @@ def version_table(runs: Sequence[Run]) -> Table:
         rows.setdefault((*known, listed or "unknown"), []).append(run.name)
     cells = []
     for found, names in rows.items():
-        head = Cell(plural(len(names), "run"), some(names), kind="head")
+        head = Cell(plural(len(names), "run"), some(names, 3), kind="head")
         cells.append([head, *(Cell(text) for text in found)])
     columns = ["runs", "git commit", "Python", "platform", "packages"]
     return Table("Versions", columns, cells, "logs/settings.yaml of each run", text=True)
@@ -146,7 +147,7 @@ def _audit_table(runs: Sequence[Run]) -> Table:
     told += [
         "Each trait alone tells sick from healthy this well: far from 0.5, a decoder can learn it, not the disease."
     ]
-    source = f"results/audit.json of {some([run.name for run in runs])}"
+    source = f"results/audit.json of {some([run.name for run in runs], 3)}"
     return Table("Traits of frames and patients", columns, rows, source, " ".join(text for text in told if text))
 
 

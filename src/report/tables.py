@@ -62,11 +62,6 @@ def score_cell(value: Any, interval: Any, kind: str = "", signed: bool = False) 
     return Cell(f"{known:+.3f}" if signed else digits(known), below, reason, kind)
 
 
-def some(names: Sequence[str], limit: int = 3) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
 def plural(count: int, noun: str) -> str:
     """A count with its noun."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
