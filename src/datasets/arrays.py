@@ -27,6 +27,8 @@ _TIFF_TAGS = (256, 257, 258, 259, 273, 274, 277, 279, 339)
 _WIDE = {(3, 16): "float16", (3, 64): "float64", (1, 64): "uint64", (2, 64): "int64"}  # by sample format and bits
 # What the parsers of NumPy, zipfile and Pillow raise on damaged bytes.
 _ERRORS = (ValueError, TypeError, LookupError, EOFError, OSError, ArithmeticError, SyntaxError, RuntimeError)
+# Of pydicom and, in the name of this module, of NumPy, at odd headers; once, as readings are done in threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom|src\.datasets\.arrays")
 
 
 def is_array(content: bytes) -> bool:
@@ -43,10 +45,9 @@ def read_array(content: bytes) -> NDArray[Any]:
     """The one array of a file that `is_array`, as `settled` leaves it. Raises RefusedError with the reason."""
     if tags := _tiff_tags(content):
         return settled(_read_wide(content, tags))
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # of NumPy and pydicom, at odd headers
-        if is_dicom(content):
-            return _read_dicom(content)
-        return settled(_parsed(_only_member(content) if content.startswith(b"PK") else content))
+    if is_dicom(content):
+        return _read_dicom(content)
+    return settled(_parsed(_only_member(content) if content.startswith(b"PK") else content))
 
 
 def _tiff_tags(content: bytes) -> dict[int, tuple[int, ...]]:

@@ -36,6 +36,8 @@ _TRANSPARENT = "pictures that are transparent everywhere"
 # What Pillow's parsers of these formats raise on damaged bytes, beside OSError. No AttributeError, NameError or
 # AssertionError: those would be mistakes of a program.
 _DAMAGED = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError, struct.error)
+# Once, as readings are done in threads: the limit here is stricter than the one that Pillow warns of.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning, module=r"PIL\.Image")
 
 
 @contextmanager
@@ -47,11 +49,7 @@ def _opened(content: bytes, path: Path) -> Iterator[Image.Image]:
     try:
         if webp_pixels(content) > MAX_PIXELS:  # Pillow takes memory for them before it tells their size
             raise Image.DecompressionBombError
-        # The limit below is stricter than the one that Pillow warns of.
-        with (
-            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-            Image.open(io.BytesIO(content), formats=FORMATS) as image,
-        ):
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             if image.format == "JPEG" and content.count(b"\xff\xda") > _MAX_SCANS:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -17,6 +18,7 @@ from src.datasets.images import read_header, read_image, read_numbers, turned
 from src.datasets.matrices import read_matrix
 from src.datasets.picture_headers import webp_pixels
 from src.datasets.snapshots import PALETTES, is_photograph, palette_colours
+from src.settings import REPOSITORY
 
 ROWS, COLUMNS = np.mgrid[:24, :32]
 GRAY = np.uint8(20 + 4 * COLUMNS + 3 * ROWS)
@@ -262,3 +264,33 @@ def test_a_real_dicom_file(tmp_path: Path) -> None:
     assert inspect_file(tmp_path / "1.2.840.113620")[0] == "matrix"
     found = read_matrix(tmp_path / "1.2.840.113620")
     assert found == pytest.approx(np.rint(DEEP * 0.1 + 29000) / 100 - 273.15, abs=1e-3)
+
+
+READ_IN_THREADS = """
+import sys, warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from src.datasets.images import read_numbers
+from src.errors import RefusedError
+
+def read(path):
+    try:
+        read_numbers(path)
+    except RefusedError:
+        pass
+
+before = list(warnings.filters)
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(read, sorted(Path(sys.argv[1]).iterdir()) * 20))
+assert warnings.filters == before
+"""
+
+
+def test_what_libraries_say_of_odd_files_reaches_nobody_from_threads(tmp_path: Path) -> None:
+    saved(tmp_path / "huge.png", Image.new("1", (12_000, 12_000)))  # more than Pillow warns of
+    np.save(tmp_path / "old.npy", np.full((4, 6), 30.5))
+    content = (tmp_path / "old.npy").read_bytes()
+    (tmp_path / "old.npy").write_bytes(content.replace(b"(4, 6), }  ", b"(4L, 6L), }"))  # as Python 2 wrote it
+    command = [sys.executable, "-c", READ_IN_THREADS, str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
