@@ -11,7 +11,6 @@ from typing import Any
 from src.datasets.source import Skipped
 from src.files import write_json, write_text
 from src.prediction import tables
-from src.prediction.charts import panels
 from src.prediction.coco import CocoRegions
 from src.prediction.identity import Identity
 from src.prediction.inputs import Unit
@@ -186,6 +185,8 @@ def write_all(out: Path, source: Path, collected: Collected, skipped: Skipped, g
 
 
 def _part(name: str, followed: _Followed, collected: Collected) -> SeriesPart:
+    from src.prediction.charts import panels  # with matplotlib: a second, which few predictions need
+
     return SeriesPart(
         name=name,
         patient=followed.known.patient,

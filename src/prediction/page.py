@@ -11,10 +11,10 @@ from typing import Literal
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from src.datasets.snapshots import palette_colours
 from src.evaluation.region_colours import region_colour
-from src.prediction.charts import Panel
 from src.prediction.inputs import Unit
 from src.prediction.measures import sides
 from src.prediction.pictures import COLOUR_MAP, WIDTH, outlines
@@ -180,7 +180,8 @@ class SeriesPart:
     date: str
     frames: int
     unit: str
-    panels: list[Panel]
+    panels: list[tuple[str, Markup]]
+    """Title and chart."""
     rates: list[tuple[str, list[tuple[str, list[str]]]]]
     """As `rate_lines` gives them."""
 

@@ -1,12 +1,9 @@
 """The report's curves: drawn by `src.evaluation.figures` as SVG, in the colours of the page around them."""
 
-import hashlib
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -15,16 +12,11 @@ from src.classes import Classes
 from src.evaluation import figures
 from src.evaluation.calibration import apply_temperature, reliability
 from src.evaluation.classification import by_patient
-from src.evaluation.figure_style import GRID, INK, LINES, SOFT
+from src.evaluation.figure_style import embedded
 from src.evaluation.intervals import Interval
 from src.report.reading import mapping
 from src.report.runs import CASES, Group, Run, number
 from src.report.tables import digits
-
-PAGE_COLOURS = {INK: "var(--fore)", SOFT: "var(--soft)", GRID: "var(--line)"} | {
-    colour: f"var(--c{place})" for place, colour in enumerate(LINES)
-}
-"""The style sheet's names for the figures' colours."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ def loss_curve(run: Run) -> Curve | None:
     history = _losses(run)
     source = f"{run.name}/logs/metrics.jsonl"
     draw = partial(figures.loss_curves, history, run.results.value("best_epoch"))
-    return Curve("Loss", _svg(source, draw), source, "loss_curves") if history else None
+    return Curve("Loss", embedded(source, draw), source, "loss_curves") if history else None
 
 
 def trial_curves(run: Run, trials: Sequence[Run]) -> Curve | None:
@@ -59,7 +51,7 @@ def trial_curves(run: Run, trials: Sequence[Run]) -> Curve | None:
     found = [(history, int(trial.results.value("best_epoch") or 0)) for trial in trials if (history := _losses(trial))]
     source = f"logs/metrics.jsonl of the trials that {run.name}/results/trials.json lists"
     draw = partial(figures.trial_curves, [history for history, _ in found], [kept for _, kept in found])
-    return Curve("Loss", _svg(source, draw), source, "loss_curves") if found else None
+    return Curve("Loss", embedded(source, draw), source, "loss_curves") if found else None
 
 
 def _losses(run: Run) -> list[dict[str, float]]:
@@ -86,12 +78,11 @@ def classifier_curves(run: Run) -> list[Curve]:
     auc = Interval(value, low, high)
     who = "test patients"
     source = f"{run.name}/results/predictions.csv (part test), with threshold and temperature of metrics.json"
-    roc = _svg(source, lambda to: figures.roc_and_confusion(found.labels, found.probabilities, threshold, who, to, auc))
-    bins = reliability(found.labels, found.calibrated)
-    diagram = _svg(source, lambda to: figures.reliability_diagram(bins, who, to))
+    roc = partial(figures.roc_and_confusion, found.labels, found.probabilities, threshold, who, auc=auc)
+    diagram = partial(figures.reliability_diagram, reliability(found.labels, found.calibrated), who)
     return [
-        Curve("ROC and confusion matrix", roc, source, "roc_and_confusion"),
-        Curve("Reliability, after temperature", diagram, source, "reliability"),
+        Curve("ROC and confusion matrix", embedded(source, roc), source, "roc_and_confusion"),
+        Curve("Reliability, after temperature", embedded(source, diagram), source, "reliability"),
     ]
 
 
@@ -106,7 +97,7 @@ def roc_of_cases(group: Group) -> Curve | None:
     if len(predictions) < 2:
         return None
     source = "results/predictions.csv of each run (part test); the areas from metrics.json"
-    svg = _svg(group.name + source, lambda to: figures.roc_curves(predictions, to))
+    svg = embedded(group.name + source, lambda to: figures.roc_curves(predictions, to))
     return Curve(f"ROC by patient: {group.label}", svg, source)
 
 
@@ -126,7 +117,7 @@ def dice_boxes(run: Run, names: list[str], background: str) -> Curve | None:
         return None
     dice, classes = np.stack(list(frames.values())), Classes(tuple(names), names.index(background))
     source = f"{run.name}/results/predictions.csv (part test)"
-    svg = _svg(source, lambda to: figures.dice_boxes(dice, classes, to))
+    svg = embedded(source, lambda to: figures.dice_boxes(dice, classes, to))
     return Curve("Dice by region, a dot a test frame", svg, source, "dice")
 
 
@@ -152,19 +143,3 @@ def _float(value: Any) -> float:
         return float(value) if isinstance(value, int | float | str) else np.nan
     except ValueError:
         return np.nan
-
-
-def _svg(source: str, draw: Callable[[BinaryIO], None]) -> Markup:
-    """The SVG element that is drawn from a source, fit to stand in a page beside others."""
-    stream = io.BytesIO()
-    draw(stream)
-    text = stream.getvalue().decode("utf-8")
-    head, body = re.split(r"(?<=>)", text[text.index("<svg") :], maxsplit=1)
-    size = re.search(r'viewBox="[^"]*"', head)
-    # The page has the style; matplotlib's names count from 1 in each figure, and its references must find their own.
-    body = re.sub(r"<defs>\s*<style.*?</defs>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r'(<g) id="[A-Za-z.]+\w*_\d+"', r"\1", body)
-    own = hashlib.sha256((source + text).encode()).hexdigest()[:8]
-    body = re.sub(r'(<[^>]* id="|xlink:href="#|url\(#)', rf"\g<1>f{own}", body)
-    body = re.sub("|".join(PAGE_COLOURS), lambda found: PAGE_COLOURS[found[0]], body)
-    return Markup(f"<svg {size[0] if size else ''} aria-hidden='true'>{body}")

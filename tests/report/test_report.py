@@ -21,9 +21,9 @@ import yaml
 from src.audit.audit import audit
 from src.errors import UserError
 from src.evaluation import figures
+from src.evaluation.figure_style import PAGE_COLOURS
 from src.files import write_json
 from src.report import page
-from src.report.curves import PAGE_COLOURS
 from src.report.page import command_line
 from src.report.reading import Reader
 from src.report.runs import PUBLISHED
@@ -145,8 +145,8 @@ def _figures_of_the_same_values_are_drawn_once() -> Iterator[None]:
     """Drawing takes most of a page, and nearly all pages here show the same few values."""
     drawn: dict[tuple[str, bytes], bytes] = {}
 
-    def once(function: Callable[..., None], known: inspect.Signature, *values: Any) -> None:
-        arguments = known.bind(*values).arguments
+    def once(function: Callable[..., None], known: inspect.Signature, *values: Any, **named: Any) -> None:
+        arguments = known.bind(*values, **named).arguments
         target = arguments.pop("target")
         key = function.__name__, pickle.dumps(arguments)
         if key not in drawn:
