@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from src.evaluation.figure_style import INK, LINES, SOFT, Target, save, styled
-from src.evaluation.figures import draw_roc, finish_roc
+from src.evaluation.figures import draw_roc
 from src.evaluation.intervals import Interval, paired_bootstrap, score
 from src.evaluation.region_colours import region_colour
 from src.evaluation.summary import one_run
@@ -235,13 +235,9 @@ def _patients(axes: Any, one: np.ndarray, other: np.ndarray) -> None:
 
 def _curves(axes: Any, found: Comparison) -> None:
     # Areas as the table has them: where there are several seeds, not those of the curves.
-    for letter, probabilities, scores in zip("AB", found.values, found.scores, strict=True):
-        if len(np.unique(found.labels)) < 2:
-            axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-            break
-        draw_roc(axes, found.labels, probabilities, f"{letter}, AUC {scores['patient_auc']:.2f}")
+    names = [f"{letter}, AUC {scores['patient_auc']:.2f}" for letter, scores in zip("AB", found.scores, strict=True)]
+    draw_roc(axes, {name: (found.labels, values) for name, values in zip(names, found.values, strict=True)})
     axes.set_title(f"ROC, {len(found.labels)} patients", fontsize=10)
-    finish_roc(axes)
 
 
 def main() -> None:

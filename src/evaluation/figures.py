@@ -147,9 +147,7 @@ def roc_curves(predictions: Mapping[str, tuple[np.ndarray, np.ndarray]], target:
     """The ROC curve of each named pair of labels (1 for sick) and probabilities, both [N]."""
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
-    for name, (labels, probabilities) in predictions.items():
-        draw_roc(axes, labels, probabilities, name)
-    finish_roc(axes)
+    draw_roc(axes, predictions)
     save(figure, target)
 
 
@@ -169,15 +167,13 @@ def roc_and_confusion(
     """
     figure = Figure(figsize=(4.6, 7.2), layout="constrained")
     top, bottom = figure.subplots(2, 1, height_ratios=(1.7, 1))
+    label = ""
     if len(np.unique(labels)) == 2:
         label = f"AUC {sk.roc_auc_score(labels, probabilities):.2f}"
         if auc is not None:
             known = auc.low is not None and auc.high is not None
             label += f"\n95% interval {auc.low:.2f} to {auc.high:.2f}" if known else "\nno interval"
-        draw_roc(top, labels, probabilities, label)
-    else:
-        top.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-    finish_roc(top)
+    draw_roc(top, {label: (labels, probabilities)})
     top.set_title(f"ROC, {len(labels)} {what}")
     matrix = sk.confusion_matrix(labels, probabilities >= threshold, labels=[0, 1])
     # Drawn as cells, not as an image, which an SVG would hold as pixels.
@@ -193,15 +189,15 @@ def roc_and_confusion(
     save(figure, target)
 
 
-def draw_roc(axes: Any, labels: np.ndarray, probabilities: np.ndarray, label: str) -> None:
-    """A ROC curve on axes that `finish_roc` then describes; labels are 1 for sick."""
-    # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
-    false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
-    axes.plot(false_alarms, hits, label=label)
-
-
-def finish_roc(axes: Any) -> None:
-    """The line of chance, names of the axes, and the legend."""
+def draw_roc(axes: Any, predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """ROC curves as `roc_curves` has them, with chance and a legend; words where there is one diagnosis only."""
+    for name, (labels, probabilities) in predictions.items():
+        if len(np.unique(labels)) < 2:
+            axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
+            break
+        # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
+        false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
+        axes.plot(false_alarms, hits, label=name)
     axes.plot([0, 1], [0, 1], color=SOFT, linestyle=":", label="chance")
     axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal")
     axes.legend(loc="lower right")
