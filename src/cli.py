@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from src.errors import UserError, some
+from src.places import RunFiles, pooled_in
 from src.settings import (
     REPOSITORY,
     TASKS,
@@ -135,11 +136,9 @@ def _refuse_contradictions(
         parser.error("--mode predict: answers with one run, or with --protocol final or kfold; --run DIR names any")
     if flags.mode != "train" and flags.encoder_ckpt_root is not None:
         parser.error("--encoder-ckpt-root: goes with --mode train; a trained run holds its encoder")
-    if ensemble is not None and (flags.run or _is_trained(ensemble)):
+    if ensemble is not None and (flags.run or RunFiles(ensemble).best.is_file()):
         parser.error("--ensemble: names a folder of k-fold, in place of --run, which names one run")
-    if ensemble is not None and not any(
-        list(ensemble.glob(f"{of_task}results/trials.json")) for of_task in ("", "dmr_runs_*/")
-    ):
+    if ensemble is not None and not pooled_in(ensemble):
         near = [str(path) for path in sorted(ensemble.glob("kfold_*"))]
         parser.error(f"--ensemble: {ensemble}: no finished k-fold; " + (f"name {some(near)}" if near else _KFOLD_FIRST))
     run = flags.run or ensemble
@@ -180,13 +179,10 @@ def run_to_predict_with(arguments: Arguments, settings: DecoderRunSettings) -> P
     if arguments.run is not None:
         return arguments.run
     run, final = settings.protocol_root / settings.run_name, settings.output_root / "final" / settings.run_name
-    if settings.protocol == "holdout" and not _is_trained(run) and _is_trained(final):
+    is_trained = RunFiles(run).best.is_file()
+    if settings.protocol == "holdout" and not is_trained and RunFiles(final).best.is_file():
         return final
-    return run if arguments.names_run or _is_trained(run) else None
-
-
-def _is_trained(run: Path) -> bool:
-    return (run / "checkpoints" / "dmr_run.pty").is_file()
+    return run if arguments.names_run or is_trained else None
 
 
 def latent_settings(arguments: Arguments) -> LatentSettings:

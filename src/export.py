@@ -30,10 +30,10 @@ from src.export_example import Format, example
 from src.files import atomic_write, write_text
 from src.networks import checkpoint as checkpoints
 from src.networks.taught import SHIPPED
+from src.places import RunFiles, pooled_in
 from src.prediction.predictors import NOTICE
 from src.prediction.shipped import load_shipped
 from src.prediction.trained import Trained, load_trained
-from src.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -87,10 +87,9 @@ def example_of(path: Path) -> Path:
 def _trained(run: Path | None) -> Trained:
     if run is None:
         return load_shipped("cpu")
-    pooled = any((RunFolder(folder).results / "trials.json").is_file() for folder in (run, *run.glob("dmr_runs_*")))
-    if pooled and not RunFolder(run).best.is_file():
+    if pooled_in(run) and not RunFiles(run).best.is_file():
         raise UserError(f"{run}: several models together are no single file; export the final model, or one fold's run")
-    found = checkpoints.load(RunFolder(run).best).settings.get("task")
+    found = checkpoints.load(RunFiles(run).best).settings.get("task")
     return load_trained(run, "classification" if found == "classification" else "segmentation", "cpu")
 
 

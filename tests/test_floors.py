@@ -7,7 +7,7 @@ import pytest
 
 from src.settings import REPOSITORY
 
-BASE = {"classes", "settings", "cli", "errors", "files", "encoder", "patches", "losses", "model"}
+BASE = {"classes", "settings", "cli", "errors", "files", "places", "encoder", "patches", "losses", "model"}
 FLOORS: dict[str, set[str]] = {
     "settings": set(),
     "datasets": set(),

@@ -26,6 +26,7 @@ from src.evaluation.region_colours import region_colour
 from src.evaluation.summary import one_run
 from src.evaluation.tested import Line, Tested, by_seed, mean_of, means_by_patient, read_tested
 from src.files import write_csv, write_json
+from src.places import RunFiles
 from src.settings import TASKS, ClassificationSettings, DecoderRunSettings, SegmentationSettings, with_defaults
 from src.settings.file import read_record
 
@@ -97,15 +98,16 @@ def compared(one: Path, other: Path) -> Comparison:
 
 def _read(path: Path) -> _Read:
     folder = one_run(path)
-    if (folder / "results" / "expected.json").is_file():
+    files = RunFiles(folder)
+    if files.expected.is_file():
         raise UserError(f"{folder}: the final model was trained on all patients, and tested on none: compare k-fold")
-    recorded = read_record(folder / "logs" / "settings.yaml").get("settings")
+    recorded = read_record(files.settings).get("settings")
     task = TASKS.get(str(recorded.get("task"))) if isinstance(recorded, dict) else None
     if not isinstance(recorded, dict) or task not in (ClassificationSettings, SegmentationSettings):
         raise UserError(f"{folder}: a run of main_seg.py or main_binary.py is needed")
     # Not validated: the data folder may be on another machine.
     settings: DecoderRunSettings = task.model_construct(**with_defaults(recorded))
-    lines = read_tested(settings, folder / "results")
+    lines = read_tested(settings, files.results)
     return _Read(folder, settings, lines, by_seed(settings, lines))
 
 

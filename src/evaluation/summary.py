@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from src.files import read_json
+from src.places import PROTOCOLS, SCRIPTS, TRIAL, RunFiles, output_root
 from src.settings.file import read_record
 
 _SHOWN = (
@@ -36,16 +37,7 @@ _SHOWN = (
 _WHOLE = ("epochs", "seconds", "peak_memory_mb")
 _MAIN = ("test/patient_auc", "test/dice_macro", "test/reconstruction")
 _REGION = "test/image_dice/"  # which the background has no score of
-_TRIAL = re.compile(r"(seed|fold)_\d+|baselines")
-_PROTOCOL = re.compile(r"kfold_\d+|seeds|published|final")
 _EXPECTED = "trained on all patients; the score is that of k-fold"
-_PLACES = ("", "kfold_*", "seeds", "published", "final")
-"""Folders below an output root in which runs lie; single trials lie deeper."""
-
-
-def is_finished(run: Path) -> bool:
-    """Whether a folder holds a run with scores."""
-    return (run / "results" / "metrics.json").is_file()
 
 
 def runs_below(folder: Path) -> list[Path]:
@@ -53,10 +45,11 @@ def runs_below(folder: Path) -> list[Path]:
 
     Raises `UserError` where there are none.
     """
-    if is_finished(folder):
+    if RunFiles(folder).metrics.is_file():
         return [folder]
-    places = [place for pattern in _PLACES for place in (sorted(folder.glob(pattern)) if pattern else [folder])]
-    found = [run for place in places for run in sorted(place.glob("dmr_runs*")) if is_finished(run)]
+    names = sorted(path.name for path in folder.glob("*"))
+    places = [folder, *(folder / name for protocol in PROTOCOLS for name in names if re.fullmatch(protocol, name))]
+    found = [run for place in places for run in sorted(place.glob("dmr_runs*")) if RunFiles(run).metrics.is_file()]
     if not found:
         raise UserError(f"{folder}: no finished run (dmr_runs*/results/metrics.json) there")
     return found
@@ -80,7 +73,7 @@ def summary(folder: Path) -> str:
 def block(folder: Path) -> str:
     """A run's main scores with their intervals, regions by name, and where its pictures lie."""
     scores, intervals = _scores(folder)
-    is_final = (folder / "results" / "expected.json").is_file()
+    is_final = RunFiles(folder).expected.is_file()
     lines = [_named(folder) + (f": {_EXPECTED}" if is_final else "")]
     regions = [key.removeprefix(_REGION) for key in scores if key.startswith(_REGION)]
     for name in _SHOWN:
@@ -88,12 +81,12 @@ def block(folder: Path) -> str:
         found += [f"test/dice/{region}" for region in regions] if name == "test/dice_macro" else []
         shown = {key: key.replace("test/", "expected/") if is_final else key for key in found}
         lines += [f"  {words:34} {_number(scores, intervals, key)}" for key, words in shown.items()]
-    return "\n".join([*lines, f"  pictures: {folder / 'results' / 'figures'}"])
+    return "\n".join([*lines, f"  pictures: {RunFiles(folder).figures}"])
 
 
 def closing(folder: Path) -> str:
     """What a run ends with: its scores, and what can be done next; of one of several trainings its score alone."""
-    if _TRIAL.fullmatch(folder.parent.name):
+    if TRIAL.fullmatch(folder.parent.name):
         scores, intervals = _scores(folder)
         told = [f"{name} {_number(scores, intervals, name).strip()}" for name in _MAIN if name in scores]
         return f"{_named(folder)}: {', '.join(told) or 'done'}"
@@ -101,15 +94,15 @@ def closing(folder: Path) -> str:
 
 
 def _next_steps(folder: Path) -> list[str]:
-    path = folder / "logs" / "settings.yaml"
+    path = RunFiles(folder).settings
     settings = read_record(path).get("settings") if path.is_file() else None
     if not isinstance(settings, dict) or settings.get("baseline"):
         return []
     steps = [f"  report:   python -m src.report {output_root(folder)}"]
-    script = {"segmentation": "main_seg.py", "classification": "main_binary.py"}.get(str(settings.get("task")))
-    if script is None:
+    task = str(settings.get("task"))
+    if task not in ("classification", "segmentation"):
         return [*steps, "  next:     main_seg.py and main_binary.py, with the same --cfg-path and --set"]
-    steps.append(f"  predict:  python {script} --mode predict --run {folder} --input FOLDER")
+    steps.append(f"  predict:  python {SCRIPTS[task]} --mode predict --run {folder} --input FOLDER")
     if settings.get("protocol") == "holdout":
         steps.append("  next:     the same command with --protocol kfold tests each patient once: the score to report")
     elif settings.get("protocol") == "kfold":
@@ -117,21 +110,13 @@ def _next_steps(folder: Path) -> list[str]:
     return steps
 
 
-def output_root(folder: Path) -> Path:
-    """The output root that a run, a trial or a protocol's folder lies below; any other folder is one itself."""
-    root = folder.resolve().parent if is_finished(folder) else folder.resolve()
-    while _TRIAL.fullmatch(root.name) or _PROTOCOL.fullmatch(root.name) or root.name.startswith("dmr_runs"):
-        root = root.parent
-    return root
-
-
 def _scores(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores that there are, and intervals; those that are expected of a final model under the names of test scores."""
-    known = folder / "results" / "intervals.json"
-    scores = read_json(folder / "results" / "metrics.json", "the metrics")
-    intervals = read_json(known, "the intervals") if known.exists() else {}
+    files = RunFiles(folder)
+    scores = read_json(files.metrics, "the metrics")
+    intervals = read_json(files.intervals, "the intervals") if files.intervals.exists() else {}
     if not isinstance(scores, dict) or not isinstance(intervals, dict):
-        raise UserError(f"{folder / 'results'}: no scores of a run in metrics.json and intervals.json")
+        raise UserError(f"{files.results}: no scores of a run in metrics.json and intervals.json")
     named = [{key.replace("expected/", "test/"): value for key, value in of.items()} for of in (scores, intervals)]
     return {key: value for key, value in named[0].items() if value is not None}, named[1]
 

@@ -17,6 +17,7 @@ from src.errors import UserError, refuse_failing_device
 from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
+from src.places import RunFiles
 from src.settings import EncoderKind, Modality, Settings, encoder_run_name, with_defaults
 from src.settings.fields import Kind, fields_of
 from src.settings.gone import WAS_REMOVED, removed
@@ -206,7 +207,8 @@ def load_encoder(
     Where there is none, `taught` is the one that ships, since nothing had to be trained for it; otherwise that, and one
     of another kind, raises `UserError` that names the command to run first.
     """
-    path, command = _encoder_path(root, modality), _encoder_command(modality, kind)
+    run, command = RunFiles(root / encoder_run_name(modality)), _encoder_command(modality, kind)
+    path = run.best
     refuse_missing_encoder(root, modality, kind)
     if not path.is_file():
         return TaughtEncoder.from_taught(read_taught()), Checkpoint(model={})
@@ -217,8 +219,7 @@ def load_encoder(
         raise UserError(f"{path}: encoder: {found} there, {kind} in the settings; this makes one: {command}")
     if found == "taught" and not same_weights(checkpoint.model, TaughtEncoder.weights_in(read_taught())):
         logger.warning("%s: not the weights that ship today; to take these: %s, and --overwrite", path, command)
-    results = root / encoder_run_name(modality) / "results"
-    if path.with_name("last.pty").exists() and not (results / "metrics.json").exists():
+    if run.last.exists() and not run.metrics.exists():
         logger.warning("%s: its training is not finished; main_latent.py --resume goes on with it", path)
     if encoder.in_channels not in (None, CHANNELS[modality]):
         raise UserError(f"{path}: an encoder of {encoder.in_channels} channels, not of {modality} frames")
@@ -227,14 +228,10 @@ def load_encoder(
 
 def refuse_missing_encoder(root: Path, modality: Modality, kind: EncoderKind) -> None:
     """`UserError` where `load_encoder` would find none, which can be known before any frame is read."""
-    path = _encoder_path(root, modality)
+    path = RunFiles(root / encoder_run_name(modality)).best
     if kind != "taught" and not path.is_file():
         command = _encoder_command(modality, kind)
         raise UserError(f"{path}: no {modality} encoder there; train it first: {command}")
-
-
-def _encoder_path(root: Path, modality: Modality) -> Path:
-    return root / encoder_run_name(modality) / "checkpoints" / "dmr_run.pty"
 
 
 def _encoder_command(modality: Modality, kind: EncoderKind) -> str:

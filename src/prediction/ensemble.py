@@ -12,10 +12,9 @@ import torch
 from src.errors import UserError, some
 from src.evaluation.predictions import read_predictions
 from src.files import read_json
+from src.places import RUNS, RunFiles, pooled_in
 from src.prediction.trained import OUT_OF_FOLD, Frame, Said, Task, Trained, load_trained
 from src.training.run_folder import RunFolder
-
-_FOLDERS: dict[Task, str] = {"classification": "dmr_runs_classification_*", "segmentation": "dmr_runs_seg_*"}
 
 
 @dataclass(frozen=True)
@@ -122,22 +121,18 @@ def pooled_folder(folder: Path, task: Task) -> Path | None:
 
     Raises `UserError` where several runs of the task lie there, or trials of another protocol are pooled.
     """
-    if RunFolder(folder).best.is_file():
+    if RunFiles(folder).best.is_file():
         return None
-    found = [path for path in (folder, *sorted(folder.glob(_FOLDERS[task]))) if _trials_file(path).is_file()]
+    found = pooled_in(folder, f"{RUNS[task]}_*")
     if len(found) > 1:
         names = some([path.name for path in found])
         raise UserError(f"{folder}: several runs lie there; name one of them: {names}")
     return found[0] if found and folder.is_dir() else None
 
 
-def _trials_file(folder: Path) -> Path:
-    return RunFolder(folder).results / "trials.json"
-
-
 def _trials(pooled: Path) -> list[Path]:
     """The run folders of its trials."""
-    path = _trials_file(pooled)
+    path = RunFiles(pooled).trials
     content = read_json(path, "the trials")
     try:
         protocol, entries = content["protocol"], [Path(str(entry["folder"])) for entry in content["trials"]]

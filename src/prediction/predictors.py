@@ -237,7 +237,7 @@ class Classifier(_Predictor[Classification]):
         self.temperature: float | None = None
         if trained.run is None:
             return
-        scores, path = trained.metrics(), trained.run.results / "metrics.json"
+        scores, path = trained.metrics(), trained.run.metrics
         try:
             self.threshold, self.temperature = float(scores["threshold"]), float(scores["temperature"])
             if not (math.isfinite(self.threshold) and 0 < self.temperature < math.inf):

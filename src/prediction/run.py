@@ -21,6 +21,7 @@ from src.datasets.source import Skipped
 from src.errors import Stopped, UserError
 from src.files import NameRefusedError, atomic_write, resolved
 from src.networks import checkpoint as checkpoints
+from src.places import SCRIPTS
 from src.prediction.ensemble import Ensemble
 from src.prediction.identity import identities, in_order
 from src.prediction.inputs import FrameFiles, Thermogram, find_frames, read_thermogram
@@ -38,7 +39,7 @@ from src.prediction.predictors import (
     load_segmenter,
 )
 from src.prediction.series import Answer, carried
-from src.prediction.trained import SCRIPTS, Frame, Task, Trained
+from src.prediction.trained import Frame, Task, Trained
 from src.settings import TASKS
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder

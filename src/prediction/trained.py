@@ -23,6 +23,7 @@ from src.networks import checkpoint as checkpoints
 from src.networks.build import network_settings, trained_networks
 from src.networks.findings import FrameFeatures
 from src.networks.precision import compute_dtype, computing_in
+from src.places import RUNS, SCRIPTS
 from src.prediction.agreement import agreement, changed_views
 from src.prediction.inputs import Thermogram, as_frame
 from src.prediction.levels import as_levels
@@ -35,7 +36,6 @@ from src.training.run_folder import RunFolder
 Frame = tuple[NDArray[np.uint8] | NDArray[np.float32], Letterbox]
 """What the networks take, [C, H, W] in 0..255, and where the picture lies in it."""
 Task = Literal["classification", "segmentation"]
-SCRIPTS: dict[Task, str] = {"classification": "main_binary.py", "segmentation": "main_seg.py"}
 
 
 class Explained(NamedTuple):
@@ -121,7 +121,7 @@ class Trained:
     @property
     def chosen_on(self) -> str:
         """Whose frames a run's threshold and calibration were chosen on; a final model has those of k-fold."""
-        final = self.run is not None and (self.run.results / "expected.json").is_file()
+        final = self.run is not None and self.run.expected.is_file()
         return OUT_OF_FOLD if final else "validation patient"
 
     @property
@@ -215,10 +215,9 @@ class Trained:
         """The run's results/metrics.json; `UserError` where there is none."""
         if self.run is None:
             raise UserError("the weights that ship were never tested on frames of yours: they have no scores")
-        path = self.run.results / "metrics.json"
-        found = read_json(path, "the run's scores")
+        found = read_json(self.run.metrics, "the run's scores")
         if not isinstance(found, dict):
-            raise UserError(f"{path}: no scores of a run, this file holds {type(found).__name__}")
+            raise UserError(f"{self.run.metrics}: no scores of a run, this file holds {type(found).__name__}")
         return found
 
 
@@ -229,7 +228,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     """
     run, script = RunFolder(folder), SCRIPTS[task]
     if not run.best.is_file():
-        name = f"dmr_runs_{'seg' if task == 'segmentation' else task}*/{run.best.relative_to(run.root)}"
+        name = f"{RUNS[task]}*/{run.best.relative_to(run.root)}"
         below = [str(path.parents[1]) for depth in ("", "*/") for path in sorted(folder.glob(depth + name))]
         if below:
             raise UserError(f"{folder}: no trained run by itself, but runs lie in it; name one of them: {some(below)}")

@@ -14,6 +14,7 @@ from src.errors import UserError
 from src.evaluation.tested import chosen_out_of_fold, read_tested
 from src.files import read_json, write_json
 from src.networks import checkpoint as checkpoints
+from src.places import SCRIPTS, RunFiles
 from src.settings import ClassificationSettings, DecoderRunSettings, SegmentationSettings
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
@@ -48,8 +49,8 @@ class Expected:
                 *(self.kfold, len(changed), min(changed)),
             )
         content = {"note": NOTE, "kfold": str(self.kfold), "kept_epochs": self.kept, "epochs": self.epochs}
-        write_json(run.results / "expected.json", content)
-        write_json(run.results / "intervals.json", self.intervals)
+        write_json(run.expected, content)
+        write_json(run.intervals, self.intervals)
         logger.info("%s (%s)", NOTE, self.kfold)
         return dict(self.scores)
 
@@ -67,22 +68,22 @@ def expected(settings: S) -> Expected:
     """
     kfold = settings.model_copy(update={"protocol": "kfold"})
     folder = kfold.protocol_root / kfold.run_name
-    if not (folder / "results" / "metrics.json").is_file():
-        script = "main_seg.py" if isinstance(settings, SegmentationSettings) else "main_binary.py"
+    files = RunFiles(folder)
+    if not files.metrics.is_file():
         raise UserError(
             f"{folder}: no finished k-fold there, which says how long the final model trains and what it is expected "
-            f"to score; run it first: python {script} --protocol kfold --folds {settings.folds}, with the same "
-            "--cfg-path and --set"
+            f"to score; run it first: python {SCRIPTS[settings.task]} --protocol kfold --folds {settings.folds}, "
+            "with the same --cfg-path and --set"
         )
-    trials = read_json(folder / "results" / "trials.json", "the trials")
+    trials = read_json(files.trials, "the trials")
     try:
         roots = [(settings.output_root / str(entry["folder"]), int(entry["seed"])) for entry in trials["trials"]]
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{folder / 'results' / 'trials.json'}: no trials of k-fold; run it again") from None
+        raise UserError(f"{files.trials}: no trials of k-fold; run it again") from None
     kept = tuple(_kept_epoch(root, kfold.model_copy(update={"seed": seed})) for root, seed in roots)
-    metrics = read_json(folder / "results" / "metrics.json", "the metrics")
-    intervals = read_json(folder / "results" / "intervals.json", "the intervals")
-    lines = read_tested(settings, folder / "results")
+    metrics = read_json(files.metrics, "the metrics")
+    intervals = read_json(files.intervals, "the intervals")
+    lines = read_tested(settings, files.results)
     scores = _renamed(metrics)
     if isinstance(settings, ClassificationSettings):
         scores["threshold"], scores["temperature"] = chosen_out_of_fold(lines)
@@ -91,7 +92,7 @@ def expected(settings: S) -> Expected:
 
 def _kept_epoch(folder: Path, settings: DecoderRunSettings) -> int:
     """The epoch that a trial kept; `UserError` where it was trained otherwise than the settings say."""
-    best = RunFolder(folder).best
+    best = RunFiles(folder).best
     found = checkpoints.load(best)
     free = fields_of(type(settings), Kind.MACHINE)
     own = {name: value for name, value in settings.model_dump(mode="json").items() if name not in free}

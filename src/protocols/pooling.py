@@ -14,6 +14,7 @@ from src.evaluation.judging import write_intervals
 from src.evaluation.predictions import write_predictions
 from src.evaluation.tested import Line, Tested, by_seed, differences, mean_of, read_tested
 from src.files import without_nan, write_json
+from src.places import RunFiles
 from src.protocols.trial import Trial
 from src.settings import DecoderRunSettings
 
@@ -25,15 +26,15 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
     mean, with the same patients resampled in all seeds. A patient is called sick by the threshold of its own fold. The
     AUC compares probabilities of different trainings; beside it stands the one over pairs of one fold.
     """
-    results = folder / "results"
-    (results / "figures").mkdir(parents=True, exist_ok=True)
+    run = RunFiles(folder)
+    run.figures.mkdir(parents=True, exist_ok=True)
     lines: list[Line] = []
     for trial in trials:
         added = {"fold": str(trial.fold or ""), "seed": str(trial.seed)}
-        lines += [line | added for line in read_tested(settings, trial.root / name / "results")]
+        lines += [line | added for line in read_tested(settings, RunFiles(trial.root / name).results)]
     columns = [column for column in lines[0] if column not in ("part", "patient", "frame")]
     ordered = ([line[column] for column in ("part", "patient", "frame", *columns)] for line in lines)
-    write_predictions(results / "predictions.csv", columns, ordered)
+    write_predictions(run.results / "predictions.csv", columns, ordered)
 
     seeds = by_seed(settings, lines)
     tested = list(seeds.values())
@@ -50,10 +51,10 @@ def pool(settings: DecoderRunSettings, trials: Sequence[Trial], name: str, folde
         key = f"patient_auc_within_{alike}"
         intervals[key] = within.interval
         metrics |= {f"test/{key}": within.interval.value, f"test/{key}_pairs": within.pairs}
-    write_json(results / "metrics.json", metrics)
-    write_intervals(results / "intervals.json", {f"test/{measure}": found for measure, found in intervals.items()})
-    write_json(results / "trials.json", _record(settings, trials, name) | {"across_seeds": across})
-    tested[0].draw(results / "figures", "test patients" + (f", seed {trials[0].seed}" if len(seeds) > 1 else ""))
+    write_json(run.metrics, metrics)
+    write_intervals(run.intervals, {f"test/{measure}": found for measure, found in intervals.items()})
+    write_json(run.trials, _record(settings, trials, name) | {"across_seeds": across})
+    tested[0].draw(run.figures, "test patients" + (f", seed {trials[0].seed}" if len(seeds) > 1 else ""))
 
 
 def compare_with_baselines(settings: DecoderRunSettings, folder: Path) -> None:

@@ -85,7 +85,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     run = RunFolder(settings.output_root / settings.run_name)
     needed = [run.best, run.last]
     if arguments.baselines and isinstance(settings, ClassificationSettings) and not settings.baseline:
-        needed += [run.root / "baselines" / name / "results" / "metrics.json" for name in REGRESSIONS]
+        needed += [RunFolder(run.root / "baselines" / name).metrics for name in REGRESSIONS]
     if not run.is_finished or not all(path.exists() for path in needed):
         return False
     trained = checkpoints.load(run.last)

@@ -90,7 +90,7 @@ def run(
             worked = [run_trial(trial, variant, arguments, train_and_test, pretrain) for variant in variants]
             if any(worked) and distributed.writes():
                 took.append(time.perf_counter() - started)
-                (folder / "results" / "metrics.json").unlink(missing_ok=True)  # the trials may say something else now
+                RunFolder(folder).metrics.unlink(missing_ok=True)  # the trials may say something else now
         if distributed.writes():
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
@@ -161,7 +161,7 @@ def _pool(settings: S, trials: Sequence[Trial], variants: Sequence[S], mode: str
         pool(settings, trials, name, place(settings) / name)
         runs = [RunFolder(trial.root / name) for trial in trials if (trial.root / name / "logs").is_dir()]
         if runs:  # regressions have no epochs
-            kept = [int(read_json(run.results / "metrics.json", "the metrics").get("best_epoch", 0)) for run in runs]
+            kept = [int(read_json(run.metrics, "the metrics").get("best_epoch", 0)) for run in runs]
             target = RunFolder(place(settings) / name).figures / "loss_curves.png"
             figures.trial_curves([run.history() for run in runs], kept, target)
     if mode == "train":  # a test would write settings that nothing was trained with

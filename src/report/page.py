@@ -12,9 +12,9 @@ from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from src import places
 from src.cli import named
 from src.errors import UserError
-from src.evaluation import summary
 from src.files import write_text
 from src.report import record, scores
 from src.report.checklist import checklist
@@ -186,9 +186,9 @@ def command_line(cfg_path: str, overrides: Sequence[str]) -> Commands:
     shared += ["--set", *overrides] if overrides else []
 
     def command(task: Task, case: str) -> str:
-        script = {"latent": "main_latent.py", "classification": "main_binary.py", "segmentation": "main_seg.py"}[task]
         asked = {"--gray": case == "gray", "--gray_encoder": "g_enc" in case, "--gray_decoder": "g_dec" in case}
-        return shlex.join(["python", script, *(flag for flag, is_asked in asked.items() if is_asked), *shared])
+        flags = (flag for flag, is_asked in asked.items() if is_asked)
+        return shlex.join(["python", places.SCRIPTS[task], *flags, *shared])
 
     return command
 
@@ -223,7 +223,7 @@ def main() -> None:
     if flags.runs is not None:
         if flags.cfg_path is not None or flags.overrides:
             parser.error("RUNS says by itself where the runs lie; leave out --cfg-path and --set")
-        root = summary.output_root(flags.runs)
+        root = places.output_root(flags.runs)
         flags.overrides = [f"output_root={root}"]
     else:
         root = output_root(flags.cfg_path or REPOSITORY / "config", flags.overrides)

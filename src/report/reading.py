@@ -4,19 +4,17 @@ import csv
 import io
 import json
 import logging
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from src.errors import UserError
+from src.places import BELOW_ROOT, RunFiles
 from src.report.runs import FOLDERS, Group, Results, Run, Task
 from src.settings.file import read_record
 
 logger = logging.getLogger(__name__)
 
-# Only these are entered: the output root can be the repository, with a whole database in it.
-_TRIAL_ROOT = re.compile(r"(seed|kfold|fold)_\d+|seeds|published|final")
 _LONGEST_FIELD = 2**27  # a mask's run lengths can pass the 128 KiB that the csv module allows by default
 _MASKS = ("truth", "predicted")
 
@@ -50,31 +48,31 @@ class Reader:
         return {
             name: self._run(root / name, *kind)
             for name, kind in FOLDERS.items()
-            if any((root / name / made).is_file() for made in ("results/metrics.json", "logs/settings.yaml"))
+            if (found := RunFiles(root / name)).metrics.is_file() or found.settings.is_file()
         }
 
     def _run(self, folder: Path, task: Task, case: str) -> Run:
-        record = self._record(folder / "logs" / "settings.yaml")
-        results = folder / "results"
+        files = RunFiles(folder)
+        record = self._record(files.settings)
         baselines = {path.name: path / "results" for path in sorted((folder / "baselines").glob("*")) if path.is_dir()}
-        warnings = [str(line.get("message")) for line in self._json_lines(folder / "logs" / "warnings.jsonl")]
+        warnings = [str(line.get("message")) for line in self._json_lines(files.logs / "warnings.jsonl")]
         return Run(
             folder=folder,
             name=self.below(folder),
             task=task,
             case=case,
-            results=self._results(results),
+            results=self._results(files.results),
             settings=mapping(record.get("settings")),
             provenance=mapping(record.get("provenance")),
-            history=self._json_lines(folder / "logs" / "metrics.jsonl"),
+            history=self._json_lines(files.logs / "metrics.jsonl"),
             warnings=list(dict.fromkeys(warnings)),
-            split=self._json(results / "split.json"),
-            audit=self._json(results / "audit.json"),
-            trials=self._json(results / "trials.json"),
+            split=self._json(files.split),
+            audit=self._json(files.results / "audit.json"),
+            trials=self._json(files.trials),
             baselines={name: self._results(path) for name, path in baselines.items()},
             differences=self._json(folder / "baselines" / "differences.json"),
-            pictures=tuple(sorted((results / "figures").glob("*.png"))),
-            predictions=self._predictions(results / "predictions.csv"),
+            pictures=tuple(sorted(files.figures.glob("*.png"))),
+            predictions=self._predictions(files.results / "predictions.csv"),
         )
 
     def _results(self, folder: Path) -> Results:
@@ -124,6 +122,6 @@ def mapping(value: Any) -> dict[str, Any]:
 
 def _roots(root: Path) -> Iterator[Path]:
     yield root
-    for path in sorted(root.iterdir()):
-        if path.is_dir() and _TRIAL_ROOT.fullmatch(path.name):
+    for path in sorted(root.iterdir()):  # which can be the repository, with a whole database in it
+        if path.is_dir() and BELOW_ROOT.fullmatch(path.name):
             yield from _roots(path)

@@ -1,18 +1,19 @@
 """What the report knows of a run and of the runs of one folder."""
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from src.places import RUNS, TRIAL
 
 Task = Literal["latent", "classification", "segmentation"]
 CASES = ("h_enc_h_dec", "g_enc_h_dec", "g_enc_g_dec", "h_enc_g_dec")  # in the order of the paper's tables
 FOLDERS: dict[str, tuple[Task, str]] = {
     "dmr_runs": ("latent", "heat"),
     "dmr_runs_gray": ("latent", "gray"),
-    **{f"dmr_runs_classification_{case}": ("classification", case) for case in CASES},
-    **{f"dmr_runs_seg_{case}": ("segmentation", case) for case in CASES},
+    **{f"{RUNS['classification']}_{case}": ("classification", case) for case in CASES},
+    **{f"{RUNS['segmentation']}_{case}": ("segmentation", case) for case in CASES},
 }
 """Run folders below an output root: task and case of each."""
 BASELINES = {
@@ -109,7 +110,7 @@ class Group:
     @property
     def is_trial(self) -> bool:
         """Whether it is one trial of a protocol rather than a result of its own."""
-        return re.fullmatch(r"(seed|fold)_\d+", Path(self.name).name) is not None
+        return TRIAL.fullmatch(Path(self.name).name) is not None
 
     @property
     def is_final(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from src.places import RUNS
 from src.report.reading import mapping
 from src.report.runs import BASELINES, CASES, Group, Results, Run, Task, class_names, number
 from src.report.tables import ABSENT, Cell, Table, as_list, digits, plural, score_cell
@@ -154,7 +155,7 @@ def encoder_table(group: Group) -> Table | None:
 
 def folder_of(task: Task) -> str:
     """Where the runs of a task lie, with CASE for the case."""
-    return {"latent": "dmr_runs*", "classification": "dmr_runs_classification_CASE"}.get(task, "dmr_runs_seg_CASE")
+    return RUNS[task] + ("*" if task == "latent" else "_CASE")
 
 
 def final_table(group: Group) -> Table | None:

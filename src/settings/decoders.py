@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from src.places import RUNS
 from src.settings.common import Modality, Settings
 from src.settings.fields import DecoderName, LossName, Names, OfData, OfLoss, OfMachine, OfNetwork, OfTraining, Weights
 
@@ -141,7 +142,7 @@ class ClassificationSettings(DecoderSettings):
 
     @property
     def run_name(self) -> str:
-        return f"dmr_runs_classification_{self.case}{self.baseline_folder}"
+        return f"{RUNS[self.task]}_{self.case}{self.baseline_folder}"
 
 
 class SegmentationSettings(DecoderSettings):
@@ -182,4 +183,4 @@ class SegmentationSettings(DecoderSettings):
 
     @property
     def run_name(self) -> str:
-        return f"dmr_runs_seg_{self.case}{self.baseline_folder}"
+        return f"{RUNS[self.task]}_{self.case}{self.baseline_folder}"

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from src.errors import UserError, one_line
 from src.files import decoded, read_plain
+from src.places import RunFiles
 from src.settings import REPOSITORY, TASKS, RunSettings
 from src.settings.gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
 
@@ -88,7 +89,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunSettings:
 
 def load_run(folder: Path, overrides: Sequence[str] = ()) -> RunSettings:
     """The settings that a run folder records, with overrides as for `load`; `UserError` where it records none."""
-    path = folder / "logs" / "settings.yaml"
+    path = RunFiles(folder).settings
     values = read_record(path).get("settings")
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no settings of a run")

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from src.errors import UserError, one_line
 from src.evaluation.summary import closing
 from src.files import lock, read_json, read_plain, remove_partial, unlock, without_nan, write_json, write_text
 from src.networks.precision import number_format
+from src.places import RunFiles
 from src.settings import REPOSITORY, RunSettings
 from src.settings.file import read_record
 from src.training import distributed
@@ -27,26 +27,13 @@ logger = logging.getLogger(__name__)
 _KEPT_IN_TESTS = ("epochs", "best_epoch", "seconds", "peak_memory_mb")
 
 
-class RunFolder:
-    """Where the files of one run lie."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.best = root / "checkpoints" / "dmr_run.pty"  # of the epoch that was best on validation
-        self.last = root / "checkpoints" / "last.pty"  # of the last finished epoch, to resume from
-        # What predicting needs beside the weights: class names, and what training frames look like.
-        self.prediction = root / "checkpoints" / "prediction.pty"
-        self.logs = root / "logs"  # settings.yaml, train.log, warnings.jsonl, metrics.jsonl, TensorBoard events
-        self.results = root / "results"  # split.json, metrics.json, predictions.csv
-        self.figures = self.results / "figures"
-        self.split = self.results / "split.json"  # copy of the shared split with this run's own division
-        self._lock = root / ".lock"
+class RunFolder(RunFiles):
+    """The files of one run as scripts write them."""
 
     @property
     def is_finished(self) -> bool:
         """Whether it was trained to the end and tested after that."""
-        path = self.results / "metrics.json"
-        return path.exists() and "epochs" in read_json(path, "the metrics")
+        return self.metrics.exists() and "epochs" in read_json(self.metrics, "the metrics")
 
     def open(self, settings: RunSettings, mode: str, may_replace: bool = False) -> None:
         """Make and lock the folders and log to the console and, in more detail, to logs/train.log.
@@ -65,7 +52,7 @@ class RunFolder:
             folders = (self.best.parent, self.logs, self.results, self.figures)
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
-            if not lock(self._lock):
+            if not lock(self.lock):
                 raise UserError(f"{self.root}: another run writes there; wait for its end, or use another output_root")
             for folder in folders:
                 remove_partial(folder)
@@ -87,7 +74,7 @@ class RunFolder:
 
     def refuse_to_replace(self) -> None:
         """`UserError` where there is a run that training would overwrite."""
-        if any(path.exists() for path in (self.last, self.best, self.results / "metrics.json")):
+        if any(path.exists() for path in (self.last, self.best, self.metrics)):
             raise UserError(
                 f"{self.root}: a run is there; --resume goes on with it, --overwrite removes it and starts afresh"
             )
@@ -97,7 +84,7 @@ class RunFolder:
 
         One that goes on in another number format than before, as `precision: auto` has it on another machine, warns.
         """
-        (self.results / "metrics.json").unlink(missing_ok=True)  # which is there once a run is finished
+        self.metrics.unlink(missing_ok=True)  # which is there once a run is finished
         if afresh:
             self._clear()
         computed_in = number_format(dtype)
@@ -111,9 +98,8 @@ class RunFolder:
 
     def _provenance(self) -> dict[str, Any]:
         """What `write_settings` said of the run; nothing where it did not."""
-        path = self.logs / "settings.yaml"
         try:
-            found = read_record(path).get("provenance") if path.exists() else None
+            found = read_record(self.settings).get("provenance") if self.settings.exists() else None
         except UserError as error:  # the checkpoint holds all that the training needs
             logger.warning("%s; it is written anew", error)
             found = None
@@ -146,7 +132,7 @@ class RunFolder:
         }
         content = {"settings": settings.model_dump(mode="json"), "provenance": provenance}
         self.logs.mkdir(parents=True, exist_ok=True)
-        write_text(self.logs / "settings.yaml", yaml.safe_dump(content, sort_keys=False))
+        write_text(self.settings, yaml.safe_dump(content, sort_keys=False))
 
     def history(self) -> list[dict[str, Any]]:
         """The scores of each epoch, as logs/metrics.jsonl holds them; none, with a warning, if it is damaged."""
@@ -168,11 +154,10 @@ class RunFolder:
         """
         for name, value in metrics.items():
             logger.debug("%-32s %s", name, "not defined" if math.isnan(value) else f"{value:.4f}")
-        path = self.results / "metrics.json"
-        known = read_json(path, "the metrics") if path.exists() else {}
+        known = read_json(self.metrics, "the metrics") if self.metrics.exists() else {}
         kept = {name: value for name, value in known.items() if name in _KEPT_IN_TESTS}
-        write_json(path, kept | without_nan(metrics))
-        unlock(self._lock)
+        write_json(self.metrics, kept | without_nan(metrics))
+        unlock(self.lock)
         logger.info("%s", closing(self.root))
 
 

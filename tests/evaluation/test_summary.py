@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from src.errors import UserError
-from src.evaluation.summary import closing, output_root, summary
+from src.evaluation.summary import closing, summary
+from src.places import output_root
 
 SEGMENTER = "dmr_runs_seg_h_enc_h_dec"
 
