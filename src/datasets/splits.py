@@ -6,11 +6,12 @@ The published code's divisions, which are none of that, are here by name.
 import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from src.datasets.source import Unit
 from src.errors import UserError, some
@@ -20,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 Strata = Mapping[str, Hashable]
 """Stratum of each patient, such as (diagnosis, annotated)."""
-Groups = tuple[tuple[str, ...], ...]
+T = TypeVar("T")
+Name = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(composed)]
+Groups = tuple[tuple[Name, ...], ...]
 """Patients who must stay on one side of every division, because they share a frame."""
 
 
@@ -30,8 +33,8 @@ class Split:
 
     seed: int
     test_ratio: float
-    test: tuple[str, ...]
-    rest: tuple[str, ...]
+    test: tuple[Name, ...]
+    rest: tuple[Name, ...]
     groups: Groups = ()
     unit: Unit = "patient"
     """What `test` and `rest` name, and a run's division of them."""
@@ -41,9 +44,9 @@ class Split:
 class Division:
     """One run's own division of the patients it can use; `train` and `validation` have no patient in common."""
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    tested: tuple[str, ...]
+    train: tuple[Name, ...]
+    validation: tuple[Name, ...]
+    tested: tuple[Name, ...]
 
 
 def connected(pairs: Iterable[tuple[str, str]]) -> Groups:
@@ -247,15 +250,7 @@ def load_or_draw(
 def load(path: Path) -> Split:
     """Read a saved split; `UserError` if it is damaged or has a patient, or a group of them, on both sides."""
     content = read_json(path, "the patient split")
-    try:
-        test, rest = (_names(content[key]) for key in ("test", "rest"))
-        groups = tuple(_names(group) for group in content.get("groups", ()))
-        unit = content.get("unit", "patient")
-        if unit not in get_args(Unit):
-            raise ValueError(f"unit {unit!r}")
-        split = Split(int(content["seed"]), float(content["test_ratio"]), test, rest, groups, unit)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise UserError(f"{path}: no patient split: {error!r}") from None
+    split = _validated(content, Split, f"{path}: no patient split")
     both = sorted(set(split.test) & set(split.rest))
     if both:
         raise UserError(f"{path}: {split.unit}s on both sides of the split: {some(both)}")
@@ -269,22 +264,20 @@ def load(path: Path) -> Split:
 
 def load_division(path: Path) -> Division:
     """Read what `save` added to a run's copy of the split; `UserError` if it is damaged or trains on validation."""
-    content = read_json(path, "the patient split")
-    try:
-        division = Division(*(_names(content[field.name]) for field in fields(Division)))
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: no division of a run: {error!r}") from None
+    division = _validated(read_json(path, "the patient split"), Division, f"{path}: no division of a run")
     both = sorted(set(division.train) & set(division.validation))
     if both:
         raise UserError(f"{path}: patients both in train and in validation: {some(both)}")
     return division
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    """A list of patients; TypeError for anything else, such as one text, whose letters would be patients."""
-    if not isinstance(value, list):
-        raise TypeError(f"a list of patients is needed, not {type(value).__name__}")
-    return tuple(composed(str(patient)) for patient in value)
+def _validated(content: Any, kind: type[T], refusal: str) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        said = wrong["msg"].lower().replace("tuple", "list")  # as JSON has it
+        raise UserError(": ".join([refusal, *map(str, wrong["loc"]), said])) from None
 
 
 def save(

@@ -5,9 +5,10 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field, NonNegativeInt, TypeAdapter, ValidationError, with_config
 from torch import nn
 
 from src.datasets.frame_cache import CHANNELS
@@ -26,9 +27,18 @@ logger = logging.getLogger(__name__)
 
 FORMAT = "llft-1"
 State = dict[str, torch.Tensor]
+Palette = Annotated[str, Field(pattern=f"^({'|'.join(PALETTES)})$")]
 _MOST_VALUES = 1_000_000  # numbers, texts and tensors in one file; a long history has some ten thousand
 
 
+def _whole(begun: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"step": int, "frames": int, "sums": dict, "state": torch.Tensor}
+    if begun.keys() != kinds.keys() or not all(isinstance(begun[key], kind) for key, kind in kinds.items()):
+        raise ValueError("not how far an epoch is")
+    return begun
+
+
+@with_config(strict=True, arbitrary_types_allowed=True, revalidate_instances="always")
 @dataclass
 class Checkpoint:
     """What a run needs to be tested, used or gone on with."""
@@ -43,12 +53,12 @@ class Checkpoint:
     encoder: State | None = None  # the frozen encoder under a decoder, or the networks that find the features it sees
     encoder_patients: list[str] = field(default_factory=list)
     """Those that encoder was pretrained or chosen on, where it says so."""
-    palette: str | None = None  # what the heat maps are read back to levels through, where the networks see levels
-    epoch: int = 0
-    best_epoch: int = 0
+    palette: Palette | None = None  # what the heat maps are read back to levels through, where the networks see levels
+    epoch: NonNegativeInt = 0
+    best_epoch: NonNegativeInt = 0
     history: list[dict[str, Any]] = field(default_factory=list)  # one entry a finished epoch: what metrics.jsonl holds
     optimizer: dict[str, Any] | None = None
-    begun: dict[str, Any] | None = None
+    begun: Annotated[dict[str, Any], AfterValidator(_whole)] | None = None
     """How far the epoch after `epoch` is, where its steps are in `model` and `optimizer` already: `engine.Progress`."""
     seconds: float = 0.0  # time that training took until here, with all interruptions left out
 
@@ -132,42 +142,13 @@ def _is_state(value: Any) -> bool:
     )
 
 
-def _is_begun(value: Any) -> bool:
-    kinds = {"step": int, "frames": int, "sums": dict, "state": torch.Tensor}
-    is_whole = isinstance(value, dict) and value.keys() == kinds.keys()
-    return is_whole and all(isinstance(value[key], kind) for key, kind in kinds.items())
-
-
 def _check_types(checkpoint: Checkpoint, path: Path) -> None:
     """`UserError` names the first entry that is not of its type."""
-
-    def names(value: Any) -> bool:
-        return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-    def count(value: Any) -> bool:
-        return type(value) is int and value >= 0
-
-    history, optimizer = checkpoint.history, checkpoint.optimizer
-    fits = {
-        "model": _is_state(checkpoint.model),
-        "settings": isinstance(checkpoint.settings, dict),
-        "patients": names(checkpoint.patients),
-        "validation": names(checkpoint.validation),
-        "data": isinstance(checkpoint.data, dict) and names([*checkpoint.data, *checkpoint.data.values()]),
-        "class_names": names(checkpoint.class_names),
-        "encoder_patients": names(checkpoint.encoder_patients),
-        "encoder": checkpoint.encoder is None or _is_state(checkpoint.encoder),
-        "palette": checkpoint.palette is None or checkpoint.palette in list(PALETTES),  # a list of them is no key
-        "epoch": count(checkpoint.epoch),
-        "best_epoch": count(checkpoint.best_epoch),
-        "history": isinstance(history, list) and all(isinstance(entry, dict) for entry in history),
-        "optimizer": optimizer is None or isinstance(optimizer, dict),
-        "begun": checkpoint.begun is None or _is_begun(checkpoint.begun),
-        "seconds": isinstance(checkpoint.seconds, float),
-    }
-    wrong = [name for name, right in fits.items() if not right]
-    if wrong:
-        raise UserError(f"{path}: no checkpoint of this code: its {wrong[0]} is of another type")
+    try:
+        TypeAdapter(Checkpoint).validate_python(checkpoint)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UserError(f"{path}: no checkpoint of this code: its {wrong['loc'][0]}: {wrong['msg'].lower()}") from None
 
 
 def same_weights(one: State | None, other: State | None) -> bool:

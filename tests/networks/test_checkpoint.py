@@ -303,6 +303,7 @@ def test_a_list_that_holds_itself_is_refused(tmp_path, monkeypatch):
             {"palette": []},
         ),
         *({"epoch": "1"}, {"epoch": True}, {"best_epoch": -1}, {"history": {}}, {"history": [1]}, {"optimizer": 3}),
+        *({"palette": "jets"}, {"begun": {"step": 1}}, {"data": {"frames": 1}}, {"seconds": "1"}),
     ],
 )
 def test_entries_of_another_type_are_refused(tmp_path, entry):
