@@ -21,8 +21,7 @@ from src.settings import (
     with_defaults,
 )
 from src.settings.fields import Kind, fields_of
-from src.settings.file import load
-from src.settings.gone import removed
+from src.settings.file import load, load_run
 
 SHIPPED = sorted((REPOSITORY / "config").rglob("*.yaml"))
 Writer = Callable[..., Path]
@@ -126,30 +125,18 @@ def test_frame_too_small_for_a_decoder(write_yaml: Writer, tmp_path: Path, task:
     assert load(path, ["image_size=[32, 32]"]).image_size == (32, 32)
 
 
-@pytest.mark.parametrize("line", ["ema: 0.9", "ensemble: 2", "flip_average: true", "head: top", "decoder_input: both"])
-def test_what_was_removed_is_told_from_what_never_was(write_yaml: Writer, tmp_path: Path, line: str) -> None:
-    lines = ("encoder_modality: heat", "decoder_modality: heat", f"dataset_path: '{tmp_path}'", "learning_rate: 1e-3")
-    text = complaint(write_yaml("task: classification", *lines, line))
-    assert line.partition(":")[0] in text
-    assert "was removed, since it was measured not to help" in text
+def test_what_a_run_recorded_and_nothing_reads_any_more_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    known = f"settings: {{task: latent, modality: heat, dataset_path: '{tmp_path}', learning_rate: 0.1}}"
+    (tmp_path / "logs" / "settings.yaml").write_text(known.replace("}", ", ema: true}"))
+    with pytest.raises(UserError, match=r"settings\.yaml: trained by an earlier version.*\(such as ema\): train again"):
+        load_run(tmp_path)
+    (tmp_path / "logs" / "settings.yaml").write_text(known)
+    assert load_run(tmp_path).learning_rate == 0.1
 
 
-def test_a_missing_value_is_no_removed_one(write_yaml: Writer, latent: list[str]) -> None:
-    assert "a whole number >= 1 is accepted" in complaint(write_yaml(*latent, "batch_size: null"))
-
-
-def test_settings_recorded_by_older_versions_have_todays_defaults() -> None:
-    recorded = {"task": "segmentation", "decoder_input": "pixels", "ensemble": 1, "flip_average": True}
-    assert with_defaults(recorded)["decide"] == "argmax"
-    assert with_defaults(recorded)["baseline"]
-
-
-def test_only_what_changed_a_network_keeps_it_from_being_used() -> None:
-    assert removed({"ensemble": 1, "flip_average": False, "ema": 0.9, "head": "flat"}) == []
-    assert removed({"flip_average": True, "augment": "flip"}) == []
-    assert removed({"flip_average": True}) == ["flip_average: True"]
-    assert removed({"ensemble": 2, "decide": "dice"}) == ["ensemble: 2", "decide: dice"]
-    assert removed({"ema": 0.9, "ensemble": 2}, of_training=True) == ["ema: 0.9"]
+def test_settings_recorded_before_a_key_was_there_have_its_default() -> None:
+    assert with_defaults({"task": "segmentation", "decoder_input": "pixels"})["decide"] == "argmax"
 
 
 @pytest.mark.parametrize("kind", TASKS.values(), ids=lambda kind: kind.__name__)
@@ -196,15 +183,10 @@ def test_missing_key(write_yaml: Writer, latent: list[str]) -> None:
         assert part in text
 
 
-@pytest.mark.parametrize(
-    ("key", "told"), [("max_epoch=3", "did you mean 'max_epochs'"), ("mirror=true", "was removed")]
-)
-def test_a_name_that_nothing_reads_goes_before_a_folder_that_is_absent(
-    write_yaml: Writer, latent: list[str], key: str, told: str
-) -> None:
+def test_a_name_that_nothing_reads_goes_before_a_folder_that_is_absent(write_yaml: Writer, latent: list[str]) -> None:
     absent = [line if not line.startswith("dataset_path") else "dataset_path: nowhere" for line in latent]
-    text = complaint(write_yaml(*absent), key)
-    assert told in text
+    text = complaint(write_yaml(*absent), "max_epoch=3")
+    assert "did you mean 'max_epochs'" in text
     assert text.endswith("(and 1 more)")
 
 

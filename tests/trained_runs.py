@@ -36,10 +36,12 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
         settings = {"task": task, "encoder_modality": encoder, "decoder_modality": decoder, "image_size": list(SIZE)}
         settings |= {"precision": precision, "base_channels": 2}
-        checkpoints.save(run.best, Checkpoint(head.state_dict(), settings, encoder=cuts.state_dict(), best_epoch=3))
+        names, state = NAMES if task == "segmentation" else (), cuts.state_dict()
+        ours = Checkpoint(head.state_dict(), settings, class_names=list(names), encoder=state, best_epoch=3)
+        checkpoints.save(run.best, ours)
         generator = np.random.default_rng(2)
         frames = generator.normal(size=(40, 32))
-        record = Record(Classes(NAMES if task == "segmentation" else (), 4), fit_typicality(frames, range(len(frames))))
+        record = Record(Classes(names, 4), fit_typicality(frames, range(len(frames))))
         save_record(run.prediction, record)
         run.results.mkdir(parents=True, exist_ok=True)
         (run.results / "metrics.json").write_text(json.dumps({"threshold": 0.4, "temperature": 2.0}), encoding="utf-8")

@@ -108,7 +108,7 @@ def trained_networks(found: Checkpoint, names: Sequence[str], path: Path) -> Lat
 
 
 def network_settings(found: Checkpoint, path: Path) -> DecoderRunSettings:
-    """What the checkpoint of a decoder, of whichever version, says of its networks; other fields are not to be asked.
+    """What the checkpoint of a decoder says of its networks; other fields are not to be asked.
 
     Raises `UserError` where it is none of a decoder, or a value is impossible.
     """

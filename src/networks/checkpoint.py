@@ -19,9 +19,8 @@ from src.files import atomic_write
 from src.networks.features import TaughtEncoder
 from src.networks.taught import read_taught
 from src.places import RunFiles
-from src.settings import EncoderKind, Modality, Settings, encoder_run_name, with_defaults
+from src.settings import EncoderKind, Modality, Settings, encoder_run_name, refuse_unknown, with_defaults
 from src.settings.fields import Kind, fields_of
-from src.settings.gone import WAS_REMOVED, removed
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Checkpoint:
     patients: list[str] = field(default_factory=list)  # those it was trained or chosen on
     validation: list[str] = field(default_factory=list)  # those of them it was chosen on
     data: dict[str, str] = field(default_factory=dict)
-    """Digests of the frames and labels it was trained, chosen and tested on (`Parts.digests`); none in older ones."""
+    """Digests of the frames and labels it was trained, chosen and tested on (`Parts.digests`)."""
     class_names: list[str] = field(default_factory=list)  # a segmenter's, in the order of its outputs
     encoder: State | None = None  # the frozen encoder under a decoder, or the networks that find the features it sees
     encoder_patients: list[str] = field(default_factory=list)
@@ -79,15 +78,13 @@ def load(path: Path) -> Checkpoint:
     content = load_plain(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         del content["format"]
-        content.pop("average", None)  # weights averaged over the steps, which older ones may have
-        content.pop("segmenter", None)  # of head: spots, which is refused below
+        if isinstance(content.get("settings"), dict):
+            refuse_unknown(content["settings"], path)
         try:
             checkpoint = Checkpoint(**content)
         except TypeError as error:
-            raise UserError(f"{path}: no checkpoint of this version: {error}") from None
+            raise UserError(f"{path}: no checkpoint of this version, train again: {error}") from None
         _check_types(checkpoint, path)
-        if gone := removed(checkpoint.settings):
-            raise UserError(f"{path}: was trained with {gone[0]}, which {WAS_REMOVED}")
         return checkpoint
     if _is_state(content) and content:
         return Checkpoint(model=content)

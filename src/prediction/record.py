@@ -118,7 +118,7 @@ def read_record(path: Path, command: str) -> Record:
         background = int(content["background"])
         if names and not 0 <= background < len(names):
             raise ValueError("a background that is no class")
-        palette = content.get("palette")  # a run from before has none
+        palette = content["palette"]
         return Record(Classes(tuple(names), background), typicality, palette if palette in PALETTES else None)
     except DeviceError:
         raise

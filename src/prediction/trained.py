@@ -246,7 +246,7 @@ def load_trained(folder: Path, task: Task, device: str = "auto") -> Trained:
     through_features = settings.decoder_input == "features"
     dtype = torch.float32 if through_features else compute_dtype(settings.precision, chosen)
     record = read_record(run.prediction, f"python {script} --mode test")
-    if found.class_names not in ([], list(record.classes.names)):  # older ones do not name them
+    if found.class_names != list(record.classes.names):
         raise UserError(f"{run.prediction}: of another run; this writes it anew: python {script} --mode test")
     model = trained_networks(found, record.classes.names, run.best).to(chosen)
     sees_levels = model.encoder_channels is None

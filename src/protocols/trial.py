@@ -21,7 +21,6 @@ from src.settings import (
     with_defaults,
 )
 from src.settings.fields import Kind, fields_of
-from src.settings.gone import removed
 from src.training import distributed
 from src.training.regressions import REGRESSIONS
 from src.training.run_folder import RunFolder
@@ -91,7 +90,7 @@ def _is_finished(settings: DecoderRunSettings, arguments: cli.Arguments) -> bool
     trained = checkpoints.load(run.last)
     if not _made_with(settings, trained.settings):
         return False
-    if trained.data and trained.data != _parts_of(settings).digests():
+    if trained.data != _parts_of(settings).digests():
         return False  # which says why as soon as it is to be resumed
     if not settings.needs_encoder:
         return True
@@ -108,8 +107,6 @@ def _parts_of(settings: DecoderRunSettings) -> Parts[Any]:
 
 def _made_with(settings: RunSettings, recorded: Mapping[str, Any]) -> bool:
     """Whether the settings that a checkpoint records give the run that these give."""
-    if removed(recorded, of_training=True):
-        return False
     known, free = with_defaults(recorded), fields_of(type(settings), Kind.MACHINE)
     return all(known.get(key) == value for key, value in settings.model_dump(mode="json").items() if key not in free)
 

@@ -1,8 +1,10 @@
 """The settings of all three scripts, each key with its default and what it means. `settings.file` reads them."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from src.errors import UserError, one_line
 from src.settings.common import FRAME_SIZE as FRAME_SIZE
 from src.settings.common import EncoderKind as EncoderKind
 from src.settings.common import Modality as Modality
@@ -30,12 +32,23 @@ TASKS: dict[str, type[RunSettings]] = {
 }
 
 
+def refuse_unknown(recorded: Mapping[Any, Any], path: Path) -> None:
+    """`UserError` where a run records a setting that there is no more: without it, it would mean something else."""
+    task = recorded.get("task")
+    known = TASKS[task].model_fields if isinstance(task, str) and task in TASKS else recorded
+    unknown = sorted(key for key in recorded if isinstance(key, str) and key not in known)
+    if unknown:
+        raise UserError(
+            f"{path}: trained by an earlier version, whose settings are not read any more (such as "
+            f"{one_line(unknown[0], 100)}): train again in another output_root; commit dd46a75 is the last with those "
+            "that docs/results.md lists"
+        )
+
+
 def with_defaults(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as a checkpoint records them, with the defaults of keys that are newer than the checkpoint."""
     kind = TASKS.get(str(recorded.get("task")))
     if kind is None:
         return dict(recorded)
     blank = kind.model_construct().model_dump(mode="json", warnings=False)
-    if "baseline" in blank:  # before it was a setting, decoders that see these were nothing else
-        blank["baseline"] = recorded.get("decoder_input") in tuple(BASELINES)
     return {key: value for key, value in blank.items() if not kind.model_fields[key].is_required()} | dict(recorded)

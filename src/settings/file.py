@@ -13,13 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origi
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from src.errors import UserError, one_line
 from src.files import decoded, read_plain
 from src.places import RunFiles
-from src.settings import REPOSITORY, TASKS, RunSettings
-from src.settings.gone import REMOVED, REMOVED_VALUES, WAS_REMOVED
+from src.settings import REPOSITORY, TASKS, RunSettings, refuse_unknown
 
 _YAML_LIMIT = 1 << 16  # bytes; a second's work for the parser
 _OF_PUBLISHED_CODE = {"model_save_path", "output_save_path", "log_folder", "random_seed"}
@@ -93,6 +91,7 @@ def load_run(folder: Path, overrides: Sequence[str] = ()) -> RunSettings:
     values = read_record(path).get("settings")
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no settings of a run")
+    refuse_unknown(values, path)
     return _validated(values, path, overrides)
 
 
@@ -146,15 +145,12 @@ def _explain(
     """The first of pydantic's complaints as one line, with a count of the others; a name that nothing reads goes before
     what is wrong with values, since it may be the very name whose value is missed."""
     problems = error.errors()
-    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden" and not _is_removed(problem))
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     key = str(first["loc"][0]) if first["loc"] else ""
     where = f"{origin.get(key, path)}: {key}" if key else path
     value = values.get(key, first["input"])
     quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
-    unknown = first["type"] == "extra_forbidden"
-    if _is_removed(first):
-        text = f"{where}: {quoted}: {WAS_REMOVED}; leave it out"
-    elif unknown:
+    if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
         text = f"{where}: {quoted}: nothing reads this key; {hint}"
@@ -169,12 +165,6 @@ def _explain(
         if accepted.startswith("a list") and isinstance(value, str):
             text = f"{where}: {quoted}: {accepted} is accepted, in brackets: {key}='[{one_line(value, 100)}]'"
     return text + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else "")
-
-
-def _is_removed(problem: ErrorDetails) -> bool:
-    key = str(problem["loc"][0]) if problem["loc"] else ""
-    unknown = problem["type"] == "extra_forbidden"
-    return (unknown and key in REMOVED) or (key in REMOVED_VALUES and REMOVED_VALUES[key] == problem["input"])
 
 
 def _accepted(kind: type[RunSettings], key: str) -> str:

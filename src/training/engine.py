@@ -23,7 +23,6 @@ from src.networks import checkpoint as checkpoints
 from src.networks.checkpoint import Checkpoint
 from src.settings import TASKS, RunSettings, Settings, with_defaults
 from src.settings.fields import Kind, fields_of
-from src.settings.gone import WAS_REMOVED, removed
 from src.training import distributed
 from src.training.epoch import KEPT, AfterStep, Progress, Scores
 from src.training.run_folder import RunFolder
@@ -217,7 +216,7 @@ def resumed(run: RunFolder, start: Checkpoint) -> Checkpoint:
         )
     begun = f", step {state.begun['step']} of the next" if state.begun else ""
     logger.info("resuming after epoch %d%s", state.epoch, begun)
-    return replace(state, settings=start.settings, data=start.data, class_names=start.class_names)
+    return replace(state, settings=start.settings)
 
 
 def _changed(state: Checkpoint, start: Checkpoint) -> list[str]:
@@ -231,15 +230,13 @@ def _changed(state: Checkpoint, start: Checkpoint) -> list[str]:
         for key, value in start.settings.items()
         if key not in may_change and then_settings.get(key) != value
     ]
-    changed += [f"{found}, which {WAS_REMOVED}" for found in removed(state.settings, of_training=True)]
     trained = [set(of.patients) - set(of.validation) for of in (state, start)]
     validated = [set(of.validation) for of in (state, start)]
     for what, (then, now) in (("patients trained on", trained), ("validation patients", validated)):
         if then != now:
             changed.append(f"{what}: {len(then - now)} left, {len(now - then)} joined")
-    if state.data:  # older checkpoints have none
-        changed += [f"{what}: others now" for what, digest in start.data.items() if state.data.get(what) != digest]
-    if state.class_names not in ([], start.class_names):
+    changed += [f"{what}: others now" for what, digest in start.data.items() if state.data.get(what) != digest]
+    if state.class_names != start.class_names:
         changed.append(f"order of the classes: {', '.join(state.class_names)} then, {', '.join(start.class_names)} now")
     if not checkpoints.same_weights(state.encoder, start.encoder):
         changed.append("encoder: another one now")

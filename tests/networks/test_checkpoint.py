@@ -310,3 +310,21 @@ def test_entries_of_another_type_are_refused(tmp_path, entry):
     torch.save({"format": "llft-1", "model": encoder_state()} | entry, tmp_path / "run.pty")
     with pytest.raises(UserError, match=next(iter(entry))):
         load(tmp_path / "run.pty")
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"task": "latent", "ema": True},
+        {"task": "segmentation", "ensemble": 1},  # what meant nothing else then is refused too
+        {"task": "classification", "head": "spots"},
+    ],
+)
+def test_a_checkpoint_with_a_setting_that_nothing_reads_is_refused(tmp_path, recorded):
+    path = tmp_path / "run.pty"
+    key = list(recorded)[-1]
+    torch.save({"format": "llft-1", "model": encoder_state(), "settings": recorded, "average": None}, path)
+    with pytest.raises(UserError, match=rf"run\.pty: trained by an earlier version.*\(such as {key}\): train again"):
+        load(path)
+    save(path, Checkpoint(model=encoder_state(), settings={"task": recorded["task"], "seed": 1}))
+    assert load(path).settings["seed"] == 1
