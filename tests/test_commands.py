@@ -105,7 +105,7 @@ def test_every_command_of_a_page_does_what_it_says(page: str, clone: Path) -> No
     for number, line in enumerate(line for where, line in ALL if where == page):
         if "other_runs" in line:  # somebody's runs of other settings
             shutil.copytree(clone / RUNS, clone / "other_runs", dirs_exist_ok=True)
-        words = [sys.executable, *made_small(line, f"{Path(page).stem}_{number}")[1:]]
+        words = [sys.executable, *made_small(line, f"{page.replace('/', '_')}_{number}")[1:]]
         done = subprocess.run(words, cwd=clone, capture_output=True, text=True, timeout=1800, env=os.environ)
         assert done.returncode == 0, f"{line}\n{done.stderr[-2000:]}"
 
