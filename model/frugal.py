@@ -12,13 +12,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 Prepare = Callable[..., torch.Tensor]  # maps of one frame, each [1, ...], and weights -> a map [1, C, H, W]
-_KERNEL_PADDING = 1
 
 
 def convolved(prepare: Prepare, maps: Sequence[torch.Tensor], kernel: torch.Tensor) -> torch.Tensor:
-    """The 3 x 3 convolution of `prepare(*maps)`, maps [B, ...], for a `prepare` that does not mix frames.
+    """The convolution of `prepare(*maps)`, maps [B, ...], for a `prepare` that does not mix frames.
 
     Keeps the maps alone.
     """
@@ -29,10 +29,13 @@ def convolved(prepare: Prepare, maps: Sequence[torch.Tensor], kernel: torch.Tens
 def normalised(
     norm: nn.BatchNorm2d, after: Prepare, y: torch.Tensor, kernel: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`after(norm(y))` of y [B, C, H, W], or its 3 x 3 convolution; `norm` in train mode, `after` does not mix frames.
+    """`after(norm(y))` of y [B, C, H, W], or its convolution; `norm` in train mode, `after` does not mix frames.
 
-    Keeps y alone. Where several processes share a batch, `norm` has a method `total` that sums over them.
+    Keeps y alone. Where several processes share a batch, `norm` has a method `total` that sums over them. Raises
+    ValueError where each channel has one value, as BatchNorm itself does.
     """
+    if y.numel() == y.shape[1]:
+        raise ValueError(f"one value a channel cannot be normalised: input of {tuple(y.shape)}")
     found: torch.Tensor = _Normalised.apply(norm, after, kernel, y, norm.weight, norm.bias)
     return found
 
@@ -45,6 +48,7 @@ class _Convolved(torch.autograd.Function):
         return _each_frame(prepare, maps, kernel)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         kernel, *maps = ctx.saved_tensors
         needed = ctx.needs_input_grad[2:]
@@ -77,6 +81,7 @@ class _Normalised(torch.autograd.Function):
         return _each_frame(partial(prepare, weight=weight, bias=bias), [y], kernel)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
         kernel, y, weight, bias, mean, inverse = ctx.saved_tensors
         with ctx.computing():
@@ -93,7 +98,7 @@ class _Normalised(torch.autograd.Function):
 def _each_frame(prepare: Prepare, maps: Sequence[torch.Tensor], kernel: torch.Tensor | None) -> torch.Tensor:
     def made(maps: Sequence[torch.Tensor]) -> torch.Tensor:
         y = prepare(*maps)
-        return y if kernel is None else F.conv2d(y, kernel, padding=_KERNEL_PADDING)
+        return y if kernel is None else F.conv2d(y, kernel, padding=kernel.shape[-1] // 2)
 
     frames = len(maps[0])
     if not frames:  # one of several processes may have no share of a batch
@@ -125,7 +130,7 @@ def _gradients(
         if kernel is not None and of_kernel is not None:
             towards, part, _ = torch.ops.aten.convolution_backward(
                 *(towards, y.detach().to(towards.dtype), kernel.to(towards.dtype), None),
-                *([1, 1], [_KERNEL_PADDING] * 2, [1, 1], False, [0, 0], 1, [any(needed), True, False]),
+                *([1, 1], [kernel.shape[-1] // 2] * 2, [1, 1], False, [0, 0], 1, [any(needed), True, False]),
             )
             of_kernel += part
         wanted = [x for x in own if x.requires_grad]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -30,16 +31,20 @@ class DoubleConv(nn.Module):
             nn.ReLU(inplace=True),
         )
 
-    def forward(self, *maps: torch.Tensor, join: Callable[..., torch.Tensor] | None = None) -> torch.Tensor:
-        """The map x [B, in, H, W], or what `join` makes of several -> [B, out, H, W]."""
+    def forward(
+        self, *maps: torch.Tensor, join: Callable[..., torch.Tensor] | None = None, last: "OutConv | None" = None
+    ) -> torch.Tensor:
+        """The map x [B, in, H, W], or what `join` makes of several -> [B, out, H, W], or what `last` makes of that."""
         join = join or nn.Identity()
         if not (self.frugal and self.training and torch.is_grad_enabled()):
             y: torch.Tensor = self.double_conv(join(*maps))
-            return y
+            return y if last is None else last(y)
         conv, norm, _, conv_2, norm_2, _ = cast(Any, self.double_conv)
         y = convolved(join, maps, conv.weight)
         y = normalised(norm, F.relu, y, conv_2.weight)
-        return normalised(norm_2, F.relu, y)
+        if last is None:
+            return normalised(norm_2, F.relu, y)
+        return normalised(norm_2, F.relu, y, last.conv.weight) + cast(torch.Tensor, last.conv.bias)[:, None, None]
 
 
 class Down(nn.Module):
@@ -63,9 +68,9 @@ class Up(nn.Module):
         self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
         self.conv = DoubleConv(in_channels, out_channels, in_channels // 2)
 
-    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """x [B, in - s, h, w], skip [B, s, H, W] -> [B, out, H, W]."""
-        y: torch.Tensor = self.conv(x, skip, join=self._joined)
+    def forward(self, x: torch.Tensor, skip: torch.Tensor, last: "OutConv | None" = None) -> torch.Tensor:
+        """x [B, in - s, h, w], skip [B, s, H, W] -> [B, out, H, W], or what `last` makes of that."""
+        y: torch.Tensor = self.conv(x, skip, join=self._joined, last=last)
         return y
 
     def _joined(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -122,8 +127,14 @@ class UNet(nn.Module):
             if isinstance(module, DoubleConv):
                 module.frugal = frugal
 
+    @property
+    def _computes_again(self) -> bool:
+        return self.checkpoint_activations and self.training and torch.is_grad_enabled()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [B, in, H, W] -> logits [B, classes, H, W]; H and W are at least 16."""
+        if self._computes_again:
+            return self._levels(x, self.outc)[-1]
         logits: torch.Tensor = self.outc(self.decoded(x)[-1])
         return logits
 
@@ -132,18 +143,22 @@ class UNet(nn.Module):
 
         x as in `forward`; the others are [B, 4 base, H // 8, W // 8], [B, 2 base, H // 4, ...], [B, base, H // 2, ...].
         """
+        return self._levels(x, None)
+
+    def _levels(self, x: torch.Tensor, last: OutConv | None) -> list[torch.Tensor]:
         skips = [self._run(self.inc, x)]
         for down in (self.down1, self.down2, self.down3, self.down4):
             skips.append(self._run(down, skips[-1]))
         found = [skips.pop()]
-        for up in (self.up1, self.up2, self.up3, self.up4):
+        for up in (self.up1, self.up2, self.up3):
             found.append(self._run(up, found[-1], skips.pop()))
+        found.append(self._run(self.up4, found[-1], skips.pop(), last=last))
         return found[1:]
 
-    def _run(self, block: nn.Module, *maps: torch.Tensor) -> torch.Tensor:
-        if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-            return _computed_again(block, block, *maps)
-        y: torch.Tensor = block(*maps)
+    def _run(self, block: nn.Module, *maps: torch.Tensor, **more: Any) -> torch.Tensor:
+        if self._computes_again:
+            return _computed_again(partial(block, **more), block, *maps)
+        y: torch.Tensor = block(*maps, **more)
         return y
 
     def fold(self) -> None:

@@ -190,11 +190,11 @@ def roc_and_confusion(
 
 
 def draw_roc(axes: Any, predictions: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """ROC curves as `roc_curves` has them, with chance and a legend; words where there is one diagnosis only."""
-    for name, (labels, probabilities) in predictions.items():
-        if len(np.unique(labels)) < 2:
-            axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
-            break
+    """ROC curves as `roc_curves` has them, with chance and a legend; none of those of one diagnosis only."""
+    drawn = {name: found for name, found in predictions.items() if len(np.unique(found[0])) == 2}
+    if not drawn:
+        axes.text(0.5, 0.4, "one diagnosis only:\nno curve", ha="center")
+    for name, (labels, probabilities) in drawn.items():
         # Straight lines, as the area is measured: where probabilities tie, the curve is a slope.
         false_alarms, hits, _ = sk.roc_curve(labels, probabilities)
         axes.plot(false_alarms, hits, label=name)

@@ -3,7 +3,7 @@
 import logging
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,6 +78,8 @@ def load(path: Path) -> Checkpoint:
     content = load_plain(path)
     if isinstance(content, dict) and content.get("format") == FORMAT:
         del content["format"]
+        known = {each.name for each in fields(Checkpoint)}
+        content = {name: value for name, value in content.items() if name in known or value is not None}
         if isinstance(content.get("settings"), dict):
             refuse_unknown(content["settings"], path)
         try:

@@ -40,8 +40,8 @@ def refuse_unknown(recorded: Mapping[Any, Any], path: Path) -> None:
     if unknown:
         raise UserError(
             f"{path}: trained by an earlier version, whose settings are not read any more (such as "
-            f"{one_line(unknown[0], 100)}): train again in another output_root; commit dd46a75 is the last with those "
-            "that docs/results.md lists"
+            f"{one_line(unknown[0], 100)}): train again in another output_root; commit dd46a75 has those that "
+            "docs/results.md lists"
         )
 
 

@@ -151,7 +151,7 @@ def _explain(
     value = values.get(key, first["input"])
     quoted = one_line(repr(value), 400)  # what follows must not be lost behind a long one
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(kind.model_fields), n=1)
+        near = difflib.get_close_matches(key, list(kind.model_fields), n=1, cutoff=0.7)
         hint = f"did you mean '{near[0]}'?" if near else f"accepted are {', '.join(sorted(kind.model_fields))}"
         text = f"{where}: {quoted}: nothing reads this key; {hint}"
     elif first["type"] == "missing" and len(first["loc"]) == 1:

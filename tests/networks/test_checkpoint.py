@@ -328,3 +328,12 @@ def test_a_checkpoint_with_a_setting_that_nothing_reads_is_refused(tmp_path, rec
         load(path)
     save(path, Checkpoint(model=encoder_state(), settings={"task": recorded["task"], "seed": 1}))
     assert load(path).settings["seed"] == 1
+
+
+def test_an_entry_that_is_gone_and_held_nothing_is_passed_over(tmp_path):
+    path = tmp_path / "run.pty"
+    torch.save({"format": "llft-1", "model": encoder_state(), "segmenter": None}, path)
+    assert load(path).model.keys() == encoder_state().keys()
+    torch.save({"format": "llft-1", "model": encoder_state(), "segmenter": encoder_state()}, path)
+    with pytest.raises(UserError, match="segmenter"):
+        load(path)
