@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from src.datasets import images
 from src.datasets.arrays import is_dicom
-from src.datasets.matrix_text import begins_with_matrix, first_numbers, parse, plain_text
+from src.datasets.matrix_text import begins_with_matrix, first_numbers, parse
 from src.datasets.temperatures import Temperatures, celsius
 from src.errors import UserError
-from src.files import open_plain, read_plain
+from src.files import decoded, open_plain, read_plain
 
 TEXTS = (".txt", ".csv", ".tsv")
 _PLAIN = re.compile(rb"[\s\d.,;+\-eE]*")
+_UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
+_IN_UNITS = "°º℃℉CFK"  # of these each has one
 _SNIFFED = 1 << 16  # bytes: more than a camera's header and one row
 
 
@@ -31,7 +33,21 @@ def _beginning(path: Path, size: int) -> str:
         raw = file.read(size)
     if len(raw) == size:  # the last line may be cut, even in a letter
         raw = raw[: raw.rfind(b"\n") + 1] or raw
-    return plain_text(raw)
+    return _plain_text(raw)
+
+
+def _plain_text(raw: bytes) -> str:
+    """Text of a file of numbers: without byte order mark, quotes and units behind numbers, points for the decimal
+    commas inside quotes, each line ended by one line feed."""
+    text = decoded(raw, "latin-1")
+    if not text.isascii():
+        text = text.translate({0x2212: "-", 0xA0: " ", 0x202F: " "})  # a minus sign, blanks that do not break
+    if '"' in text:
+        text = re.sub(r'"([^"\r\n]*)"', lambda cell: cell[1].replace(",", "."), text)
+    # Looking for what is not there at all takes most of the time, but for single characters.
+    if "\r" in text:
+        text = re.sub(r"\r*\n|\r", "\n", text)
+    return _UNIT.sub("", text) if any(sign in text for sign in _IN_UNITS) else text
 
 
 def written_numbers(path: Path, size: int) -> list[str]:
@@ -60,7 +76,7 @@ def read_temperatures(path: Path) -> Temperatures:
             return _of_picture(path)
     except OSError as error:
         raise UserError(f"the matrix cannot be read ({error.strerror})") from error
-    grid = parse(plain_text(raw))
+    grid = parse(_plain_text(raw))
     try:
         found = celsius(grid.numbers)
     except UserError as error:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from src.errors import UserError
-from src.files import decoded
 
 Numbers = NDArray[np.float64]
 
@@ -26,8 +25,6 @@ _NUMERIC = re.compile(r"[\s\d.,;+\-eE]*", re.ASCII)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _ABSENT = re.compile(r"[-+]?(nan|inf|ol|-*)|#?n/?a|null|none|\*+|[<>].*", re.IGNORECASE)
 _NOT_MEASURED = re.compile(r"[-+]?(nan|inf|ol)", re.IGNORECASE)  # of these, what is no name before a row's numbers
-_UNIT = re.compile(r"(?<=\d) ?(?:[°º] ?[CFK]?|[℃℉]|[CFK](?=\s*(?:[;,\t\n]|$)))")
-_IN_UNITS = "°º℃℉CFK"  # of these each has one
 _LABEL = re.compile(r"[^;,\t]*[^\W\d_][^;,\t]*[;,\t]")
 _SEVERAL = "the matrix has text or gaps within, or repeats: several frames in one file? save each as a file of its own"
 _NO_NUMBER = "the matrix holds something that is not a number, or empty fields"
@@ -73,20 +70,6 @@ class Grid:
     numbers: Numbers
     numbered: bool
     plain: bool
-
-
-def plain_text(raw: bytes) -> str:
-    """Text of a file of numbers: without byte order mark, quotes and units behind numbers, points for the decimal
-    commas inside quotes, each line ended by one line feed."""
-    text = decoded(raw, "latin-1")
-    if not text.isascii():
-        text = text.translate({0x2212: "-", 0xA0: " ", 0x202F: " "})  # a minus sign, blanks that do not break
-    if '"' in text:
-        text = re.sub(r'"([^"\r\n]*)"', lambda cell: cell[1].replace(",", "."), text)
-    # Looking for what is not there at all takes most of the time, but for single characters.
-    if "\r" in text:
-        text = re.sub(r"\r*\n|\r", "\n", text)
-    return _UNIT.sub("", text) if any(sign in text for sign in _IN_UNITS) else text
 
 
 def begins_with_matrix(text: str) -> bool:

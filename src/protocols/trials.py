@@ -59,14 +59,7 @@ def run(
         return
     if settings.protocol == "published":
         settings = _as_published(settings)
-    variants = [settings]
-    if arguments.baselines:
-        if settings.decoder_input != "latents":
-            seen = settings.decoder_input
-            raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
-        if settings.encoder == "taught":
-            raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
-        variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
+    variants = _variants(settings, arguments)
     folder = settings.output_root / variants[0].run_name
     several = settings.protocol != "holdout" or arguments.seeds > 1
     _refuse_unused(settings, arguments, several)
@@ -95,6 +88,19 @@ def run(
             _pool(settings, trials, variants, arguments.mode)
     if arguments.baselines and distributed.writes():
         compare_with_baselines(settings, folder)
+
+
+def _variants(settings: S, arguments: cli.Arguments) -> list[S]:
+    """The settings themselves, and with `--baselines` those of a random encoder and of raw pixels."""
+    if not arguments.baselines:
+        return [settings]
+    if settings.decoder_input != "latents":
+        seen = settings.decoder_input
+        raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+    if settings.encoder == "taught":
+        raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
+    baselines = [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
+    return [settings, *baselines]
 
 
 def _run_final(
