@@ -92,15 +92,15 @@ def run(
 
 def _variants(settings: S, arguments: cli.Arguments) -> list[S]:
     """The settings themselves, and with `--baselines` those of a random encoder and of raw pixels."""
-    if not arguments.baselines:
-        return [settings]
-    if settings.decoder_input != "latents":
-        seen = settings.decoder_input
-        raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
-    if settings.encoder == "taught":
-        raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
-    baselines = [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
-    return [settings, *baselines]
+    variants = [settings]
+    if arguments.baselines:
+        if settings.decoder_input != "latents":
+            seen = settings.decoder_input
+            raise UserError(f"decoder_input: {seen}: --baselines compares latents alone, say decoder_input=latents")
+        if settings.encoder == "taught":
+            raise UserError("--baselines: compares latents of encoder: cuts alone, not of encoder: taught")
+        variants += [settings.model_copy(update={"decoder_input": name, "baseline": True}) for name in BASELINES]
+    return variants
 
 
 def _run_final(
