@@ -1,7 +1,11 @@
 """Where runs lie: their folders below an output root, and the files of each."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
+
+from src.errors import UserError
+from src.files import read_json
 
 SCRIPTS = {"latent": "main_latent.py", "classification": "main_binary.py", "segmentation": "main_seg.py"}
 RUNS = {"latent": "dmr_runs", "classification": "dmr_runs_classification", "segmentation": "dmr_runs_seg"}
@@ -36,6 +40,33 @@ class RunFiles:
 def pooled_in(folder: Path, runs: str = "dmr_runs_*") -> list[Path]:
     """Where trials are pooled: the folder itself, and runs in it."""
     return [path for path in (folder, *sorted(folder.glob(runs))) if RunFiles(path).trials.is_file()]
+
+
+@dataclass(frozen=True)
+class PooledTrial:
+    """A finished run of k-fold."""
+
+    root: Path
+    seed: int
+
+
+def trials_of_kfold(pooled: Path) -> list[PooledTrial]:
+    """What is pooled in a folder of k-fold; its paths begin at the output root, which may have been moved since.
+
+    Raises `UserError` where the record of them is missing, broken or another protocol's.
+    """
+    path = RunFiles(pooled).trials
+    content = read_json(path, "the trials")
+    try:
+        protocol, trials = content["protocol"], content["trials"]
+        found = [(Path(str(entry["folder"])).parts[1:], int(entry["seed"])) for entry in trials]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: no trials of k-fold there; run it again") from None
+    if protocol != "kfold" or not found:
+        raise UserError(f"{pooled}: trials of protocol {protocol}, not of k-fold")
+    if any(".." in parts for parts, _ in found):
+        raise UserError(f"{path}: names folders outside of its own")
+    return [PooledTrial(pooled.parent.joinpath(*parts), seed) for parts, seed in found]
 
 
 def output_root(folder: Path) -> Path:

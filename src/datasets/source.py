@@ -3,7 +3,7 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -19,6 +19,7 @@ HEALTHY, SICK = 0, 1
 Unit = Literal["patient", "frame"]
 """What a split divides: patients with all their frames, or, in the published protocol, single frames."""
 LINKS = "links, which are not followed"
+_NAMED = 3  # of one reason in a message
 _LOGGED = 10_000  # names of one reason in train.log
 
 
@@ -55,12 +56,9 @@ class Skipped:
         """Note that `what` (a file, a patient, an annotation) met `reason`."""
         self.reasons.setdefault(reason, []).append(what)
 
-    def summary(self, lead: str = "", names: int = 0) -> str:
-        """The reasons, how many met each and the first `names` of these; empty, `lead` too, where there are none."""
-        told = "; ".join(
-            f"{reason}: {len(items)}" + (f" ({some(sorted(items), names)})" if names else "")
-            for reason, items in sorted(self.reasons.items())
-        )
+    def summary(self, lead: str = "") -> str:
+        """The reasons, how many met each and the first of these; empty, `lead` too, where there are none."""
+        told = "; ".join(_line(reason, items) for reason, items in sorted(self.reasons.items()))
         return told and lead + told
 
     def extend(self, others: "Skipped") -> None:
@@ -69,14 +67,19 @@ class Skipped:
             self.reasons.setdefault(reason, []).extend(items)
 
     def report(self, logger: logging.Logger) -> None:
-        """One summary line a reason, the list itself at debug level (which train.log keeps); what was told is not
-        repeated."""
+        """One line a reason; where it names only the first, all at debug level (which train.log keeps). What was told
+        is not repeated."""
         for reason, items in sorted(self.reasons.items()):
             if self._told.get(reason) == len(items):
                 continue
             self._told[reason] = len(items)
-            logger.warning("%s: %d", one_line(reason), len(items))
-            logger.debug("%s: %s", reason, some([one_line(item, 200) for item in items], _LOGGED))
+            logger.warning("%s", _line(one_line(reason), items))
+            if len(items) > _NAMED:
+                logger.debug("%s: %s", reason, some([one_line(item, 200) for item in items], _LOGGED))
+
+
+def _line(reason: str, items: Sequence[str]) -> str:
+    return f"{reason}: {len(items)} ({some([one_line(item, 200) for item in sorted(items)], _NAMED)})"
 
 
 def walk(root: Path, left_out: Skipped) -> Iterator[tuple[PurePath, bool]]:

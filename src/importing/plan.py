@@ -84,7 +84,7 @@ def make_plan(
         for file in files:
             if file.role not in _FRAME_ROLES:
                 left_out.add(about_frames(file.role), file.path.as_posix())
-        reasons = left_out.summary(names=3)
+        reasons = left_out.summary()
         hint = f"; {_EACH_FILE}" if NAMELESS in left_out.reasons else ""
         raise UserError(f"{source}: no frame can be imported ({reasons or 'the folder is empty'}){hint}")
     labels = gather(source, files, clues, table, left_out)  # of copies as well: theirs may contradict

@@ -4,6 +4,7 @@ import sys
 from typing import Literal
 
 from src import cli
+from src.errors import UserError
 from src.errors import run as run_script
 
 
@@ -18,6 +19,8 @@ def predict_if_asked(description: str, task: Literal["classification", "segmenta
         return
 
     def predict() -> None:
+        if not source.exists():
+            raise UserError(f"{source}: no such file or folder")
         finds_regions = task == "segmentation"
         settings = (cli.segmentation_settings if finds_regions else cli.classification_settings)(arguments)
         run, asked = cli.run_to_predict_with(arguments, settings), cli.asked(arguments, settings)

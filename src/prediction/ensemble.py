@@ -11,8 +11,7 @@ import torch
 
 from src.errors import UserError, some
 from src.evaluation.predictions import read_predictions
-from src.files import read_json
-from src.places import RUNS, RunFiles, pooled_in
+from src.places import RUNS, RunFiles, pooled_in, trials_of_kfold
 from src.prediction.trained import OUT_OF_FOLD, Frame, Said, Task, Trained, load_trained
 from src.training.run_folder import RunFolder
 
@@ -96,7 +95,7 @@ def load_run(folder: Path, task: Task, device: str = "auto") -> Trained:
     pooled = pooled_folder(folder, task)
     if pooled is None:
         return load_trained(folder, task, device)
-    members = tuple(load_trained(path, task, device) for path in _trials(pooled))
+    members = tuple(load_trained(trial.root, task, device) for trial in trials_of_kfold(pooled))
     first = members[0]
     differing = [one.run.root for one in members if one.run is not None and _kind(one) != _kind(first)]
     if differing:
@@ -128,23 +127,6 @@ def pooled_folder(folder: Path, task: Task) -> Path | None:
         names = some([path.name for path in found])
         raise UserError(f"{folder}: several runs lie there; name one of them: {names}")
     return found[0] if found and folder.is_dir() else None
-
-
-def _trials(pooled: Path) -> list[Path]:
-    """The run folders of its trials."""
-    path = RunFiles(pooled).trials
-    content = read_json(path, "the trials")
-    try:
-        protocol, entries = content["protocol"], [Path(str(entry["folder"])) for entry in content["trials"]]
-    except (KeyError, TypeError):
-        raise UserError(f"{path}: no trials of k-fold there; run it again") from None
-    if protocol != "kfold" or not entries:
-        raise UserError(f"{pooled}: trials of protocol {protocol}; the models of k-fold alone answer together")
-    # They stand there from the output root on, which may have been moved.
-    parts = [entry.parts[1:] for entry in entries]
-    if any(".." in of_entry for of_entry in parts):
-        raise UserError(f"{path}: names folders outside of its own")
-    return [pooled.parent.joinpath(*of_entry) for of_entry in parts]
 
 
 def _kind(trained: Trained) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from src.errors import UserError
 from src.evaluation.tested import chosen_out_of_fold, read_tested
 from src.files import read_json, write_json
 from src.networks import checkpoint as checkpoints
-from src.places import SCRIPTS, RunFiles
+from src.places import SCRIPTS, RunFiles, trials_of_kfold
 from src.settings import ClassificationSettings, DecoderRunSettings, SegmentationSettings
 from src.settings.fields import Kind, fields_of
 from src.training.run_folder import RunFolder
@@ -75,12 +75,8 @@ def expected(settings: S) -> Expected:
             f"to score; run it first: python {SCRIPTS[settings.task]} --protocol kfold --folds {settings.folds}, "
             "with the same --cfg-path and --set"
         )
-    trials = read_json(files.trials, "the trials")
-    try:
-        roots = [(settings.output_root / str(entry["folder"]), int(entry["seed"])) for entry in trials["trials"]]
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{files.trials}: no trials of k-fold; run it again") from None
-    kept = tuple(_kept_epoch(root, kfold.model_copy(update={"seed": seed})) for root, seed in roots)
+    trials = trials_of_kfold(folder)
+    kept = tuple(_kept_epoch(trial.root, kfold.model_copy(update={"seed": trial.seed})) for trial in trials)
     metrics = read_json(files.metrics, "the metrics")
     intervals = read_json(files.intervals, "the intervals")
     lines = read_tested(settings, files.results)

@@ -184,8 +184,8 @@ def test_saved_split_holds_whatever_the_labels_say_today(cohort: Folder, caplog:
     assert patients(again.train) == patients(parts.train) - {lost}
     assert again.validation.names == parts.validation.names
     assert again.test.names == parts.test.names
-    assert f"usable patients that {path} does not know: 1" in caplog.messages
-    assert f"patients of {path} that can no longer be used: 1" in caplog.messages
+    assert f"usable patients that {path} does not know: 1 (" in caplog.text
+    assert f"patients of {path} that can no longer be used: 1 (" in caplog.text
 
 
 def test_saved_split_of_other_patients_is_an_error(cohort: Folder) -> None:
@@ -235,7 +235,7 @@ def test_a_damaged_frame_does_not_lend_its_regions_to_another_patient(
     parts = build("segmentation", cohort.root, test_ratio=0.4)
     used = patients(parts.train) | patients(parts.validation) | patients(parts.test)
     assert used == {f"{number:04d}" for number in range(2, 11)}
-    assert "annotated images whose frame cannot be decoded: 2" in caplog.messages
+    assert "annotated images whose frame cannot be decoded: 2 (" in caplog.text
 
 
 def test_annotated_frames_that_a_run_does_not_ask_for_are_counted(
@@ -248,7 +248,7 @@ def test_annotated_frames_that_a_run_does_not_ask_for_are_counted(
     annotated = [*names, side.name.replace("_snap", ""), gray.name]
     cohort.regions({name: [(1, square)] for name in annotated})
     build("segmentation", cohort.root, views=(1,))
-    assert "annotated images whose frame is not of the modality and views asked for: 2" in caplog.messages
+    assert "annotated images whose frame is not of the modality and views asked for: 2 (" in caplog.text
 
 
 @pytest.mark.parametrize("task", BUILDS)
@@ -401,8 +401,8 @@ def test_a_run_that_cannot_begin_says_what_it_left_out_and_leaves_no_split(
     names_nobody_has(cohort)
     with pytest.raises(UserError, match="0 patients can be used"):
         build("segmentation", cohort.root)
-    assert "annotated images without a frame of that name: 3" in caplog.messages
-    assert "annotations without a polygon or mask: 3" in caplog.messages
+    assert "annotated images without a frame of that name: 3 (" in caplog.text
+    assert "annotations without a polygon or mask: 3 (" in caplog.text
     assert not (cohort.root.parent / "out" / "split.json").exists()
     names_nobody_has(cohort, 1, 3, 5)
     with pytest.raises(UserError, match=r"0 of them are test patients.* another seed or a larger test_ratio"):
@@ -416,7 +416,7 @@ def test_the_name_that_was_expected_is_told(cohort: Folder, caplog: pytest.LogCa
         build("segmentation", cohort.root)
     assert any(
         re.fullmatch(
-            r"annotated images that must be called as their frame, such as 0.*jpg, not 0003 first.jpg: 1", line
+            r"annotated images that must be called as their frame, such as 0.*jpg, not 0003 first.jpg: 1 .*", line
         )
         for line in caplog.messages
     )
@@ -430,7 +430,7 @@ def test_a_region_without_a_pixel_is_named_with_its_frame(cohort: Folder, caplog
     cohort.regions({f"T{number:04d}.1.1.S.2012-10-01.00.jpg": found for number, found in shapes.items()})
     with caplog.at_level(logging.DEBUG):
         build("segmentation", cohort.root)
-    (line,) = [text for text in caplog.messages if text.startswith("regions of which no pixel") and "_snap.jpg" in text]
+    (line,) = [text for text in caplog.messages if text.startswith("regions of which no pixel")]
     assert re.findall(r"T(000\d)[^:]*: (\w+)", line) == [
         ("0001", "left_breast"),
         ("0002", "right_breast"),
@@ -450,7 +450,7 @@ def test_regions_drawn_on_a_picture_of_another_aspect_are_left_out(
     path.write_text(json.dumps(content))
     with caplog.at_level(logging.DEBUG):
         parts = build("segmentation", cohort.root)
-    assert "annotated images of another aspect than their frame: 1" in caplog.messages
+    assert "annotated images of another aspect than their frame: 1 (" in caplog.text
     assert f"{image['file_name']}: {image['width']} x {image['height']}, not" in caplog.text
     assert len({*patients(parts.train), *patients(parts.validation), *patients(parts.test)}) == 9
 
@@ -473,6 +473,6 @@ def test_trials_that_cannot_be_trained_are_refused_before_the_first(
         draw_splits(settings_for(task, cohort.root, protocol=protocol, folds=4))
     segments = task == "segmentation"
     assert (
-        "annotations without a polygon or mask: 3" if segments else "patients whose diagnosis is 'unknown': 19"
-    ) in (caplog.messages)
+        "annotations without a polygon or mask: 3 (" if segments else "patients whose diagnosis is 'unknown': 19 ("
+    ) in caplog.text
     assert not list(cohort.root.parent.glob("out/**/split*.json"))
