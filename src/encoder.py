@@ -95,15 +95,19 @@ class CUTSEncoder(nn.Module):
         In train mode BatchNorm sees the windows' positions instead of the whole image's.
         """
         radius = BLOCKS * (KERNEL // 2)
-        z = windows(x, hw, radius).flatten(0, 1)
         places, size = hw.flatten(0, 1), tuple(x.shape[-2:])
-        near = _near_border(places, size, radius)
-        for conv, norm in self._blocks():
-            z = F.leaky_relu(norm(F.conv2d(z, conv.weight, conv.bias)))
+        order, near = _border_first(places, size, radius)
+        z, near_border = windows(x, hw, radius).flatten(0, 1)[order], places[order[:near]]
+        *blocks, (last, last_norm) = self._blocks()
+        for conv, norm in blocks:
+            z = F.leaky_relu(norm(F.conv2d(z, conv.weight, conv.bias)), inplace=True)
             radius -= KERNEL // 2
-            if radius and len(near):
-                z = z.index_put((near,), _repeat_border(z[near], places[near], size, radius))
-        return z.reshape(*hw.shape[:2], self.latent_dim)
+            if near:
+                outside, inside = z.split_with_sizes((near, len(z) - near))
+                z = torch.cat((_repeat_border(outside, near_border, size, radius), inside))
+        z = F.linear(z.flatten(1), last.weight.flatten(1), last.bias)  # the windows are as large as the kernel
+        z = F.leaky_relu(last_norm(z[..., None, None]))
+        return z[order.argsort()].reshape(*hw.shape[:2], self.latent_dim)
 
 
 def refuse_misfit(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
@@ -136,12 +140,14 @@ class FoldedEncoder(nn.Module):
         return x
 
 
-def _near_border(places: torch.Tensor, size: tuple[int, ...], radius: int) -> torch.Tensor:
-    """Which windows of places [N, 2] reach out of the image; all of them on a GPU, which counting would wait for."""
+def _border_first(places: torch.Tensor, size: tuple[int, ...], radius: int) -> tuple[torch.Tensor, int]:
+    """An order of places [N, 2] that begins with those whose windows reach out of the image, and the number of these;
+    on a GPU, which counting would wait for, of all."""
     if places.device.type != "cpu":
-        return torch.arange(len(places), device=places.device)
-    beyond = [(places[:, axis] < radius) | (places[:, axis] >= side - radius) for axis, side in enumerate(size)]
-    return (beyond[0] | beyond[1]).nonzero()[:, 0]
+        return torch.arange(len(places), device=places.device), len(places)
+    last = torch.tensor(size) - 1 - radius
+    reaches_out = ((places < radius) | (places > last)).any(1)
+    return reaches_out.logical_not().argsort(stable=True), int(reaches_out.sum())
 
 
 def _repeat_border(z: torch.Tensor, places: torch.Tensor, size: tuple[int, ...], radius: int) -> torch.Tensor:

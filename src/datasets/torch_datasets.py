@@ -270,4 +270,4 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
 
 def as_input(frames: torch.Tensor) -> torch.Tensor:
     """Stored values uint8 0..255 to what the networks take, float32 -1..1."""
-    return frames.float() / 255 * 2 - 1
+    return (frames / 255).mul_(2).sub_(1)
