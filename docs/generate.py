@@ -63,7 +63,7 @@ def settings_page() -> str:
             default = "none" if field.is_required() else _value(field.get_default(call_default_factory=True))
             annotation, meaning = written[name]
             lines.append(f"| `{name}` | {_words(annotation)} | {default} | {meaning} |")
-        told |= set(cls.model_fields)
+        told |= set(cls.model_fields) - {"task"}  # each script has its own
     return "\n".join(lines) + "\n"
 
 

@@ -42,7 +42,7 @@ def test_conda_brings_python_and_pip_and_nothing_else() -> None:
     python, pip, packages = environment["dependencies"]
     assert re.fullmatch(r"python=3\.\d+", python)
     assert pip == "pip"
-    assert packages == {"pip": ["-r requirements.txt", "-e ."]}
+    assert packages == {"pip": ["-r requirements-dev.txt", "-e ."]}
 
 
 def test_pyproject_reads_the_same_list() -> None:

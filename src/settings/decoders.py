@@ -26,7 +26,7 @@ class DecoderSettings(Settings):
     """What the two decoders share."""
 
     encoder_modality: OfNetwork[Modality]
-    """Frames that the encoder was pretrained on; without one, those whose number of channels the decoder takes."""
+    """Frames that the encoder was pretrained on; where there is none, it says how many channels the decoder takes."""
     decoder_modality: OfNetwork[Modality]
     """Frames of this run, which reach the encoder in its own number of channels."""
     protocol: OfData[Protocol] = "holdout"
